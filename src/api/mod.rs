@@ -1,0 +1,1 @@
+//! The AWS JSON wire: dispatch by target, errors in one table.

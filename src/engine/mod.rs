@@ -1,0 +1,95 @@
+//! What runs instances: the trait `Engine` and its implementations `process` (embedded) and `docker`.
+//!
+//! An engine knows nothing of a service's history: it starts what an [`InstanceSpec`] says, labels it, and reports what
+//! it sees. It restarts nothing by itself; healing is the reconciler's. Imports `model` only.
+
+use crate::model::{Class, InstanceId, InstanceSpec, ObservedInstance};
+use async_trait::async_trait;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// What failed on an engine.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The engine does not answer.
+    #[error("the {engine} engine does not answer: {message}")]
+    Unreachable {
+        /// Which engine.
+        engine: &'static str,
+        /// What was tried and heard.
+        message: String,
+    },
+    /// The instance could not be started; trying the same again will not help.
+    #[error("{0}")]
+    Refused(String),
+    /// A file or process operation failed.
+    #[error("failed to {act}")]
+    Io {
+        /// What was tried, with its object: `create directory …`.
+        act: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl EngineError {
+    /// Who acts next.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Unreachable { .. } => Class::Wait,
+            Self::Refused(_) => Class::Stalled,
+            Self::Io { .. } => Class::Retry,
+        }
+    }
+}
+
+/// What an instance uses, read at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InstanceUsage {
+    /// CPU time since its start.
+    pub cpu: Duration,
+    /// Resident memory in bytes.
+    pub memory: u64,
+}
+
+/// An engine. Every method has its own deadline inside; every method is idempotent and safe to repeat after a crash.
+#[async_trait]
+pub trait Engine: Send + Sync {
+    /// `process` or `docker`.
+    fn name(&self) -> &'static str;
+
+    /// Changes when the engine itself was replaced or the machine rebooted: addresses from before mean nothing then.
+    async fn identity(&self) -> Result<String, EngineError>;
+
+    /// Every instance of this installation that is on the engine, ended ones too until they are removed.
+    async fn observe(&self) -> Result<Vec<ObservedInstance>, EngineError>;
+
+    /// Starts an instance and returns where it will answer. Starting an id that was started already returns the
+    /// address of the one that is there. Returns once the process or container runs, not once it is healthy.
+    async fn start(&self, spec: &InstanceSpec) -> Result<SocketAddr, EngineError>;
+
+    /// SIGTERM, then after `grace` SIGKILL to everything that is left of it. Returns once it ended. Its address stays
+    /// leased until [`Engine::remove`]. Nothing to stop is success.
+    async fn stop(&self, id: &InstanceId, grace: Duration) -> Result<(), EngineError>;
+
+    /// Removes what is left of an ended instance and frees its address. Nothing to remove is success. The caller has
+    /// the ingress' acknowledgement that it is not routed any more.
+    async fn remove(&self, id: &InstanceId) -> Result<(), EngineError>;
+
+    /// Stops an instance in its tracks, memory kept.
+    async fn freeze(&self, id: &InstanceId) -> Result<(), EngineError>;
+
+    /// Lets a frozen instance go on.
+    async fn thaw(&self, id: &InstanceId) -> Result<(), EngineError>;
+
+    /// What an instance uses; `None` when it does not run.
+    async fn usage(&self, id: &InstanceId) -> Result<Option<InstanceUsage>, EngineError>;
+
+    /// The TCP ports that the instance's processes listen on, to tell a person where an application listens instead.
+    async fn listening_ports(&self, id: &InstanceId) -> Result<Vec<u16>, EngineError>;
+
+    /// Changes whenever something may have happened to an instance: *look again* (law 1).
+    fn changes(&self) -> watch::Receiver<u64>;
+}

@@ -1,0 +1,4 @@
+//! Parses, runs, exits.
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,41 @@
+//! The domain in types: names, ids, sizes, services, revisions, operations, instances, problems.
+//!
+//! Imports nothing of ours. Everything here is plain data with validation at construction, so that a value of these
+//! types can be trusted by every other room.
+
+pub mod error;
+pub mod ids;
+pub mod instance;
+pub mod lines;
+pub mod names;
+pub mod operation;
+pub mod problem;
+pub mod record;
+pub mod revision;
+pub mod runtime;
+pub mod secret;
+pub mod service;
+pub mod source;
+pub mod status;
+pub mod time;
+pub mod units;
+
+pub use error::{Class, Invalid};
+pub use ids::{BuildId, Digest, InstallationId, InstanceId, OperationId, ServiceId};
+pub use instance::{Artifact, InstanceSpec, InstanceState, ObservedInstance, StartCommand};
+pub use lines::{LineSink, LineSource};
+pub use names::{EnvName, HostLabel, RuntimeName, ServiceName};
+pub use operation::{Cause, Failure, Operation, OperationKind, OperationStatus, OperationTarget, Reason, Step};
+pub use problem::{Place, Problem, Severity};
+pub use record::{Event, EventSeverity, Held, HeldReason, InstanceRecord, InstanceRole, Owner, Pause, ServiceRecord};
+pub use revision::{Revision, RevisionNumber};
+pub use runtime::{Catalogue, Language, Runtime};
+pub use secret::{Secret, SecretRef};
+pub use service::{
+    AppSettings, BuildSource, DeploySettings, HealthCheck, HealthProtocol, InstanceSize, Scaling, ServiceSpec,
+    VersionLock,
+};
+pub use source::{BranchName, CodeSource, Commit, CommitId, RepositoryUrl};
+pub use status::ServiceStatus;
+pub use time::Timestamp;
+pub use units::{Cpu, Memory};

@@ -1,0 +1,52 @@
+//! Problems in files that people write: where, what, and what to do.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Whether a problem stops the use of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The file cannot be used.
+    Error,
+    /// The file can be used; the reader should know.
+    Warning,
+}
+
+/// A place in a file; lines and columns count from 1, columns in characters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
+    /// The file as it was named by the user.
+    pub file: String,
+    /// The line, from 1.
+    pub line: u32,
+    /// The column, from 1.
+    pub column: u32,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// One problem in a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// A stable word for the class of problem (`unknown-key`, `type`, `missing`, `runtime`, `shell`, …).
+    pub class: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Where it is.
+    #[serde(flatten)]
+    pub place: Place,
+    /// How many characters to underline, at least 1.
+    pub length: u32,
+    /// What is wrong, literals in backticks.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+    /// The line of the file itself, for the rendering; bounded, and withheld where it may hold a secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_line: Option<String>,
+}

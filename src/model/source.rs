@@ -1,0 +1,193 @@
+//! Where a service's code comes from. Untrusted text is parsed into these types at the door (house rule 9).
+
+use super::error::Invalid;
+use super::names::name;
+use super::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The source of a code service (row S1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CodeSource {
+    /// The git repository.
+    pub repository: RepositoryUrl,
+    /// The branch; the repository's default branch if none.
+    pub branch: Option<BranchName>,
+    /// Whether every new commit is deployed by itself (row D1); true by default.
+    pub auto_deploy: bool,
+}
+
+/// A git repository: `https://…`, `http://…` or an absolute path (`file://` is read and normalised to the path).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum RepositoryUrl {
+    /// Smart HTTP; the whole URL, without credentials.
+    Http(String),
+    /// A repository on this machine, by absolute path.
+    File(std::path::PathBuf),
+}
+
+impl std::str::FromStr for RepositoryUrl {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        // The value is not repeated in most of these messages: it may carry a password.
+        if text.is_empty() || text.len() > 2048 || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return Err(Invalid::new("this is not a repository URL")
+                .hint("write it like `https://github.com/acme/hello`, without spaces"));
+        }
+        if let Some(path) = text.strip_prefix("file://") {
+            return Self::file(path);
+        }
+        if text.starts_with('/') {
+            return Self::file(text);
+        }
+        match text.split_once("://") {
+            Some(("https" | "http", rest)) => Self::http(text, rest),
+            Some((scheme @ ("ssh" | "git"), _)) => {
+                Err(Invalid::new(format!("repositories over `{scheme}://` are not in this version yet"))
+                    .hint("use the `https://` URL of the repository"))
+            }
+            Some((scheme, _)) => {
+                Err(Invalid::new(format!("`{}` is not a protocol for repositories", scheme.escape_debug()))
+                    .hint("use `https://…` or a path"))
+            }
+            None if text.contains('@') && text.contains(':') => {
+                Err(Invalid::new("repositories over ssh are not in this version yet")
+                    .hint("use the `https://` URL of the repository"))
+            }
+            None => Err(Invalid::new(format!("`{}` is not a repository URL", text.escape_debug()))
+                .hint("write it like `https://github.com/acme/hello`, or as a path starting with `/` or `./`")),
+        }
+    }
+}
+
+impl RepositoryUrl {
+    fn file(path: &str) -> Result<Self, Invalid> {
+        let path = std::path::Path::new(path);
+        if !path.is_absolute() {
+            return Err(
+                Invalid::new("`file://` takes an absolute path").hint("write it like `file:///srv/git/hello.git`")
+            );
+        }
+        Ok(Self::File(path.components().collect()))
+    }
+
+    fn http(text: &str, rest: &str) -> Result<Self, Invalid> {
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        if authority.contains('@') {
+            return Err(Invalid::new("a repository URL must not carry a user name or password")
+                .hint("take them out of the URL; credentials belong in a connection"));
+        }
+        if text.contains('?') || text.contains('#') {
+            return Err(Invalid::new("a repository URL has no `?` or `#` part"));
+        }
+        if authority.is_empty() || path.trim_matches('/').is_empty() {
+            return Err(Invalid::new(format!("`{}` names no repository", text.escape_debug()))
+                .hint("write it like `https://github.com/acme/hello`"));
+        }
+        Ok(Self::Http(text.trim_end_matches('/').to_owned()))
+    }
+}
+
+impl fmt::Display for RepositoryUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http(url) => f.write_str(url),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+impl TryFrom<String> for RepositoryUrl {
+    type Error = Invalid;
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        text.parse()
+    }
+}
+
+impl From<RepositoryUrl> for String {
+    fn from(url: RepositoryUrl) -> String {
+        url.to_string()
+    }
+}
+
+name!(
+    /// A branch: what `git check-ref-format --branch` allows, and never something that looks like an option.
+    BranchName,
+    |text| {
+        let bad = |why: &str| Err(Invalid::new(format!("`{}` is not a branch name: {why}", text.escape_debug())));
+        if text.is_empty() || text.len() > 255 {
+            return bad("it has 1 to 255 characters");
+        }
+        if text.starts_with(['-', '/', '.']) || text.ends_with(['/', '.']) || text.ends_with(".lock") || text == "@" {
+            return bad("it starts or ends with what git does not allow");
+        }
+        if text.contains("..") || text.contains("//") || text.contains("@{") || text.contains("/.") || text.contains(".lock/") {
+            return bad("it contains a sequence that git does not allow");
+        }
+        if text.chars().any(|c| c.is_control() || c.is_whitespace() || "~^:?*[\\".contains(c)) {
+            return bad("it contains a character that git does not allow");
+        }
+        Ok(())
+    }
+);
+
+name!(
+    /// A commit id: 40 (SHA-1) or 64 (SHA-256) hex digits.
+    CommitId,
+    |text| {
+        let fits = matches!(text.len(), 40 | 64)
+            && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        if fits { Ok(()) } else { Err(Invalid::new(format!("`{}` is not a commit id", text.escape_debug()))) }
+    }
+);
+
+impl CommitId {
+    /// The first seven digits, as git shows commits to people.
+    pub fn short(&self) -> &str {
+        &self.as_str()[..7]
+    }
+}
+
+/// One commit, as far as deployments speak of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commit {
+    /// The commit.
+    pub id: CommitId,
+    /// The id of its tree: commits with equal trees build alike.
+    pub tree: String,
+    /// Author name, control characters removed, at most 100 characters.
+    pub author: String,
+    /// First line of the message, control characters removed, at most 200 characters.
+    pub summary: String,
+    /// When it was committed.
+    pub time: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_in_a_url_are_refused_and_never_repeated() {
+        let error = "https://me:hunter2@github.com/acme/hello".parse::<RepositoryUrl>().unwrap_err();
+        assert!(!error.to_string().contains("hunter2"));
+        assert!(error.hint.unwrap().contains("connection"));
+    }
+
+    #[test]
+    fn branch_names_made_to_hurt_are_refused() {
+        for bad in ["--upload-pack=x", "../..", "a..b", "a b", "a\nb", "x.lock", "a~1", "", "@{u}", "/a"] {
+            assert!(bad.parse::<BranchName>().is_err(), "{bad:?}");
+        }
+        for good in ["main", "release/1.2", "feature-x", "a;rm"] {
+            assert!(good.parse::<BranchName>().is_ok(), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_url_and_its_path_are_the_same_repository() {
+        let a: RepositoryUrl = "file:///srv/git/x.git".parse().unwrap();
+        assert_eq!(a, "/srv/git/x.git".parse().unwrap());
+    }
+}

@@ -1,0 +1,100 @@
+//! What runs: the snapshot types that planning reads. Failures to observe are kept as data.
+//!
+//! The types import `model` only; collecting them is the reconciler's, from engine, store and sources.
+
+use crate::model::{
+    BranchName, Commit, CommitId, InstanceRecord, Memory, ObservedInstance, Operation, RepositoryUrl, Revision,
+    ServiceRecord, Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+/// Everything that planning knows of the present.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Observed {
+    /// Services that exist, deleted ones left out.
+    pub services: Vec<ServiceView>,
+    /// What polling found, per repository and branch.
+    pub heads: Vec<HeadView>,
+    /// The engine; its failure is data, and nothing is healed on what is not known.
+    pub engine: EngineView,
+    /// Instances on the engine that carry our label and that no record knows.
+    pub strays: Vec<ObservedInstance>,
+    /// The host's memory for admission; `None` when it could not be read.
+    pub host_memory: Option<Memory>,
+}
+
+/// Whether the engine answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum EngineView {
+    /// It did; instances are as it said.
+    Answered {
+        /// `process` or `docker`.
+        name: String,
+    },
+    /// It did not.
+    Unreachable {
+        /// What was heard.
+        message: String,
+    },
+}
+
+/// One service as it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceView {
+    /// Its record.
+    pub record: ServiceRecord,
+    /// The revision that serves.
+    pub current: Option<Revision>,
+    /// The operation that runs or is pending.
+    pub operation: Option<Operation>,
+    /// Its instances, by record; the engine's view of each beside it.
+    pub instances: Vec<InstanceView>,
+    /// How many instances should serve: the minimum size until scaling says otherwise. 0 when paused.
+    pub target_size: u32,
+    /// When instances were last healed, oldest first, at most ten: healing backs off.
+    pub heals: Vec<Timestamp>,
+}
+
+/// One recorded instance and what is there of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InstanceView {
+    /// The record.
+    pub record: InstanceRecord,
+    /// What the engine has; `None` when it is gone.
+    pub observed: Option<ObservedInstance>,
+    /// What active checks say.
+    pub health: Health,
+}
+
+/// What active health checks say of an instance (row I4).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Health {
+    /// Not checked yet, or between the thresholds from the start.
+    Unknown,
+    /// Passed its healthy threshold, and not its unhealthy threshold since.
+    Healthy,
+    /// Passed its unhealthy threshold.
+    Unhealthy {
+        /// The last failure, for people.
+        message: String,
+    },
+}
+
+/// What polling knows of one branch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeadView {
+    /// The repository.
+    pub repository: RepositoryUrl,
+    /// The branch as declared; `None` for the default branch.
+    pub branch: Option<BranchName>,
+    /// The newest commit, once known.
+    pub commit: Option<CommitId>,
+    /// Details of it, once fetched.
+    pub details: Option<Commit>,
+    /// Why the last poll failed, if it did.
+    pub error: Option<String>,
+    /// When it was last asked with success.
+    pub seen_at: Option<Timestamp>,
+}

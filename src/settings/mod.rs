@@ -1,0 +1,1 @@
+//! The installation's settings: flags, variables, defaults.

@@ -1,0 +1,58 @@
+//! One SQL schema on SQLite: what must survive a restart. Only `towpath up` opens it, under a lock on the data directory.
+//!
+//! Imports `model`. The reconciler keeps the whole state in memory and writes through: one [`Write`] list is one
+//! transaction.
+
+use crate::model::{
+    BuildId, Event, InstanceId, InstanceRecord, Operation, OperationId, Revision, RevisionNumber, ServiceId,
+    ServiceRecord,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One change of the stored state.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    /// Inserts or replaces a service.
+    PutService(Box<ServiceRecord>),
+    /// Inserts or replaces an operation.
+    PutOperation(Box<Operation>),
+    /// Inserts a revision; an existing number is replaced by an equal one only.
+    PutRevision(ServiceId, Box<Revision>),
+    /// Removes a revision that nothing needs.
+    DeleteRevision(ServiceId, RevisionNumber),
+    /// Inserts or replaces an instance.
+    PutInstance(InstanceRecord),
+    /// Removes an instance that is gone.
+    DeleteInstance(InstanceId),
+    /// Removes a service with its revisions, operations, instances; events stay to their retention.
+    ForgetService(ServiceId),
+    /// Sets a value of the installation (`installation`, `engine`, `pending-mass-delete`, …).
+    PutMeta(String, serde_json::Value),
+    /// Appends an event.
+    AppendEvent(Event),
+}
+
+/// The stored state, as it is read at start.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct World {
+    /// All services.
+    pub services: BTreeMap<ServiceId, ServiceRecord>,
+    /// All revisions that are kept.
+    pub revisions: BTreeMap<(ServiceId, RevisionNumber), Revision>,
+    /// Operations: all that are not final, and of each service the newest hundred.
+    pub operations: BTreeMap<OperationId, Operation>,
+    /// All instances.
+    pub instances: BTreeMap<InstanceId, InstanceRecord>,
+    /// Values of the installation.
+    pub meta: BTreeMap<String, serde_json::Value>,
+}
+
+/// What a service's builds are, for collection: which revisions need which build.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BuildUse {
+    /// The build.
+    pub build: BuildId,
+    /// The revisions that need it.
+    pub revisions: Vec<(ServiceId, RevisionNumber)>,
+}

@@ -1,0 +1,1 @@
+//! Log streams and events that outlive their instances. Imports `model` and `store`.
