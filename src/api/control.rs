@@ -1,0 +1,177 @@
+//! What the wire asks of the control plane. The reconciler implements it; the wire knows nothing else of it.
+
+use crate::desired::{Desired, ManifestVersion};
+use crate::model::{
+    Event, InstanceId, Operation, OperationId, Problem, Revision, RevisionNumber, ServiceId, ServiceName,
+};
+use crate::observed::Observed;
+use crate::plan::{Plan, Report};
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The whole present state at one moment. Cheap to clone; never changes once taken.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// What runs.
+    pub observed: Observed,
+    /// What the last valid manifest declares.
+    pub desired: Option<Desired>,
+    /// The manifest file's present state.
+    pub manifest: ManifestState,
+    /// What would be done next, and what waits.
+    pub plan: Plan,
+    /// See `plan`.
+    pub report: Report,
+    /// Scheme, base domain and port that services answer at: the URL of a host is `http://<host>:<port>/`.
+    pub http_port: u16,
+    /// The base domain.
+    pub base_domain: String,
+    /// Region and account for ARNs.
+    pub region: String,
+    /// See `region`; 12 digits.
+    pub account: String,
+}
+
+/// Whether the manifest file is in force.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "state")]
+pub enum ManifestState {
+    /// No manifest was read yet.
+    None,
+    /// The file is valid and in force.
+    InForce {
+        /// Which.
+        version: ManifestVersion,
+        /// Its warnings.
+        warnings: Vec<Problem>,
+    },
+    /// The file is invalid (or gone): what was in force before stays.
+    Invalid {
+        /// Every problem.
+        problems: Vec<Problem>,
+        /// What stays in force.
+        kept: Option<ManifestVersion>,
+    },
+}
+
+/// An act that a person asks for on one service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Deploy the newest version of the source now (`StartDeployment`).
+    Deploy,
+    /// Compute to zero.
+    Pause,
+    /// Compute back.
+    Resume,
+    /// Remove the service.
+    Delete,
+    /// Run a kept revision again; the one before the current if none is named.
+    Rollback(Option<RevisionNumber>),
+}
+
+/// Who asks, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// `local:<user>` over the control socket.
+    pub name: String,
+    /// The reason that they gave.
+    pub reason: Option<String>,
+}
+
+/// Why an act was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such service, operation or revision. The message names what there is.
+    #[error("{0}")]
+    NotFound(String),
+    /// Not in this state: an operation runs, it is paused, it is declared in the manifest. Says what to do.
+    #[error("{0}")]
+    InvalidState(String),
+    /// The request itself is wrong.
+    #[error("{0}")]
+    InvalidRequest(String),
+    /// A plan is stale; names what moved.
+    #[error("{0}")]
+    Stale(String),
+    /// Something of ours failed; logged with its cause.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// What `plan` answers.
+#[derive(Clone, Debug)]
+pub struct PlanAnswer {
+    /// What would be done.
+    pub plan: Plan,
+    /// What waits and why.
+    pub report: Report,
+    /// Problems of the manifest that was planned; with errors among them the plan is empty.
+    pub problems: Vec<Problem>,
+}
+
+/// A manifest's text as the client read it (contents are compared, not paths).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestText {
+    /// The file as the user named it.
+    pub file: String,
+    /// The directory that relative paths in it are relative to.
+    pub directory: PathBuf,
+    /// Its text.
+    pub text: String,
+}
+
+/// A place in the log files of a service (row O1).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum LogStream {
+    /// The life of the service.
+    Events,
+    /// One operation: `deployment/<id>`, `pause/<id>`, ….
+    Operation(OperationId),
+    /// An application instance's output.
+    Instance(InstanceId),
+}
+
+/// The control plane as the wire sees it.
+#[async_trait]
+pub trait ControlPlane: Send + Sync + 'static {
+    /// The present state.
+    fn snapshot(&self) -> Arc<Snapshot>;
+
+    /// The service of this name or id, deleted ones by id only.
+    async fn find_service(&self, name_or_id: &str) -> Result<(ServiceId, ServiceName), Refusal>;
+
+    /// Begins an operation on a service. Returns when it is stored, not when it ended.
+    async fn act(&self, service: &ServiceId, act: Act, by: Principal) -> Result<OperationId, Refusal>;
+
+    /// Asks a running operation to stop; the old version goes on.
+    async fn cancel(&self, operation: &OperationId, by: Principal) -> Result<(), Refusal>;
+
+    /// Operations of a service, newest first.
+    async fn operations(&self, service: &ServiceId) -> Result<Vec<Operation>, Refusal>;
+
+    /// One operation, ended ones too.
+    async fn operation(&self, id: &OperationId) -> Result<Operation, Refusal>;
+
+    /// Kept revisions of a service, newest first.
+    async fn revisions(&self, service: &ServiceId) -> Result<Vec<Revision>, Refusal>;
+
+    /// Events, oldest first, after a sequence number, at most `limit`; each with its number.
+    async fn events(&self, service: Option<&ServiceId>, after: u64, limit: usize)
+    -> Result<Vec<(u64, Event)>, Refusal>;
+
+    /// Plans a manifest's text against the present state; the one in force if none is given. Runs no code.
+    async fn plan(&self, manifest: Option<ManifestText>) -> Result<PlanAnswer, Refusal>;
+
+    /// Applies: a plan made before (refused if stale), or what is declared now. Returns the operations begun.
+    async fn apply(
+        &self,
+        plan: Option<Plan>,
+        allow_mass_delete: bool,
+        by: Principal,
+    ) -> Result<Vec<OperationId>, Refusal>;
+
+    /// Stops everything gracefully: traffic, instances, itself. Returns when the stop has begun.
+    async fn shut_down(&self, by: Principal) -> Result<(), Refusal>;
+}
