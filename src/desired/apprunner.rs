@@ -169,6 +169,11 @@ fn lines(fields: &Fields, key: &str, findings: &mut Findings) -> Vec<String> {
 
 /// One item of a list of shell lines.
 pub(super) fn line(item: &Node, path: &str, findings: &mut Findings) -> Option<String> {
+    if item.is_null() {
+        let message = format!("a command of `{path}` is empty");
+        findings.error("type", item.span, message).hint("write the command after `- `, or remove the line");
+        return None;
+    }
     if let Value::Mapping(_) = item.value {
         findings
             .error("type", item.span, format!("a command of `{path}` must be a text, not a mapping"))

@@ -11,6 +11,8 @@ pub(super) struct Fields<'n> {
     path: String,
     pub(super) span: Span,
     pub(super) entries: &'n [Entry],
+    /// Keys that another one was written for, which is reported: that they are missing is no second problem.
+    pub(super) meant: Vec<&'static str>,
 }
 
 impl<'n> Fields<'n> {
@@ -18,7 +20,7 @@ impl<'n> Fields<'n> {
     pub(super) fn open(node: &'n Node, path: impl Into<String>, findings: &mut Findings) -> Option<Self> {
         let path = path.into();
         match &node.value {
-            Value::Mapping(entries) => Some(Self { path, span: node.span, entries }),
+            Value::Mapping(entries) => Some(Self { path, span: node.span, entries, meant: Vec::new() }),
             _ => {
                 mismatch(node, &path, "a mapping of keys and values", findings);
                 None
@@ -28,6 +30,7 @@ impl<'n> Fields<'n> {
 
     /// The path of a key in here.
     pub(super) fn path(&self, key: &str) -> String {
+        let key = key.char_indices().nth(60).map_or(key, |(end, _)| &key[..end]);
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
@@ -44,7 +47,7 @@ impl<'n> Fields<'n> {
     /// The value of a key that must be there; a `missing` problem otherwise: at the empty key, else where the mapping is.
     pub(super) fn required(&self, key: &str, hint: &str, findings: &mut Findings) -> Option<&'n Node> {
         let value = self.value(key);
-        if value.is_none() {
+        if value.is_none() && !self.meant.contains(&key) {
             let span = self.entry(key).map_or(self.span, |e| e.key_span);
             findings.error("missing", span, format!("`{}` is missing", self.path(key))).hint(hint);
         }

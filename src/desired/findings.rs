@@ -24,7 +24,7 @@ pub struct Noted<'f>(&'f mut Problem);
 impl Noted<'_> {
     /// Says what to do.
     pub fn hint(self, hint: impl Into<String>) -> Self {
-        self.0.hint = Some(hint.into());
+        self.0.hint = Some(printable(hint.into()));
         self
     }
 }
@@ -54,7 +54,7 @@ impl<'t> Findings<'t> {
             severity,
             place: self.place(span),
             length: span.length,
-            message,
+            message: printable(message),
             hint: None,
             source_line: None,
         };
@@ -103,6 +103,14 @@ impl<'t> Findings<'t> {
             }
         }
     }
+}
+
+/// A message without control characters: keys of the file stand in it.
+fn printable(text: String) -> String {
+    if !text.chars().any(char::is_control) {
+        return text;
+    }
+    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
 /// A text in backticks: control characters escaped, at most 60 characters.

@@ -36,12 +36,26 @@ pub fn parse_manifest(file: &str, directory: &Path, text: &str, catalogue: &Cata
     let mut findings = Findings::new(file, text);
     let services = yaml::read(text, &mut findings).and_then(|root| {
         let top = Fields::open(&root, "", &mut findings)?;
-        keys::check(&top, "", &mut findings);
+        if is_other_kind(&top, &mut findings) {
+            return None;
+        }
+        let top = keys::check(top, "", &mut findings);
         let context = Context { directory, catalogue, shared: Shared::read(&top, &mut findings) };
         services(&top, &context, &mut findings)
     });
     let desired = services.map(|services| Desired { manifest: version(file, &services), services });
     findings.finish(desired)
+}
+
+/// An `apprunner.yaml` taken for a manifest is one error, not one per key.
+fn is_other_kind(top: &Fields, findings: &mut Findings) -> bool {
+    let other = top.entry("services").is_none() && top.entry("runtime").is_some() && top.entry("run").is_some();
+    if other {
+        findings
+            .error("kind", top.span, "this is an `apprunner.yaml`, not a manifest")
+            .hint("name it `apprunner.yaml`; a manifest declares `services`");
+    }
+    other
 }
 
 /// The digest is of what is declared: neither comments, nor form, nor the order of services changes it.
@@ -67,7 +81,7 @@ fn services(top: &Fields, context: &Context, findings: &mut Findings) -> Option<
             check_label(name, entry.key_span, &mut labels, findings);
         }
         let service = Fields::open(&entry.value, section.path(&entry.key), findings)
-            .and_then(|fields| service::read(&fields, name, context, findings));
+            .and_then(|fields| service::read(fields, name, context, findings));
         services.extend(service.map(|spec| DeclaredService { spec, place: findings.place(entry.key_span) }));
     }
     Some(services)

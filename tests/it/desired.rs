@@ -1,4 +1,5 @@
 //! Files that people write: golden problems of our fixtures, and the verdicts on real files.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::collections::BTreeSet;
 use std::fmt::Write;

@@ -62,7 +62,8 @@ fn pair(item: &Node, path: &str, value_key: &str, findings: &mut Findings) -> Op
     };
     keys::check(&fields, if value_key == "value" { "env" } else { "secrets" }, &[], findings);
     let name = fields.required("name", &example, findings).and_then(|node| name(node, path, findings));
-    let value = fields.required(value_key, "write `\"\"` for an empty value", findings);
+    let empty = if value_key == "value" { "write `\"\"` for an empty value" } else { &example };
+    let value = fields.required(value_key, empty, findings);
     let value = value.and_then(|node| {
         let label = fields.path(value_key);
         text_of(node, &label, findings).map(|(text, _)| (text.to_owned(), node))
@@ -90,11 +91,9 @@ pub(in crate::desired) fn env_name(text: &str, span: Span, findings: &mut Findin
     match text.parse::<EnvName>() {
         Ok(name) => Some(name),
         Err(invalid) => {
-            let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
-            let message = if end == text.len() {
-                invalid.message
-            } else {
-                format!("`{}…` is not the name of an environment variable", &text[..end.min(60)])
+            let message = match text.find(['=', ':', ' ']) {
+                Some(end) => format!("`{}…` is not the name of an environment variable", text[..end].escape_debug()),
+                None => invalid.message,
             };
             let hint = invalid.hint.unwrap_or_else(|| "use letters, digits and `_`".into());
             findings.error("name", span, message).hint(hint);

@@ -60,6 +60,9 @@ fn judge(section: &str, key: &str, known: &[&str], told: &[&str]) -> (Severity, 
     if let Some(meant) = meant(key, known) {
         return (Severity::Error, format!("did you mean `{meant}`?"));
     }
+    if (section, key) == ("", "services") {
+        return (Severity::Warning, "manifests and Compose files have services; this file has the build of one".into());
+    }
     if SERVICE_SETTINGS.contains(&key) {
         return (Severity::Warning, "set it on the service; this file holds no such settings".into());
     }

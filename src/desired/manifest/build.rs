@@ -25,7 +25,7 @@ pub(super) fn read(
     match &node.value {
         Value::Mapping(_) => {
             let fields = Fields::open(node, path, findings)?;
-            in_place(&fields, port, context, findings).map(|settings| BuildSource::Inline(Box::new(settings)))
+            in_place(fields, port, context, findings).map(|settings| BuildSource::Inline(Box::new(settings)))
         }
         Value::Scalar(..) => {
             let (text, span) = text_of(node, &path, findings)?;
@@ -41,7 +41,7 @@ pub(super) fn read(
 fn file(text: &str, span: Span, path: &str, findings: &mut Findings) -> Option<BuildSource> {
     match text {
         apprunner::FILE_NAME => return Some(BuildSource::Repository),
-        "Dockerfile" => keys::not_yet(&format!("`{path}` from a Dockerfile"), span, findings),
+        "Dockerfile" => drop(keys::not_yet(&format!("`{path}` from a Dockerfile"), span, findings)),
         _ => {
             let message =
                 format!("`{path}` must be `{}`, or settings in place, not {}", apprunner::FILE_NAME, quote(text));
@@ -53,8 +53,8 @@ fn file(text: &str, span: Span, path: &str, findings: &mut Findings) -> Option<B
     None
 }
 
-fn in_place(fields: &Fields, port: Option<u16>, context: &Context, findings: &mut Findings) -> Option<AppSettings> {
-    keys::check(fields, "build", findings);
+fn in_place(fields: Fields, port: Option<u16>, context: &Context, findings: &mut Findings) -> Option<AppSettings> {
+    let fields = &keys::check(fields, "build", findings);
     let runtime = runtime(fields, context, findings);
     let lock = fields
         .text("runtimeVersion", findings)

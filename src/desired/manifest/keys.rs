@@ -1,7 +1,7 @@
 //! Which keys the manifest has where, which come in a later version, and what an unknown one most likely means.
 
 use crate::desired::fields::Fields;
-use crate::desired::findings::{Findings, quote};
+use crate::desired::findings::{Findings, Noted, quote};
 use crate::desired::keys::{listed, nearest};
 use crate::desired::yaml::Span;
 
@@ -98,9 +98,9 @@ const SYNONYMS: &[(&str, &[&str])] = &[
     ("tags", &["labels"]),
 ];
 
-/// Reports every key of a mapping that it does not have.
-pub(super) fn check(fields: &Fields, level: &str, findings: &mut Findings) {
-    let Some((_, known, later)) = LEVELS.iter().find(|(name, ..)| *name == level) else { return };
+/// The mapping, with every key reported that it does not have at this level.
+pub(super) fn check<'n>(mut fields: Fields<'n>, level: &str, findings: &mut Findings) -> Fields<'n> {
+    let Some((_, known, later)) = LEVELS.iter().find(|(name, ..)| *name == level) else { return fields };
     for entry in fields.entries {
         let key = entry.key.as_str();
         if known.contains(&key) {
@@ -109,25 +109,30 @@ pub(super) fn check(fields: &Fields, level: &str, findings: &mut Findings) {
         let path = quote(&fields.path(key));
         if later.contains(&key) {
             not_yet(&path, entry.key_span, findings);
-        } else {
-            let hint = hint(level, key, known);
-            findings.error("unknown-key", entry.key_span, format!("{path} is not a key of the manifest")).hint(hint);
+            continue;
         }
+        let meant = meant(key, known);
+        let hint = meant.map_or_else(|| elsewhere(level, key, known), |meant| format!("did you mean `{meant}`?"));
+        findings.error("unknown-key", entry.key_span, format!("{path} is not a key of the manifest")).hint(hint);
+        fields.meant.extend(meant);
     }
+    fields
 }
 
 /// Reports something that a later version has.
-pub(super) fn not_yet(what: &str, span: Span, findings: &mut Findings) {
+pub(super) fn not_yet<'f>(what: &str, span: Span, findings: &'f mut Findings) -> Noted<'f> {
     findings
         .error("not-yet", span, format!("{what} is not in this version yet"))
-        .hint("remove it; a manifest never declares what does not happen");
+        .hint("remove it; a manifest never declares what does not happen")
 }
 
-fn hint(level: &str, key: &str, known: &[&str]) -> String {
+fn meant(key: &str, known: &[&'static str]) -> Option<&'static str> {
     let synonym = SYNONYMS.iter().find(|(k, words)| known.contains(k) && words.contains(&key)).map(|(k, _)| *k);
-    if let Some(meant) = synonym.or_else(|| nearest(key, known.iter().copied())) {
-        return format!("did you mean `{meant}`?");
-    }
+    synonym.or_else(|| nearest(key, known.iter().copied()))
+}
+
+/// What to do about a key that is none here: where it belongs, else what there is.
+fn elsewhere(level: &str, key: &str, known: &[&str]) -> String {
     let elsewhere = LEVELS.iter().find(|(name, keys, _)| *name != level && *name != "secret" && keys.contains(&key));
     match elsewhere {
         Some(("", ..)) => format!("`{key}` belongs at the top level"),

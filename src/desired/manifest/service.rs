@@ -7,12 +7,12 @@ use crate::model::{BuildSource, ServiceName, ServiceSpec};
 
 /// Reads a service; `None` where something that it needs is wrong, which is among the findings then.
 pub(super) fn read(
-    fields: &Fields,
+    fields: Fields,
     name: Option<ServiceName>,
     context: &Context,
     findings: &mut Findings,
 ) -> Option<ServiceSpec> {
-    keys::check(fields, "service", findings);
+    let fields = &keys::check(fields, "service", findings);
     let source = source::read(fields, context, findings);
     let port = fields.number("port", 1..=65535, findings).and_then(|port| u16::try_from(port).ok());
     let build = build::read(fields, port, context, findings);

@@ -40,7 +40,7 @@ impl Shared {
     }
 }
 
-type Read<T> = fn(&Fields, &mut Findings) -> T;
+type Read<T> = fn(Fields, &mut Findings) -> T;
 
 fn named<T>(top: &Fields, key: &str, read: Read<T>, findings: &mut Findings) -> BTreeMap<String, T> {
     let Some(section) = top.mapping(key, findings) else { return BTreeMap::new() };
@@ -48,7 +48,7 @@ fn named<T>(top: &Fields, key: &str, read: Read<T>, findings: &mut Findings) -> 
     for entry in section.entries {
         check_name(entry, findings);
         if let Some(fields) = Fields::open(&entry.value, section.path(&entry.key), findings) {
-            shared.insert(entry.key.clone(), read(&fields, findings));
+            shared.insert(entry.key.clone(), read(fields, findings));
         }
     }
     shared
@@ -77,7 +77,7 @@ fn in_place_or_named<T: Default + Clone>(
     let Some(node) = service.present(key, "a name or the settings", findings) else { return T::default() };
     let path = service.path(key);
     match (&node.value, node.text()) {
-        (Value::Mapping(_), _) => Fields::open(node, path, findings).map(|fields| read(&fields, findings)),
+        (Value::Mapping(_), _) => Fields::open(node, path, findings).map(|fields| read(fields, findings)),
         (_, Some(name)) => find_shared(name, node.span, key, shared, findings),
         _ => {
             mismatch(node, &path, "a name or a mapping", findings);
@@ -109,8 +109,8 @@ fn find_shared<T: Clone>(
     found
 }
 
-fn health(fields: &Fields, findings: &mut Findings) -> HealthCheck {
-    keys::check(fields, "health", findings);
+fn health(fields: Fields, findings: &mut Findings) -> HealthCheck {
+    let fields = &keys::check(fields, "health", findings);
     let default = HealthCheck::default();
     let protocol = protocol(fields, findings).unwrap_or(default.protocol);
     let path = health_path(fields, findings);
@@ -184,14 +184,15 @@ fn duration(
     None
 }
 
-fn scaling(fields: &Fields, findings: &mut Findings) -> Scaling {
-    keys::check(fields, "autoscaling", findings);
+fn scaling(fields: Fields, findings: &mut Findings) -> Scaling {
+    let fields = &keys::check(fields, "autoscaling", findings);
     let default = Scaling::default();
     let max_concurrency = fields.number("maxConcurrency", 1..=200, findings).unwrap_or(default.max_concurrency);
     let zero = fields.value("minSize").filter(|node| node.text() == Some("0"));
     let min_size = match zero {
         Some(node) => {
-            keys::not_yet(&format!("`{}: 0`", fields.path("minSize")), node.span, findings);
+            keys::not_yet(&format!("`{}: 0`", fields.path("minSize")), node.span, findings)
+                .hint("1 is the least: write `minSize: 1`");
             None
         }
         None => fields.number("minSize", 1..=25, findings),
@@ -211,7 +212,7 @@ fn scaling(fields: &Fields, findings: &mut Findings) -> Scaling {
 pub(super) fn instance(service: &Fields, findings: &mut Findings) -> InstanceSize {
     let default = InstanceSize::default();
     let Some(fields) = service.mapping("instance", findings) else { return default };
-    keys::check(&fields, "instance", findings);
+    let fields = keys::check(fields, "instance", findings);
     InstanceSize {
         cpu: fields.parsed("cpu", "unit", findings).unwrap_or(default.cpu),
         memory: fields.parsed("memory", "unit", findings).unwrap_or(default.memory),
@@ -223,7 +224,7 @@ pub(super) fn deploy(service: &Fields, findings: &mut Findings) -> DeploySetting
     const HOUR: u64 = 3600;
     let default = DeploySettings::default();
     let Some(fields) = service.mapping("deploy", findings) else { return default };
-    keys::check(&fields, "deploy", findings);
+    let fields = keys::check(fields, "deploy", findings);
     let mut read = |key, least, most, default| {
         let range = Duration::from_secs(least)..=Duration::from_secs(most);
         duration(&fields, key, range, findings).map_or(default, |(duration, _)| duration)

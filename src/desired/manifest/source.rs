@@ -12,7 +12,7 @@ use std::path::Path;
 pub(super) fn read(service: &Fields, context: &Context, findings: &mut Findings) -> Option<CodeSource> {
     let hint = "say where the code is: `source: { repository: https://github.com/acme/hello }`";
     let fields = Fields::open(service.required("source", hint, findings)?, service.path("source"), findings)?;
-    keys::check(&fields, "source", findings);
+    let fields = keys::check(fields, "source", findings);
     let branch = fields.parsed("branch", "branch", findings);
     let auto_deploy = fields.flag("autoDeploy", findings).unwrap_or(true);
     // A source of a later version is one error, not two.

@@ -6,7 +6,7 @@ use crate::desired::fields::{Fields, checked, text_of};
 use crate::desired::findings::{Findings, quote};
 use crate::desired::yaml::{Entry, Span, Value};
 use crate::model::{EnvName, Invalid, SecretRef, ServiceName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Component, Path, PathBuf};
 
 /// A service's name.
@@ -74,8 +74,7 @@ fn secret(path: &str, entry: &Entry, directory: &Path, findings: &mut Findings) 
         findings.error("type", entry.key_span, message).hint(example);
         return None;
     }
-    let fields = Fields::open(&entry.value, path, findings)?;
-    keys::check(&fields, "secret", findings);
+    let fields = keys::check(Fields::open(&entry.value, path, findings)?, "secret", findings);
     match fields.entries {
         [only] if only.key == "file" => {
             let (text, span) = fields.text("file", findings)?;
@@ -116,8 +115,9 @@ pub(super) fn absolute(directory: &Path, text: &str) -> Result<PathBuf, Invalid>
 /// A variable is declared once: as a value or as a secret.
 pub(super) fn check_overlap(fields: &Fields, findings: &mut Findings) {
     let (Some(env), Some(secrets)) = (fields.value("env"), fields.value("secrets")) else { return };
-    let Value::Mapping(secrets) = &secrets.value else { return };
-    for entry in secrets.iter().filter(|e| env.get(&e.key).is_some()) {
+    let (Value::Mapping(env), Value::Mapping(secrets)) = (&env.value, &secrets.value) else { return };
+    let names: HashSet<&str> = env.iter().map(|e| e.key.as_str()).collect();
+    for entry in secrets.iter().filter(|e| names.contains(e.key.as_str())) {
         let message = format!("{} stands in `env` and in `secrets`", quote(&entry.key));
         findings.error("duplicate-name", entry.key_span, message).hint("keep one of the two");
     }

@@ -126,9 +126,10 @@ impl<'t> Reader<'t> {
 
     /// The `-` that a list begins with: the parser points behind it where the list is not indented under its key.
     fn dash(&self, span: Span) -> Span {
-        let column = usize::try_from(span.column).unwrap_or(usize::MAX).saturating_sub(1);
-        let line =
-            usize::try_from(span.line).ok().and_then(|n| self.lines.get(n.checked_sub(1)?)).copied().unwrap_or("");
+        // Only a list of short lines is a block; in a line of 1 MiB the walk to each column would take for ever.
+        let [line, column] =
+            [span.line, span.column].map(|n| usize::try_from(n).unwrap_or(usize::MAX).saturating_sub(1));
+        let Some(line) = self.lines.get(line).filter(|line| line.len() < 1000) else { return span };
         let before: String = line.chars().take(column).collect();
         if line[before.len()..].starts_with(['-', '[', '&', '!']) || !before.trim_end().ends_with('-') {
             return span;
@@ -171,12 +172,12 @@ impl<'t> Reader<'t> {
         let mut span = open.span;
         let value = match open.items {
             Items::Sequence(items) => Value::Sequence(items),
-            Items::Mapping { mut entries, merges, .. } => {
-                merge(&mut entries, merges, findings);
-                // A block mapping has no mark of its own: it is shown by its first key.
-                if let Some(first) = entries.first().filter(|e| e.key_span.line == span.line && span.length <= 1) {
-                    span.length = first.key_span.length;
-                }
+            Items::Mapping { mut entries, seen, merges, .. } => {
+                merge(&mut entries, seen, merges, findings);
+                // A block mapping has no mark of its own: it is shown by its first key. Another is shown by its `{`.
+                let first = entries.first().map(|e| e.key_span);
+                let begins = first.filter(|key| (key.line, key.column) == (span.line, span.column));
+                span.length = begins.map_or(1, |key| key.length);
                 Value::Mapping(entries)
             }
         };
@@ -243,7 +244,7 @@ fn insert(
 }
 
 /// Adds what `<<` brings in and is not set in place.
-fn merge(entries: &mut Vec<Entry>, merges: Vec<Node>, findings: &mut Findings) {
+fn merge(entries: &mut Vec<Entry>, mut seen: HashMap<String, Span>, merges: Vec<Node>, findings: &mut Findings) {
     for node in merges {
         let span = node.span;
         let sources = match node.value {
@@ -251,16 +252,11 @@ fn merge(entries: &mut Vec<Entry>, merges: Vec<Node>, findings: &mut Findings) {
             value => vec![Node { span, value }],
         };
         for source in sources {
-            match source.value {
-                Value::Mapping(more) => {
-                    for entry in more {
-                        if !entries.iter().any(|e| e.key == entry.key) {
-                            entries.push(entry);
-                        }
-                    }
-                }
-                _ => drop(findings.error("type", source.span, "`<<` takes a mapping, or a list of them")),
-            }
+            let Value::Mapping(more) = source.value else {
+                findings.error("type", source.span, "`<<` takes a mapping, or a list of them");
+                continue;
+            };
+            entries.extend(more.into_iter().filter(|entry| seen.insert(entry.key.clone(), entry.key_span).is_none()));
         }
     }
 }

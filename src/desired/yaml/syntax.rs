@@ -23,8 +23,8 @@ const WORDS: &[(&str, &str, &str)] = &[
         "a name must follow `*` or `&`",
         "put quotes around a text that starts with `*` or `&`",
     ),
-    ("flow mapping", "this `{` has no matching `}`, or a `,` is missing", "close it, or put quotes around the text"),
-    ("flow sequence", "this `[` has no matching `]`, or a `,` is missing", "close it, or put quotes around the text"),
+    ("flow mapping", "a `,` or `}` is missing before this", "close the `{`, or put quotes around the text"),
+    ("flow sequence", "a `,` or `]` is missing before this", "close the `[`, or put quotes around the text"),
     (
         "illegal placement of ':'",
         "a `:` stands where no key ends",

@@ -129,7 +129,7 @@ fn syntax_errors_say_what_to_do_where_it_is() {
         ("a: b: c\n", 1, 5, "`: `"),
         ("a: \"open\nb: 1\n", 1, 4, "never closed"),
         ("a: [1, 2\nb: 3\n", 2, 2, "`:`"),
-        ("a: [1, 2\n", 1, 9, "`[`"),
+        ("a: [1, 2\n", 1, 9, "`]`"),
         ("a:\n  - x\n y: 1\n", 3, 2, "line"),
         ("a: @x\n", 1, 4, "character"),
         ("a: 1\n b: 2\n", 2, 3, "`: `"),
