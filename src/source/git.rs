@@ -12,6 +12,7 @@ mod fetch;
 mod head;
 mod links;
 mod mirror;
+mod objects;
 mod tree;
 
 use self::bounds::Bounds;
@@ -215,9 +216,7 @@ impl GitSource {
             let _contents = locks.contents.write().unwrap_or_else(PoisonError::into_inner);
             Ok(mirror.remove()?)
         })
-        .await?;
-        self.repositories.lock().unwrap_or_else(PoisonError::into_inner).remove(repository);
-        Ok(())
+        .await
     }
 
     fn locks(&self, repository: &RepositoryUrl) -> Arc<Locks> {

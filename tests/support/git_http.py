@@ -1,15 +1,16 @@
 """Serves git repositories over smart HTTP through `git http-backend`, well or badly, on a free loopback port.
 
-usage: git_http.py ROOT     prints the port, serves until its standard input ends
+usage: git_http.py ROOT [CERTIFICATE]    prints the port, serves (with TLS by CERTIFICATE) until its standard input ends
 
 The first part of a path says how: /git/X serves ROOT/X; /auth/ asks for a password; /moved/ redirects to /git/; /elsewhere/
 redirects to another port; /page/ answers with a web page; /busy/ with 503; /hang/ never answers; /drip/ answers a byte at a
-time for ever; /cut/ breaks off in the middle of a pack; /odd/ answers with what is not git's protocol.
+time for ever; /cut/ breaks off in the middle of a pack; /slow/ sends a pack slowly; /odd/ answers with what is not git's protocol.
 Requests are counted: GET /count.
 """
 
 import http.server
 import os
+import ssl
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ COUNT = [0]
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def log_message(self, *_):
         pass
@@ -101,6 +103,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(out[: len(out) // 2])
 
+    def serve_slow(self, rest, body):
+        status, headers, out = self.backend(rest, body)
+        self.send_response(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(out)))
+        self.end_headers()
+        for at in range(0, len(out), 4096):
+            self.wfile.write(out[at : at + 4096])
+            time.sleep(0.005)
+
     def serve_git(self, rest, body):
         status, headers, out = self.backend(rest, body)
         self.answer(status, out, *headers)
@@ -136,6 +149,10 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 server = Server(("127.0.0.1", 0), Handler)
+if len(sys.argv) > 2:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(sys.argv[2])
+    server.socket = context.wrap_socket(server.socket, server_side=True)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 print(server.server_port, flush=True)
 sys.stdin.read()

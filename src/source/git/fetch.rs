@@ -5,7 +5,7 @@ use super::bounds::Bounds;
 use super::failure::{self, Fault, is_full, plain, transport};
 use super::head::{self, callbacks, commit_id, listed_head, local_head, open_local, proxy};
 use super::mirror::Mirror;
-use super::{Head, SourceError};
+use super::{Head, SourceError, objects};
 use crate::model::{BranchName, Commit, CommitId, RepositoryUrl, Timestamp};
 use git2::{AutotagOption, Direction, ErrorClass, ErrorCode, FetchOptions, Oid, RemoteRedirect, Repository};
 use std::io::Write;
@@ -55,11 +55,13 @@ pub(super) fn fetch_branches(
     Ok(())
 }
 
-/// The details of a commit, if the mirror has it. A mirror that lost commits is damaged.
+/// The details of a commit that is or was in the history of a mirrored branch, if the mirror has it. A mirror that lost
+/// commits is damaged.
 pub(super) fn find(open: &Repository, repository: &RepositoryUrl, id: &CommitId) -> Result<Option<Commit>, Fault> {
     let Ok(oid) = Oid::from_str(id.as_str()) else { return Ok(None) };
     match open.find_commit(oid) {
-        Ok(commit) => Ok(Some(details(repository, &commit)?)),
+        Ok(commit) if Mirror::reaches(open, oid)? => Ok(Some(details(repository, &commit)?)),
+        Ok(_) => Ok(None),
         Err(error) if error.code() == ErrorCode::NotFound => Mirror::tips(open).map(|_| None),
         Err(error) => Err(error.into()),
     }
@@ -90,8 +92,7 @@ fn bring(
         RepositoryUrl::Http(url) => download(open, repository, url, branch, bounds)?,
         RepositoryUrl::File(path) => copy(open, repository, path, branch, bounds)?,
     };
-    let id = oid(repository, &head.commit)?;
-    open.reference(&Mirror::reference(&head.branch), id, true, "fetch")?;
+    Mirror::advance(open, &head.branch, oid(repository, &head.commit)?)?;
     Ok(head)
 }
 
@@ -139,7 +140,7 @@ fn broken_off(repository: &RepositoryUrl, error: git2::Error, bounds: &Bounds) -
     }
 }
 
-/// Packs what the mirror has not and writes it there.
+/// Brings a branch of a repository on this machine into the mirror.
 fn copy(
     open: &Repository,
     repository: &RepositoryUrl,
@@ -147,26 +148,41 @@ fn copy(
     branch: Option<&BranchName>,
     bounds: &Bounds,
 ) -> Result<Head, Fault> {
-    let failed = |error: git2::Error| failure::transport(repository, &error);
     let source = open_local(repository, path)?;
     let head = local_head(repository, &source, branch)?;
     let tips = Mirror::tips(open)?;
     let id = oid(repository, &head.commit)?;
-    if open.odb()?.exists(id) {
+    // Without a reference, what is there may be half of a copy that was cut off.
+    if !tips.is_empty() && open.odb()?.exists(id) {
         return Ok(head);
     }
     copy_shallow(open, &source)?;
+    if tips.is_empty() && objects::copy_all(open, repository, &source, bounds)? {
+        return Ok(head);
+    }
+    pack_missing(open, repository, &source, (id, &tips), bounds)?;
+    Ok(head)
+}
+
+/// Packs the history of a commit as far as the mirror has it not, and writes it there.
+fn pack_missing(
+    open: &Repository,
+    repository: &RepositoryUrl,
+    source: &Repository,
+    (wanted, tips): (Oid, &[Oid]),
+    bounds: &Bounds,
+) -> Result<(), Fault> {
+    let failed = |error: git2::Error| failure::transport(repository, &error);
     let mut walk = source.revwalk().map_err(failed)?;
-    walk.push(id).map_err(failed)?;
+    walk.push(wanted).map_err(failed)?;
     let odb = source.odb().map_err(failed)?;
-    tips.into_iter().filter(|tip| odb.exists(*tip)).try_for_each(|tip| walk.hide(tip)).map_err(failed)?;
+    tips.iter().filter(|tip| odb.exists(**tip)).try_for_each(|tip| walk.hide(*tip)).map_err(failed)?;
     let mut builder = source.packbuilder().map_err(failed)?;
     let watch = bounds.watch();
     builder.set_progress_callback(move |_, _, _| watch.goes_on()).map_err(failed)?;
     let packed = builder.insert_walk(&mut walk);
     packed.map_err(|error| bounds.check(repository).err().unwrap_or_else(|| failed(error)))?;
-    write_pack(open, repository, &mut builder, bounds)?;
-    Ok(head)
+    write_pack(open, repository, &mut builder, bounds)
 }
 
 fn write_pack(

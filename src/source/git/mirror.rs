@@ -7,7 +7,8 @@ use super::bounds::Bounds;
 use super::failure::{Fault, is_full};
 use super::{Locks, fetch};
 use crate::model::{BranchName, Digest, RepositoryUrl};
-use git2::{Oid, Repository, RepositoryInitOptions};
+use git2::{ErrorCode, Oid, Repository, RepositoryInitOptions};
+use std::collections::{BinaryHeap, HashSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -87,7 +88,7 @@ impl Mirror {
             act(State::Kept)
         };
         match first {
-            Err(Fault::Mirror(error)) if !is_full(&error) => {
+            Err(Fault::Mirror(error)) if self.path.exists() && !is_full(&error) => {
                 tracing::warn!(%repository, %error, "the mirror is damaged and is made anew");
             }
             done => return done,
@@ -117,6 +118,26 @@ impl Mirror {
     /// Where a branch is kept.
     pub(super) fn reference(branch: &BranchName) -> String {
         format!("refs/heads/{}", branch.as_str().replace('%', "%25").replace('/', "%2F"))
+    }
+
+    /// Moves a branch. After a forced push the old head stays referenced: a deployment of it may be under way, and what
+    /// was fetched stays deployable.
+    pub(super) fn advance(mirror: &Repository, branch: &BranchName, to: Oid) -> Result<(), Fault> {
+        let name = Self::reference(branch);
+        let old = mirror.refname_to_id(&name).ok().filter(|old| *old != to);
+        if let Some(old) = old
+            && !leads_to(mirror, &[to], old)?
+        {
+            mirror.reference(&format!("refs/seen/{old}"), old, true, "forced push")?;
+        }
+        mirror.reference(&name, to, true, "fetch")?;
+        Ok(())
+    }
+
+    /// Whether a commit is in the history of any reference: the mirror may hold other objects of a local source.
+    pub(super) fn reaches(mirror: &Repository, commit: Oid) -> Result<bool, Fault> {
+        let tips = Self::tips(mirror)?;
+        Ok(tips.contains(&commit) || leads_to(mirror, &tips, commit)?)
     }
 
     /// The branches of the mirror that was set aside. Read from file names, since nothing else of it can be trusted.
@@ -207,7 +228,7 @@ impl Mirror {
     /// data directory is locked by one process, so none of them is another's. What cannot be removed is met again later.
     fn sweep(&self) {
         let leftover = |name: &str| name.ends_with(".lock") || name.starts_with("pack_git2_");
-        for directory in [self.path.clone(), self.path.join("refs/heads"), self.path.join("objects/pack")] {
+        for directory in ["", "refs/heads", "refs/seen", "objects/pack"].map(|name| self.path.join(name)) {
             let Ok(entries) = fs::read_dir(directory) else { continue };
             for entry in entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(leftover)) {
                 let _ = fs::remove_file(entry.path());
@@ -223,6 +244,25 @@ impl Mirror {
     fn beside(&self, suffix: &str) -> PathBuf {
         self.path.with_extension(suffix)
     }
+}
+
+/// Whether a commit is in the history of others. Newest first, so that what is near is found soon.
+/// (libgit2's own walks do not know where a shallow history ends.)
+fn leads_to(mirror: &Repository, tips: &[Oid], wanted: Oid) -> Result<bool, git2::Error> {
+    let mut ahead: BinaryHeap<(i64, Oid)> = tips.iter().map(|tip| (i64::MAX, *tip)).collect();
+    let mut seen: HashSet<Oid> = tips.iter().copied().collect();
+    while let Some((_, id)) = ahead.pop() {
+        if id == wanted {
+            return Ok(true);
+        }
+        let commit = match mirror.find_commit(id) {
+            Err(error) if error.code() == ErrorCode::NotFound && mirror.is_shallow() => continue,
+            found => found?,
+        };
+        let time = commit.time().seconds();
+        ahead.extend(commit.parent_ids().filter(|parent| seen.insert(*parent)).map(|parent| (time, parent)));
+    }
+    Ok(false)
 }
 
 fn remove(path: &Path) -> io::Result<()> {

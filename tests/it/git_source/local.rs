@@ -25,7 +25,8 @@ async fn a_commit_is_fetched_with_its_details_read_and_exported() {
     assert_eq!((commit.id.clone(), commit.author.as_str()), (id.clone(), "Ada"));
     assert_eq!(commit.summary, "Change src/app.py");
     assert_eq!(commit.tree, repo.git(&["rev-parse", "HEAD^{tree}"]));
-    let read = |path| source.read_file(&repo_url(&repo), &id, path);
+    let url = repo.url();
+    let read = |path| source.read_file(&url, &id, path);
     assert_eq!(read("src/app.py").await.unwrap().unwrap(), b"print()\r\n");
     assert_eq!(read("./src//app.py").await.unwrap().unwrap(), b"print()\r\n");
     for absent in ["src", "src/app.py/x", "nope", "", "nope/x"] {
@@ -36,10 +37,6 @@ async fn a_commit_is_fetched_with_its_details_read_and_exported() {
     source.export(&repo.url(), &id, &room.out()).await.unwrap();
     assert_eq!(std::fs::read(room.out().join("src/app.py")).unwrap(), b"print()\r\n");
     assert!(!room.out().join(".git").exists());
-}
-
-fn repo_url(repo: &super::repo::Repo) -> towpath::model::RepositoryUrl {
-    repo.url()
 }
 
 #[tokio::test]
@@ -222,4 +219,48 @@ async fn nothing_that_a_repository_configures_is_run() {
     source.export(&repo.url(), &commit.id, &room.out()).await.unwrap();
     assert_eq!(std::fs::read(room.out().join("hello.txt")).unwrap(), b"hello\n", "no filter, no line ends");
     assert!(!trap.exists());
+}
+
+#[tokio::test]
+async fn a_repository_that_another_user_owns_is_read() {
+    let room = Room::new();
+    let repo = room.repo("a");
+    for path in [&repo.path, &repo.path.join(".git")] {
+        // Only root can give files away; nobody else can make this case.
+        if std::os::unix::fs::chown(path, Some(12_345), Some(12_345)).is_err() {
+            return;
+        }
+    }
+    assert!(room.source().fetch(&repo.url(), None, None).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_large_repository_is_copied_by_its_object_files_and_its_other_branches_stay_out_of_reach() {
+    let room = Room::new();
+    let repo = room.repo("a");
+    let mut noise = vec![0_u8; 5 << 20];
+    getrandom::fill(&mut noise).unwrap();
+    std::fs::write(repo.path.join("noise"), &noise).unwrap();
+    let old = repo.commit("a", "a");
+    repo.git(&["checkout", "-q", "-b", "secret"]);
+    let secret = repo.commit("secret", "secret");
+    repo.git(&["checkout", "-q", "main"]);
+    repo.git(&["gc", "-q"]);
+    let head = repo.commit("loose", "loose");
+    let source = room.source();
+    assert_eq!(source.fetch(&repo.url(), None, None).await.unwrap().id, head);
+    assert_eq!(source.fetch(&repo.url(), None, Some(&old)).await.unwrap().id, old);
+    source.export(&repo.url(), &head, &room.out()).await.unwrap();
+    assert_eq!(std::fs::read(room.out().join("noise")).unwrap(), noise);
+    let error = source.fetch(&repo.url(), None, Some(&secret)).await.unwrap_err();
+    assert!(matches!(error, SourceError::NoCommit { .. }), "{error}");
+    assert!(source.read_file(&repo.url(), &secret, "secret").await.is_err());
+    assert_eq!(source.fetch(&repo.url(), Some(&branch("secret")), None).await.unwrap().id, secret);
+    // One that borrows its objects from another has none of its own to copy.
+    repo.git(&["clone", "-q", "--shared", ".", "../borrower"]);
+    let borrower = super::repo::Repo { path: room.dir.path().join("repos/borrower") };
+    let fetched = source.fetch(&borrower.url(), None, None).await.unwrap().id;
+    std::fs::remove_dir_all(&repo.path).unwrap();
+    let read = source.read_file(&borrower.url(), &fetched, "loose").await.unwrap();
+    assert_eq!(read.unwrap(), b"loose");
 }

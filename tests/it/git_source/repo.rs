@@ -55,7 +55,25 @@ impl Room {
     }
 
     pub fn serve(&self) -> Server {
-        Server::new(&self.dir.path().join("repos"))
+        Server::new(&self.dir.path().join("repos"), None)
+    }
+
+    /// Serves over TLS with a certificate of its own; returns where that is too.
+    pub fn serve_tls(&self) -> (Server, PathBuf) {
+        let pem = self.dir.path().join("server.pem");
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
+            .args(["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout"])
+            .arg(&pem)
+            .arg("-out")
+            .arg(pem.with_extension("crt"))
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let mut both = std::fs::read(&pem).unwrap();
+        both.extend(std::fs::read(pem.with_extension("crt")).unwrap());
+        std::fs::write(&pem, both).unwrap();
+        (Server::new(&self.dir.path().join("repos"), Some(&pem)), pem.with_extension("crt"))
     }
 }
 
@@ -133,21 +151,29 @@ impl Repo {
 pub struct Server {
     child: Child,
     port: u16,
+    scheme: &'static str,
 }
 
 impl Server {
-    fn new(root: &Path) -> Self {
+    fn new(root: &Path, certificate: Option<&Path>) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/git_http.py");
-        let mut child =
-            Command::new("python3").arg(script).arg(root).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = Command::new("python3")
+            .arg(script)
+            .arg(root)
+            .args(certificate)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Self { child, port: line.trim().parse().unwrap() }
+        let scheme = if certificate.is_some() { "https" } else { "http" };
+        Self { child, port: line.trim().parse().unwrap(), scheme }
     }
 
     /// The URL of a repository, served in one of the ways that `git_http.py` lists.
     pub fn url(&self, how: &str, name: &str) -> RepositoryUrl {
-        format!("http://127.0.0.1:{}/{how}/{name}", self.port).parse().unwrap()
+        format!("{}://127.0.0.1:{}/{how}/{name}", self.scheme, self.port).parse().unwrap()
     }
 
     /// How many requests came.
