@@ -16,7 +16,7 @@
 //! - [`settings`]: the installation's settings.
 //! - [`cli`]: commands and how they print.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod api;
 pub mod build;

@@ -1,6 +1,18 @@
-//! The newest version of a source and its contents: `git` (git2) and the poll schedule (pure).
+//! The newest version of a source and its contents: `git` (git2), the poll schedule (pure) and the polling loop.
 //!
-//! Imports `model`. Everything read here is hostile input (law 7).
+//! Imports `model`, and for what polling reports the snapshot type of `observed`. Everything read here is hostile input
+//! (law 7): nothing of a repository is executed, no path of it leaves its root, every size and time is bounded.
+
+pub mod git;
+mod libgit2;
+pub mod poller;
+pub mod schedule;
+
+pub use git::{GitLimits, GitSource, Head};
+pub use libgit2::prepare;
+pub use poller::Poller;
+
+pub use schedule::PollSchedule;
 
 use crate::model::Class;
 
@@ -20,7 +32,7 @@ pub enum SourceError {
         repository: String,
         /// The branch, or `HEAD` when it has no default branch.
         branch: String,
-        /// The branches there are, at most five, for a hint.
+        /// The branches there are, at most five, nearest first, for a hint.
         known: Vec<String>,
     },
     /// The commit is not on the branch, or not there at all.
@@ -36,6 +48,33 @@ pub enum SourceError {
     Unauthorized {
         /// The repository.
         repository: String,
+    },
+    /// The repository uses what git2 cannot read (SHA-256 objects, reftable, partial clones).
+    #[error("repository `{repository}` cannot be read by this version: {message}")]
+    Unsupported {
+        /// The repository.
+        repository: String,
+        /// What it uses.
+        message: String,
+    },
+    /// The commit's files cannot be used: a name or a link that leads out of the tree.
+    #[error("the files of repository `{repository}` cannot be used: {message}")]
+    Tree {
+        /// The repository.
+        repository: String,
+        /// Which path, and what is wrong with it.
+        message: String,
+    },
+    /// The directory that the files are to be written to cannot be written, or is not empty.
+    #[error("failed to write the files of repository `{repository}` to `{path}`")]
+    Write {
+        /// The repository.
+        repository: String,
+        /// The file or directory.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
     },
     /// The network, the server or the transport failed.
     #[error("failed to read repository `{repository}`: {message}")]
@@ -67,8 +106,24 @@ impl SourceError {
     /// Who acts next.
     pub fn class(&self) -> Class {
         match self {
-            Self::Transport { .. } | Self::Mirror { .. } => Class::Retry,
+            Self::Transport { .. } | Self::Mirror { .. } | Self::Write { .. } => Class::Retry,
             _ => Class::Stalled,
+        }
+    }
+
+    /// What a person can do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotFound { .. } => Some("check the URL; private repositories are not in this version yet".to_owned()),
+            Self::NoBranch { known, .. } if known.is_empty() => Some("push a first commit to it".to_owned()),
+            Self::NoBranch { known, .. } => {
+                let known: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
+                Some(format!("its branches: {}", known.join(", ")))
+            }
+            Self::NoCommit { .. } => {
+                Some("it may have been removed by a forced push; deploy the branch's head".to_owned())
+            }
+            _ => None,
         }
     }
 }

@@ -1,3 +1,4 @@
 //! The integration tests: one binary, a module per room.
 
 mod desired;
+mod git_source;

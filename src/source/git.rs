@@ -1,0 +1,290 @@
+//! Git repositories: their heads, their commits in a local mirror, their files. In go typed URLs, branches and commit ids;
+//! out come commits, bytes and directories, or a [`SourceError`].
+//!
+//! All of git2 blocks, so every act runs on a blocking thread under a deadline. Nothing of a repository is executed: libgit2
+//! runs no hooks, and files are written from the object database without checkout, so without filters, attributes or
+//! line-end conversion. A mirror holds the history of the branches that were asked for, under the digest of the URL.
+
+mod bounds;
+mod export;
+mod failure;
+mod fetch;
+mod head;
+mod links;
+mod mirror;
+mod objects;
+mod tree;
+
+use self::bounds::Bounds;
+use self::failure::Fault;
+use self::mirror::{Mirror, State};
+use super::SourceError;
+use crate::model::{BranchName, Commit, CommitId, RepositoryUrl};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// The largest file that [`GitSource::read_file`] reads, in bytes.
+const READ_LIMIT: u64 = 1 << 20;
+
+/// What a repository may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GitLimits {
+    /// Bytes of one fetch, as they come over the wire.
+    pub received_bytes: u64,
+    /// Bytes of one commit's files together.
+    pub tree_bytes: u64,
+    /// Bytes of one file.
+    pub file_bytes: u64,
+    /// Files, directories and links of one commit together.
+    pub files: u64,
+    /// Directories inside each other.
+    pub depth: usize,
+    /// How long asking for a head may take.
+    pub head_deadline: Duration,
+    /// How long a fetch may take, waiting for another of the same repository included.
+    pub fetch_deadline: Duration,
+    /// How long reading or writing a commit's files may take.
+    pub read_deadline: Duration,
+    /// How many repositories are asked or fetched at the same time.
+    pub parallel: usize,
+}
+
+impl Default for GitLimits {
+    fn default() -> Self {
+        Self {
+            received_bytes: 2 << 30,
+            tree_bytes: 4 << 30,
+            file_bytes: 512 << 20,
+            files: 100_000,
+            depth: 200,
+            head_deadline: Duration::from_secs(30),
+            fetch_deadline: Duration::from_secs(600),
+            read_deadline: Duration::from_secs(300),
+            parallel: 8,
+        }
+    }
+}
+
+/// The newest commit of a branch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The branch: the one asked for, or the repository's default branch.
+    pub branch: BranchName,
+    /// Its newest commit.
+    pub commit: CommitId,
+}
+
+/// Reads git repositories through mirrors in one directory, which belongs to this process alone.
+#[derive(Debug)]
+pub struct GitSource {
+    root: PathBuf,
+    limits: GitLimits,
+    network: Semaphore,
+    repositories: Mutex<HashMap<RepositoryUrl, Arc<Locks>>>,
+}
+
+/// The locks of one repository. The guards of `asking` and `writing` go to the blocking thread: when a deadline passes, the
+/// caller goes on, and a thread that still hangs in libgit2 keeps the next one out, so that at most two hang per repository.
+#[derive(Debug, Default)]
+struct Locks {
+    asking: Arc<tokio::sync::Mutex<()>>,
+    writing: Arc<tokio::sync::Mutex<()>>,
+    /// Held for reading by all who read the mirror or add to it, for writing by who removes from it. Only locked on
+    /// blocking threads.
+    contents: RwLock<()>,
+    /// What a killed process left in the mirror is removed before its first use.
+    swept: OnceLock<()>,
+}
+
+impl GitSource {
+    /// Opens the directory of the mirrors, `<data-dir>/mirrors`, and makes it (mode 0700) if it is not there.
+    ///
+    /// # Errors
+    /// [`SourceError::Mirror`] when the directory cannot be made or libgit2 cannot be set up.
+    pub fn open(root: PathBuf, limits: GitLimits) -> Result<Self, SourceError> {
+        let failed = |message: String| SourceError::Mirror { repository: root.display().to_string(), message };
+        super::prepare().map_err(failed)?;
+        mirror::make_private(&root).map_err(|error| failed(error.to_string()))?;
+        let network = Semaphore::new(limits.parallel.max(1));
+        Ok(Self { root, limits, network, repositories: Mutex::default() })
+    }
+
+    /// The newest commit of a branch, or of the default branch. Asks the repository; the mirror is not touched.
+    ///
+    /// # Errors
+    /// [`SourceError::NoBranch`] when the branch is not there or the repository is empty.
+    pub async fn head(&self, repository: &RepositoryUrl, branch: Option<&BranchName>) -> Result<Head, SourceError> {
+        let answer = self.heads(repository, &[branch.cloned()]).await?.pop();
+        answer.unwrap_or_else(|| Err(failure::transport_text(repository, "it answered nothing")))
+    }
+
+    /// The newest commits of several branches of one repository, in their order, with one question to it.
+    ///
+    /// # Errors
+    /// As the repository as a whole; a branch that is not there fails alone.
+    pub async fn heads(
+        &self,
+        repository: &RepositoryUrl,
+        branches: &[Option<BranchName>],
+    ) -> Result<Vec<Result<Head, SourceError>>, SourceError> {
+        let (url, branches) = (repository.clone(), branches.to_vec());
+        let asking = self.locks(repository).asking.clone();
+        let bounds = Bounds::new(&self.limits, self.limits.head_deadline);
+        bounds::within(repository, &bounds.watch(), async move {
+            let guard = asking.lock_owned().await;
+            let _permit = self.network.acquire().await;
+            bounds::blocking(repository, move || {
+                let _guard = guard;
+                head::heads(&url, &branches, &bounds)
+            })
+            .await
+        })
+        .await
+    }
+
+    /// Brings a branch (the default branch if none) into the mirror and returns the wanted commit, or its newest if none is
+    /// wanted. A wanted commit that is in the mirror already is returned without asking the repository.
+    ///
+    /// # Errors
+    /// [`SourceError::NoCommit`] when the wanted commit is not in the history of the branch.
+    pub async fn fetch(
+        &self,
+        repository: &RepositoryUrl,
+        branch: Option<&BranchName>,
+        commit: Option<&CommitId>,
+    ) -> Result<Commit, SourceError> {
+        if let Some(commit) = commit
+            && let Ok(found) = self.read(repository, commit, |open| Ok(open.details.clone())).await
+        {
+            return Ok(found);
+        }
+        let (branch, commit) = (branch.cloned(), commit.cloned());
+        self.write(repository, move |mirror, repository, bounds| {
+            let found = mirror.renewing(repository, |state| match state {
+                State::Kept => fetch::fetch(mirror, repository, branch.as_ref(), commit.as_ref(), bounds),
+                State::New => fetch::refetch(mirror, repository, branch.as_ref(), commit.as_ref(), bounds),
+            })?;
+            mirror.tidy();
+            Ok(found)
+        })
+        .await
+    }
+
+    /// A file of a commit in the mirror, at most 1 MiB; `None` when the path is not a file there.
+    ///
+    /// # Errors
+    /// [`SourceError::Tree`] when the path leads out of the root or through a link, which is not followed.
+    pub async fn read_file(
+        &self,
+        repository: &RepositoryUrl,
+        commit: &CommitId,
+        path: &str,
+    ) -> Result<Option<Vec<u8>>, SourceError> {
+        let path = path.to_owned();
+        self.read(repository, commit, move |open| tree::read_file(open, &path, READ_LIMIT)).await
+    }
+
+    /// The names in the root of a commit in the mirror, sorted as git sorts them; at most 1,000.
+    ///
+    /// # Errors
+    /// [`SourceError::NoCommit`] when it is not in the mirror.
+    pub async fn list_root(&self, repository: &RepositoryUrl, commit: &CommitId) -> Result<Vec<String>, SourceError> {
+        self.read(repository, commit, tree::list_root).await
+    }
+
+    /// Writes the files of a commit in the mirror to a directory, which is made and must be empty if it is there: modes 0644
+    /// and 0755, symbolic links that stay inside, submodules as empty directories, contents byte for byte. On failure nothing
+    /// is left; a crash leaves a part.
+    ///
+    /// # Errors
+    /// [`SourceError::Tree`] and [`SourceError::Limit`] name the path that cannot be written.
+    pub async fn export(&self, repository: &RepositoryUrl, commit: &CommitId, to: &Path) -> Result<(), SourceError> {
+        let to = to.to_owned();
+        self.read(repository, commit, move |open| export::export(open, &to)).await
+    }
+
+    /// Removes the mirror of a repository. Nothing to remove is success.
+    ///
+    /// # Errors
+    /// [`SourceError::Mirror`] when it cannot be removed.
+    pub async fn forget(&self, repository: &RepositoryUrl) -> Result<(), SourceError> {
+        let locks = self.locks(repository);
+        self.write(repository, move |mirror, _, _| {
+            let _contents = locks.contents.write().unwrap_or_else(PoisonError::into_inner);
+            Ok(mirror.remove()?)
+        })
+        .await
+    }
+
+    fn locks(&self, repository: &RepositoryUrl) -> Arc<Locks> {
+        let mut all = self.repositories.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(repository.clone()).or_default().clone()
+    }
+
+    /// Does something with a commit in the mirror. A damaged mirror is made anew and the work done once more.
+    async fn read<T: Send + 'static>(
+        &self,
+        repository: &RepositoryUrl,
+        commit: &CommitId,
+        work: impl Fn(&tree::OpenCommit<'_>) -> Result<T, Fault> + Send + Clone + 'static,
+    ) -> Result<T, SourceError> {
+        match self.read_once(repository, commit, work.clone()).await? {
+            Ok(value) => return Ok(value),
+            Err(Fault::Source(error)) => return Err(error),
+            Err(Fault::Mirror(error)) if failure::is_full(&error) => return Err(failure::mirror(repository, &error)),
+            Err(Fault::Mirror(error)) => {
+                tracing::warn!(%repository, %error, "the mirror is damaged and is made anew");
+            }
+        }
+        self.write(repository, |mirror, repository, bounds| mirror.renew(repository, bounds)).await?;
+        self.read_once(repository, commit, work).await?.map_err(|fault| fault.into_error(repository))
+    }
+
+    async fn read_once<T: Send + 'static>(
+        &self,
+        repository: &RepositoryUrl,
+        commit: &CommitId,
+        work: impl Fn(&tree::OpenCommit<'_>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<Result<T, Fault>, SourceError> {
+        let mirror = self.mirror(repository);
+        let (url, commit) = (repository.clone(), commit.clone());
+        let bounds = Bounds::new(&self.limits, self.limits.read_deadline);
+        bounds::within(repository, &bounds.watch(), async move {
+            bounds::blocking(repository, move || {
+                let _contents = mirror.reading();
+                Ok(tree::with_commit(&mirror, &url, &commit, &bounds, work))
+            })
+            .await
+        })
+        .await
+    }
+
+    /// Does something to the mirror, one at a time per repository.
+    async fn write<T: Send + 'static>(
+        &self,
+        repository: &RepositoryUrl,
+        work: impl FnOnce(&Mirror, &RepositoryUrl, &Bounds) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, SourceError> {
+        let mirror = self.mirror(repository);
+        let url = repository.clone();
+        let writing = mirror.locks.writing.clone();
+        let bounds = Bounds::new(&self.limits, self.limits.fetch_deadline);
+        bounds::within(repository, &bounds.watch(), async move {
+            let guard = writing.lock_owned().await;
+            let _permit = self.network.acquire().await;
+            bounds::blocking(repository, move || {
+                let _guard = guard;
+                work(&mirror, &url, &bounds).map_err(|fault| fault.into_error(&url))
+            })
+            .await
+        })
+        .await
+    }
+
+    fn mirror(&self, repository: &RepositoryUrl) -> Mirror {
+        Mirror::new(&self.root, repository, self.locks(repository))
+    }
+}

@@ -1,0 +1,16 @@
+//! Git on real parts: repositories made by the `git` command, served from paths and by git's own HTTP backend.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests are tests too; clippy knows `#[test]` functions only"
+)]
+
+mod figures;
+mod hostile;
+mod http;
+mod local;
+mod mirror;
+mod polling;
+mod process;
+mod repo;
