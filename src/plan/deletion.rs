@@ -54,8 +54,8 @@ impl<'a> Deletions<'a> {
         let mut names: Vec<String> = self.doomed.iter().map(ToString::to_string).collect();
         names.sort();
         let message = format!(
-            "the manifest does not declare {} of {} any more ({}): nothing is deleted until `towpath apply \
-             --allow-mass-delete` allows exactly this",
+            "the manifest leaves out {} of {} ({}): nothing is deleted until `towpath apply --allow-mass-delete` \
+             allows exactly this manifest",
             names.len(),
             count(self.of, "service"),
             listed(&names)

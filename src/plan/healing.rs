@@ -115,7 +115,7 @@ impl<'a> Illness<'a> {
         let wanted = Need { instances: self.missing(), each };
         let again = backoff(&self.view.heals, now).filter(|again| wanted.instances > 0 && *again > now);
         if let Some(again) = again {
-            let note = subject.note_until(again, format!("{}; the next start waits its time", self.complaint()));
+            let note = subject.note_until(again, format!("{}; the next start backs off", self.complaint()));
             return (self.remedy(0, self.useless_only()), Some(note));
         }
         let start = budget.take_some(wanted);
@@ -123,7 +123,7 @@ impl<'a> Illness<'a> {
             return (self.remedy(start, self.all_stops(start)), None);
         }
         let rest = Need { instances: wanted.instances - start, ..wanted };
-        let note = subject.note(NoteKind::Waits, format!("{}: {}", self.complaint(), budget.refusal(rest)));
+        let note = subject.note(NoteKind::Waits, format!("{}; healing {}", self.complaint(), budget.refusal(rest)));
         (self.remedy(start, self.all_stops(start)), Some(note))
     }
 

@@ -3,7 +3,7 @@
 
 use super::deletion::Fate;
 use super::diff::same_source;
-use super::operations::{Decision, Next, Proposed};
+use super::operations::{Decision, Next, Proposed, commit_field};
 use super::running::{replacement, updating};
 use super::subject::Subject;
 use super::words::operation_noun;
@@ -42,16 +42,17 @@ fn supersede<'a>(
 ) -> Option<Proposed<'a>> {
     let target = operation.target.spec.as_ref().filter(|_| is_supersedable(operation))?;
     let newer = newer_commit(subject, view, operation, wanted);
-    if target == wanted && newer.is_none() {
+    // What changes in place can follow: a build is not thrown away for it.
+    if !super::replaces(target, wanted) && newer.is_none() {
         return None;
     }
     let commit = newer.or_else(|| kept_commit(subject, view, operation, wanted));
     if commit.is_some_and(|c| subject.held(c, wanted).is_some()) {
         return None;
     }
-    let mut proposed = towards(view, wanted, commit);
+    let mut proposed = towards(subject, view, wanted, commit);
     if proposed.fields.is_empty() {
-        proposed.fields = super::diff(target, wanted);
+        proposed.fields = fields_from(subject, operation, wanted, commit);
     }
     proposed.effect = format!("{}; supersedes {} {}", proposed.effect, operation_noun(operation.kind), operation.id);
     proposed.supersedes = Some(operation);
@@ -91,33 +92,46 @@ fn kept_commit<'a>(
     }
 }
 
-fn towards<'a>(view: &'a ServiceView, wanted: &'a ServiceSpec, commit: Option<&CommitId>) -> Proposed<'a> {
-    let unchanged = view.record.applied.as_ref() == Some(wanted);
-    match (&view.current, commit) {
-        (Some(current), Some(commit)) if unchanged && commit != &current.commit.id => {
-            let mut proposed = updating(view, current, wanted, Some(commit));
-            proposed.next = Next::Deploy { commit: commit.clone() };
-            proposed.effect = replacement(view);
-            proposed
-        }
-        (Some(current), _) => {
-            let mut proposed = updating(view, current, wanted, commit);
-            if unchanged && commit.is_some() {
-                proposed.effect = "leaves what runs".into();
-            }
-            proposed
-        }
-        (None, _) => Proposed {
+fn towards<'a>(
+    subject: &Subject<'a>,
+    view: &'a ServiceView,
+    wanted: &'a ServiceSpec,
+    commit: Option<&CommitId>,
+) -> Proposed<'a> {
+    let Some(current) = &view.current else {
+        return Proposed {
             next: Next::Update { commit: commit.cloned(), in_place: false },
             spec: Some(wanted),
-            fields: commit
-                .map(|c| FieldChange { field: "commit".into(), from: None, to: Some(c.short().into()) })
-                .into_iter()
-                .collect(),
+            fields: Vec::new(),
             effect: "first deployment".into(),
             supersedes: None,
-        },
+        };
+    };
+    let mut proposed = updating(subject, view, current, wanted, commit);
+    let unchanged = view.record.applied.as_ref() == Some(wanted);
+    match commit.filter(|_| unchanged) {
+        Some(commit) if commit == &current.commit.id => proposed.effect = "leaves what runs".into(),
+        Some(commit) => {
+            proposed.next = Next::Deploy { commit: commit.clone() };
+            proposed.effect = replacement(view);
+        }
+        None => {}
     }
+    proposed
+}
+
+/// What differs from what the superseded operation would have done, where what runs says nothing.
+fn fields_from(
+    subject: &Subject,
+    operation: &Operation,
+    wanted: &ServiceSpec,
+    commit: Option<&CommitId>,
+) -> Vec<FieldChange> {
+    let target = &operation.target;
+    let mut fields = target.spec.as_ref().map(|spec| super::diff(spec, wanted)).unwrap_or_default();
+    let moved = commit.filter(|c| target.commit.as_ref() != Some(*c));
+    fields.extend(moved.map(|c| commit_field(target.commit.as_ref(), c, subject)));
+    fields
 }
 
 fn wait<'a>(subject: &Subject<'a>, operation: &Operation, fate: Fate) -> Decision<'a> {

@@ -2,7 +2,7 @@
 
 use super::deletion::{self, Fate};
 use super::subject::Subject;
-use super::words::count;
+use super::words::{count, quoted};
 use super::{FieldChange, Note, NoteKind, in_flight, running};
 use crate::model::{Class, CommitId, HeldReason, HostLabel, Operation, Owner, Pause, ServiceName, ServiceSpec};
 use crate::model::{Held, Timestamp};
@@ -93,7 +93,7 @@ fn create<'a>(subject: &Subject<'a>, around: &Surroundings<'a>) -> Decision<'a> 
     let commit = subject.head_commit().cloned();
     let size = count(spec.scaling.min_size as usize, "instance");
     Decision::begin(Proposed {
-        fields: first_fields(spec, commit.as_ref()),
+        fields: first_fields(spec, commit.as_ref(), subject),
         effect: format!("first deployment: {size}"),
         next: Next::Create { commit },
         spec: Some(spec),
@@ -102,12 +102,23 @@ fn create<'a>(subject: &Subject<'a>, around: &Surroundings<'a>) -> Decision<'a> 
 }
 
 /// What tells a new service from another at a glance.
-fn first_fields(spec: &ServiceSpec, commit: Option<&CommitId>) -> Vec<FieldChange> {
+fn first_fields(spec: &ServiceSpec, commit: Option<&CommitId>, subject: &Subject) -> Vec<FieldChange> {
     let new = |field: &str, to: String| FieldChange { field: field.into(), from: None, to: Some(to) };
     let mut fields = vec![new("source.repository", spec.source.repository.to_string())];
     fields.extend(spec.source.branch.as_ref().map(|b| new("source.branch", b.to_string())));
-    fields.extend(commit.map(|c| new("commit", c.short().into())));
+    fields.extend(commit.map(|c| commit_field(None, c, subject)));
     fields
+}
+
+/// A commit as a field, with its summary and author where they are known.
+pub(super) fn commit_field(from: Option<&CommitId>, to: &CommitId, subject: &Subject) -> FieldChange {
+    let details = subject.head.and_then(|h| h.details.as_ref()).filter(|d| &d.id == to);
+    let told = details.map(|d| format!(" {} by {}", quoted(&d.summary), d.author)).unwrap_or_default();
+    FieldChange {
+        field: "commit".into(),
+        from: from.map(|c| c.short().into()),
+        to: Some(format!("{}{told}", to.short())),
+    }
 }
 
 /// A service that never came to serve is built anew once something is new: a commit, or the declaration (row R5).
@@ -129,7 +140,7 @@ fn rebuild<'a>(subject: &Subject<'a>, view: &'a ServiceView, now: Timestamp) -> 
         return Decision::wait(subject.note_until(again, format!("{why}; it is tried again")));
     }
     Decision::begin(Proposed {
-        fields: first_fields(spec, Some(head)),
+        fields: vec![commit_field(None, head, subject)],
         effect: format!("rebuilds: {why}"),
         next: Next::Update { commit: Some(head.clone()), in_place: false },
         spec: Some(spec),
@@ -137,27 +148,27 @@ fn rebuild<'a>(subject: &Subject<'a>, view: &'a ServiceView, now: Timestamp) -> 
     })
 }
 
-/// Nothing is changed on a paused service; what waits is said (row D5).
+/// Nothing is changed on a paused service; the pause and what waits for its end are said (row D5, law 3).
 fn paused<'a>(subject: &Subject<'a>, view: &'a ServiceView, pause: &Pause) -> Decision<'a> {
     let name = subject.name;
-    let mut notes = Vec::new();
+    let reason = pause.reason.as_ref().map(|r| format!(" ({r})")).unwrap_or_default();
+    let since =
+        format!("paused by {}{reason} since {}; `towpath resume {name}` brings it back", pause.principal, pause.at);
+    let mut notes = vec![subject.note(NoteKind::Held, since)];
     let differing = match (&view.record.applied, subject.wanted) {
         (Some(applied), Some(wanted)) => super::diff(applied, wanted),
         _ => Vec::new(),
     };
     if !differing.is_empty() {
         let fields: Vec<String> = differing.iter().map(|f| format!("`{}`", f.field)).collect();
-        let what = super::words::listed(&fields);
-        let message = format!("paused by {}: changes of {what} wait for `towpath resume {name}`", pause.principal);
+        let message = format!("service is paused: changes of {} wait for its resume", super::words::listed(&fields));
         notes.push(subject.note(NoteKind::Waits, message));
     }
-    if let (Some(head), Some(current)) = (subject.head_commit(), &view.current)
-        && head != &current.commit.id
-    {
+    let deployed = view.current.as_ref().map(|r| &r.commit.id);
+    if let Some(head) = subject.head_commit().filter(|h| deployed.is_some_and(|d| d != *h)) {
         let message = format!(
-            "paused by {}: commit {} arrived meanwhile; a resume does not deploy it, `towpath deploy {name}` \
-             afterwards or a newer commit does",
-            pause.principal,
+            "service is paused: a resume does not deploy commit {}; `towpath deploy {name}` after it or a newer \
+             commit does",
             head.short()
         );
         notes.push(subject.note(NoteKind::Held, message));

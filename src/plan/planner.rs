@@ -120,7 +120,7 @@ impl<'a> Planning<'a> {
             let Some(proposed) = &one.proposed else { continue };
             if let Err(why) = self.admit_one(&one.subject, proposed) {
                 let what = verb(&proposed.next);
-                one.notes.push(one.subject.note(NoteKind::Waits, format!("{what} waits: {why}")));
+                one.notes.push(one.subject.note(NoteKind::Waits, format!("its {what} {why}")));
                 one.proposed = None;
             }
         }
@@ -129,7 +129,7 @@ impl<'a> Planning<'a> {
     fn admit_one(&mut self, subject: &Subject<'a>, proposed: &Proposed<'a>) -> Result<(), String> {
         let in_place = matches!(proposed.next, Next::Update { in_place: true, .. });
         if self.engine_error.is_some() && !in_place {
-            return Err("the engine does not answer".into());
+            return Err("needs the engine, which does not answer".into());
         }
         let Some(spec) = proposed.spec.filter(|_| !in_place) else { return Ok(()) };
         if let (Some(view), Some(_)) = (subject.view, proposed.supersedes) {

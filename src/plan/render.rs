@@ -5,8 +5,8 @@
 use super::words::{count, escaped};
 use super::{Action, Change, FieldChange, Note, NoteKind, Plan, Report};
 use crate::desired::ManifestVersion;
-use crate::model::{Place, ServiceStatus};
-use crate::observed::{EngineView, Observed};
+use crate::model::Place;
+use crate::observed::{EngineView, Observed, ServiceView};
 
 /// Where the values of fields begin, unless a field's name is longer.
 const VALUES_AT: usize = 29;
@@ -93,9 +93,8 @@ impl Page {
             Some(version) => format!("{} at {}", escaped(&version.file), &version.digest.short()[..7]),
             None => "no manifest".into(),
         };
-        let running =
-            observed.services.iter().filter(|v| v.record.status(v.operation.as_ref()) == ServiceStatus::Running);
-        let running = count(running.count(), "service");
+        let serves = |v: &&ServiceView| v.current.is_some() && v.record.paused.is_none();
+        let running = count(observed.services.iter().filter(serves).count(), "service");
         let engine = match &observed.engine {
             EngineView::Answered { name } => escaped(name),
             EngineView::Unreachable { .. } => "engine does not answer".into(),
@@ -224,12 +223,12 @@ fn summary(plan: &Plan, report: &Report) -> String {
         (changes(|a| matches!(a, Action::Heal { .. } | Action::RemoveStrays { .. })), "to heal"),
         (notes(NoteKind::Waits), "waiting"),
         (notes(NoteKind::Held), "held back"),
-        (notes(NoteKind::NeedsPerson), "for you to allow"),
+        (notes(NoteKind::NeedsPerson), "needing you"),
         (notes(NoteKind::Unknown), "unknown"),
     ];
     let said: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
     match (plan.changes.is_empty(), said.is_empty(), &plan.manifest) {
-        (true, true, Some(_)) => "Nothing to do: what is declared runs.".into(),
+        (true, true, Some(_)) => "Nothing to do: everything is as declared.".into(),
         (true, true, None) => "Nothing to do: no manifest is in force yet.".into(),
         (true, false, _) => format!("Nothing to do now: {}.", said.join(", ")),
         (false, ..) => format!("Plan: {}.", said.join(", ")),

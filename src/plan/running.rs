@@ -1,9 +1,9 @@
 //! What a service that serves needs next: a changed declaration first, then a new commit (row D4).
 
-use super::operations::{Decision, Next, Proposed, held_note};
+use super::operations::{Decision, Next, Proposed, commit_field, held_note};
 use super::subject::Subject;
 use super::words::count;
-use super::{FieldChange, Note, NoteKind};
+use super::{Note, NoteKind};
 use crate::model::{CommitId, InstanceRole, Revision, ServiceSpec};
 use crate::observed::ServiceView;
 
@@ -25,7 +25,7 @@ fn deploy<'a>(subject: &Subject<'a>, view: &'a ServiceView, current: &Revision, 
         return Decision::wait(subject.note(NoteKind::Held, message));
     }
     Decision::begin(Proposed {
-        fields: vec![commit_field(current, head)],
+        fields: vec![commit_field(Some(&current.commit.id), head, subject)],
         effect: replacement(view),
         next: Next::Deploy { commit: head.clone() },
         spec: Some(spec),
@@ -48,10 +48,10 @@ fn update<'a>(
     let newer = newer.filter(|h| subject.held(h, wanted).is_none());
     match (subject.held(deployed, wanted), newer) {
         // The declaration failed with the deployed commit; a newer commit may be what it needs.
-        (Some(_), Some(newer)) => Decision::begin(updating(view, current, wanted, Some(newer))),
+        (Some(_), Some(newer)) => Decision::begin(updating(subject, view, current, wanted, Some(newer))),
         (Some(held), None) => Decision::wait(held_note(subject, held)),
         (None, newer) => Decision {
-            proposed: Some(updating(view, current, wanted, Some(deployed))),
+            proposed: Some(updating(subject, view, current, wanted, Some(deployed))),
             notes: newer.map(|commit| follows(subject, commit)).into_iter().collect(),
         },
     }
@@ -72,11 +72,12 @@ fn move_source<'a>(
         let message = "its new source waits until it can be read; the old version goes on";
         return Decision::wait(subject.note(NoteKind::Waits, message));
     }
-    Decision::begin(updating(view, current, wanted, head))
+    Decision::begin(updating(subject, view, current, wanted, head))
 }
 
 /// An update to a declaration with a commit; in place where nothing that instances are made of differs.
 pub(super) fn updating<'a>(
+    subject: &Subject<'a>,
     view: &'a ServiceView,
     current: &Revision,
     wanted: &'a ServiceSpec,
@@ -86,7 +87,7 @@ pub(super) fn updating<'a>(
     let same_commit = commit == Some(&current.commit.id);
     let in_place = same_commit && !super::replaces(applied, wanted);
     let mut fields = super::diff(applied, wanted);
-    fields.extend(commit.filter(|_| !same_commit).map(|c| commit_field(current, c)));
+    fields.extend(commit.filter(|_| !same_commit).map(|c| commit_field(Some(&current.commit.id), c, subject)));
     let effect = if in_place {
         "in place, without a restart".into()
     } else if same_commit && !super::rebuilds(applied, wanted) {
@@ -101,10 +102,6 @@ pub(super) fn updating<'a>(
         effect,
         supersedes: None,
     }
-}
-
-fn commit_field(current: &Revision, to: &CommitId) -> FieldChange {
-    FieldChange { field: "commit".into(), from: Some(current.commit.id.short().into()), to: Some(to.short().into()) }
 }
 
 /// `new revision 8: replaces 2 instances`.

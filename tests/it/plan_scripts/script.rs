@@ -14,7 +14,7 @@
 //! operation NAME KIND KEY=VALUE…       in flight: step=build commit=bbb spec=applied|declared cancelled in-place rollback
 //! held NAME COMMIT why=failed spec=declared|applied|any message="…"
 //! heals NAME 10s 5s                    how long ago it was healed
-//! head NAME COMMIT|unknown [branch=…] [error="…"]
+//! head NAME COMMIT|unknown [repo=…] [branch=…] [error="…"] [summary="…" author="…"]
 //! stray NAME INDEX
 //! ```
 
@@ -287,6 +287,12 @@ impl World {
             apply_key(&mut spec, "branch", branch)?;
         }
         let mut head = head(&spec, (id != "unknown").then(|| commit(id)));
+        head.details = keys.get("summary").map(|summary| {
+            let mut details = crate::plan_builders::revision(1, &spec, commit(id), NOON).commit;
+            details.summary = (*summary).to_owned();
+            details.author = keys.get("author").copied().unwrap_or("Jane").to_owned();
+            details
+        });
         head.error = keys.get("error").map(|e| (*e).to_owned());
         self.observed.heads.push(head);
         Ok(())
