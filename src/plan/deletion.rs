@@ -49,12 +49,18 @@ impl<'a> Deletions<'a> {
         }
     }
 
+    /// Whether a person has to allow the deletions. New services wait for that as well: each that exists would make the
+    /// deletions a smaller part of the whole, until they looked harmless.
+    pub(super) fn is_guarded(&self) -> bool {
+        self.guarded
+    }
+
     /// The one note that names all that waits for a person.
     pub(super) fn note(&self) -> Option<Note> {
         let mut names: Vec<String> = self.doomed.iter().map(ToString::to_string).collect();
         names.sort();
         let message = format!(
-            "the manifest leaves out {} of {} ({}): nothing is deleted until `towpath apply --allow-mass-delete` \
+            "the manifest leaves out {} of {} ({}): nothing is deleted or created until `towpath apply --allow-mass-delete` \
              allows exactly this manifest",
             names.len(),
             count(self.of, "service"),

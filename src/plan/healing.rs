@@ -86,7 +86,7 @@ impl<'a> Illness<'a> {
     }
 
     fn is_any(&self) -> bool {
-        self.missing() > 0 || self.surplus() > 0 || !self.leftover.is_empty() || self.stops_broken_now()
+        self.missing() > 0 || self.surplus() > 0 || self.stops_now()
     }
 
     fn missing(&self) -> usize {
@@ -99,9 +99,12 @@ impl<'a> Illness<'a> {
         if self.in_operation { 0 } else { there.saturating_sub(self.target) }
     }
 
-    /// Broken ones go once their replacements serve; while those are coming, the healing that started them does it.
-    fn stops_broken_now(&self) -> bool {
-        !self.broken.is_empty() && self.coming.is_empty()
+    /// What is broken or left over goes once its replacement serves; while that is coming, the healing that started it
+    /// does so.
+    fn stops_now(&self) -> bool {
+        // Of a surplus, those that are coming are the first that go.
+        let coming = self.coming.len().saturating_sub(self.surplus());
+        coming == 0 && !(self.broken.is_empty() && self.leftover.is_empty())
     }
 
     /// Decides, with what memory allows and not before the backoff ends.
@@ -153,7 +156,7 @@ impl<'a> Illness<'a> {
     /// Everything that goes when `start` new ones come: what works of the broken ones only as far as others replace it.
     fn all_stops(&self, start: usize) -> Vec<InstanceId> {
         let mut stops = self.useless_only();
-        if start > 0 || self.stops_broken_now() {
+        if start > 0 || self.stops_now() {
             let (working, dead): (Vec<_>, Vec<_>) = self.broken.iter().partition(|(i, fault, _)| works(i, *fault));
             let floor = self.target.min(self.fine.len() + working.len());
             let spare = (self.fine.len() + start + working.len()).saturating_sub(floor);

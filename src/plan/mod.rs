@@ -26,9 +26,6 @@ mod stale;
 mod subject;
 mod words;
 
-#[cfg(test)]
-mod tests;
-
 pub use diff::{diff, rebuilds, replaces};
 pub use planner::plan;
 pub use render::{exit_code, render_text};

@@ -54,6 +54,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) now: Timestamp,
     /// Whose host label is whose, of all services that exist.
     pub(super) hosts: HashMap<HostLabel, &'a ServiceName>,
+    /// Deletions wait for a person.
+    pub(super) guarded: bool,
 }
 
 /// Decides on one service.
@@ -89,6 +91,9 @@ fn create<'a>(subject: &Subject<'a>, around: &Surroundings<'a>) -> Decision<'a> 
         return Decision::wait(
             subject.note(NoteKind::Waits, format!("its host name `{host}` is still that of `{other}`")),
         );
+    }
+    if around.guarded {
+        return Decision::wait(subject.note(NoteKind::Waits, "its creation waits for the decision on what is deleted"));
     }
     let commit = subject.head_commit().cloned();
     let size = count(spec.scaling.min_size as usize, "instance");

@@ -76,6 +76,7 @@ impl<'a> Planning<'a> {
         let around = Surroundings {
             now: self.now,
             hosts: self.observed.services.iter().map(|v| (v.record.name.host_label(), &v.record.name)).collect(),
+            guarded: deletions.is_guarded(),
         };
         let subjects = subjects(desired, self.observed);
         subjects.into_iter().map(|subject| self.decide_one(subject, deletions, &around)).collect()

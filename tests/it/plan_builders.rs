@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::str::FromStr;
 use towpath::desired::{DeclaredService, Desired, ManifestVersion};
 use towpath::model::{
     AppSettings, Artifact, BuildSource, CodeSource, Commit, CommitId, DeploySettings, Digest, HealthCheck, HostLabel,
@@ -16,19 +17,27 @@ use towpath::plan::Policy;
 /// The moment that tests plan at: 2026-01-01T12:00:00Z.
 pub const NOON: Timestamp = Timestamp(1_767_268_800_000);
 
+/// A value that a test wrote, so that it can be read.
+pub fn parse<T: FromStr>(text: &str) -> T
+where
+    T::Err: std::fmt::Display,
+{
+    text.parse().unwrap_or_else(|e| panic!("`{text}`: {e}"))
+}
+
 /// A commit by its first hex digits.
 pub fn commit(short: &str) -> CommitId {
-    format!("{short:0<40}").parse().unwrap_or_else(|e| panic!("`{short}`: {e}"))
+    parse(&format!("{short:0<40}"))
 }
 
 pub fn repository(name: &str) -> RepositoryUrl {
-    format!("https://git.example/{name}").parse().unwrap()
+    parse(&format!("https://git.example/{name}"))
 }
 
 /// The declaration of a service with every default.
 pub fn spec(name: &str) -> ServiceSpec {
     ServiceSpec {
-        name: name.parse().unwrap_or_else(|e| panic!("{e}")),
+        name: parse(name),
         source: CodeSource { repository: repository(name), branch: None, auto_deploy: true },
         build: BuildSource::Inline(Box::new(settings())),
         instance: InstanceSize::default(),
@@ -43,7 +52,7 @@ pub fn spec(name: &str) -> ServiceSpec {
 
 pub fn settings() -> AppSettings {
     AppSettings {
-        runtime: "python3".parse().unwrap(),
+        runtime: parse("python3"),
         runtime_version: None,
         pre_build: Vec::new(),
         build: vec!["pip install -r requirements.txt".into()],

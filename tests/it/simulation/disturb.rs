@@ -1,7 +1,7 @@
 //! What happens to a simulated world from outside: people, git, the engine, time, the machine.
 
 use super::world::World;
-use crate::plan_builders::{commit, declared, head, operation_id, spec};
+use crate::plan_builders::{commit, declared, head, operation_id, parse, spec};
 use std::time::Duration;
 use towpath::model::{
     Digest, InstanceId, InstanceState, Memory, ObservedInstance, Operation, OperationKind, OperationTarget, Owner,
@@ -14,7 +14,7 @@ const NAMES: [&str; 6] = ["alpha", "beta-1", "gamma", "delta", "epsilon", "zeta-
 impl World {
     /// A few random things.
     pub fn disturb(&mut self) {
-        let pass = self.rng.u64(50..20_000);
+        let pass = if self.rng.bool() { self.rng.u64(5..800) } else { self.rng.u64(800..20_000) };
         self.now = self.now.plus(Duration::from_millis(pass));
         if self.chance(12) {
             self.now = self.now.plus(Duration::from_secs(400));
@@ -30,6 +30,12 @@ impl World {
         self.engine_answers = true;
         for head in self.heads.values_mut() {
             head.error = None;
+        }
+        let unread: Vec<ServiceSpec> = self.desired.iter().flat_map(|d| &d.services).map(|d| d.spec.clone()).collect();
+        for spec in unread.iter() {
+            if self.head_of(spec).is_none() {
+                self.push_to(spec);
+            }
         }
         if self.rng.bool() {
             self.policy.mass_delete_allowed = self.desired.as_ref().map(|d| d.manifest.digest.clone());
@@ -70,10 +76,10 @@ impl World {
         match self.rng.u8(..6) {
             0 => spec.scaling.min_size = self.rng.u32(1..4),
             1 => spec.health.interval_seconds = self.rng.u32(1..20),
-            2 => spec.source.branch = Some(["main", "release"][self.rng.usize(..2)].parse().unwrap()),
+            2 => spec.source.branch = Some(parse(["main", "release"][self.rng.usize(..2)])),
             3 => spec.source.auto_deploy = !spec.source.auto_deploy || self.rng.bool(),
             4 => spec.instance.memory = Memory(self.rng.u64(1..4) << 30),
-            _ => drop(spec.env.insert("LEVEL".parse().unwrap(), self.rng.u8(..5).to_string())),
+            _ => drop(spec.env.insert(parse("LEVEL"), self.rng.u8(..5).to_string())),
         }
     }
 
@@ -83,10 +89,14 @@ impl World {
         if self.chance(4) {
             of.source.branch = None;
         }
+        self.push_to(&of);
+    }
+
+    fn push_to(&mut self, of: &ServiceSpec) {
         self.next_commit += 1;
         let id = commit(&format!("{:x}f", self.next_commit));
         let key = (of.source.repository.to_string(), of.source.branch.as_ref().map(ToString::to_string));
-        self.heads.insert(key, head(&of, Some(id)));
+        self.heads.insert(key, head(of, Some(id)));
     }
 
     fn any_instance(&mut self) -> Option<InstanceId> {

@@ -239,12 +239,16 @@ impl World {
             .cloned()
             .collect();
         for record in starting {
-            let Some(there) = self.engine.get(&record.id) else {
+            let ends = self.failing && self.chance(8);
+            let Some(there) = self.engine.get_mut(&record.id) else {
                 if !(self.failing && self.chance(5)) {
                     self.start_on_engine(&record);
                 }
                 continue;
             };
+            if ends {
+                there.state = InstanceState::Exited { code: Some(1), message: "exited with code 1".into() };
+            }
             if there.state == InstanceState::Running && !(self.failing && self.chance(8)) {
                 self.health.entry(record.id.clone()).or_insert(Health::Healthy);
             }

@@ -143,6 +143,11 @@ impl World {
         served.map(|s| s.record.name.to_string()).collect()
     }
 
+    /// Whether nothing is in progress.
+    pub fn is_idle(&self) -> bool {
+        self.healings.is_empty() && self.services.values().all(|s| s.operation.is_none())
+    }
+
     /// Whether nobody asked for the service to end.
     pub fn should_serve(&self, name: &str) -> bool {
         let Some(service) = self.named(name) else { return false };
@@ -181,7 +186,8 @@ impl World {
     /// Whether something a person has to see to keeps a service from being as declared.
     pub fn has_excuse(&self, name: &str) -> bool {
         let tight = self.host_memory < Memory(64 << 30);
-        let Some(service) = self.named(name) else { return tight };
+        let guarded = self.policy.mass_delete_allowed.is_none() && !self.undeclared().is_empty();
+        let Some(service) = self.named(name) else { return tight || guarded };
         let record = &service.record;
         tight || record.paused.is_some() || !record.held.is_empty() || record.owner == Owner::Managed
     }
