@@ -1,5 +1,5 @@
-//! How long a plan of 1,000 services with nothing to do takes. The figure that counts is the one of `benches/plan.rs`;
-//! this test only sees that an unoptimised build stays in the same order.
+//! How long a plan of 1,000 services with nothing to do takes. The figure that counts is that of
+//! `cargo test --release --test it plan_speed -- --nocapture`; an unoptimised build only has to stay in its order.
 
 use crate::plan_builders::{NOON, commit, declared, desired, head, policy, running_view, spec};
 use std::time::{Duration, Instant};

@@ -62,7 +62,16 @@ fn hold_invariants(world: &World, made: &Plan, report: &Report) -> Result<(), St
     if &read != made {
         return Err("a plan changes on its way through JSON".into());
     }
+    let colored = render_text(made, report, &world.observed, true, WIDTH);
+    if without_color(&colored) != render_text(made, report, &world.observed, false, WIDTH) {
+        return Err("colour changes more than colour".into());
+    }
     check_stale(made, &again.0, report).map_err(|stale| format!("its own plan is stale: {}", stale[0]))
+}
+
+/// Text without its colours; anything else that a terminal would obey stays and is seen.
+fn without_color(text: &str) -> String {
+    ["0", "2", "31", "32", "33", "35"].iter().fold(text.to_owned(), |t, sgr| t.replace(&format!("\u{1b}[{sgr}m"), ""))
 }
 
 fn shown(world: &World, plan: &Plan, report: &Report) -> String {

@@ -131,6 +131,10 @@ impl World {
     fn shift(&mut self, id: &ServiceId, operation: &Operation) {
         let now = self.now;
         let own: Vec<InstanceId> = operation.instances.clone();
+        // What passed its check may have ended since: traffic never moves to that.
+        if !own.iter().all(|i| self.runs(i) && self.health.get(i) == Some(&Health::Healthy)) {
+            return self.fail(id, operation, HeldReason::Failed, Class::Stalled);
+        }
         for instance in &own {
             self.serve(id, instance);
         }
