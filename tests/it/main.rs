@@ -2,3 +2,12 @@
 
 mod desired;
 mod git_source;
+//! All integration tests, in one binary so that linking does not eat the day.
+
+mod plan_builders;
+mod plan_checker;
+mod plan_diff;
+mod plan_scripts;
+mod plan_speed;
+mod plan_stale;
+mod simulation;

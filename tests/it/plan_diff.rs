@@ -1,0 +1,162 @@
+//! The field diff: nothing that differs is left out, and nothing that does not differ is said.
+
+use crate::plan_builders::{parse, settings, spec};
+use proptest::prelude::*;
+use std::time::Duration;
+use towpath::model::{
+    AppSettings, BuildSource, CodeSource, Cpu, DeploySettings, HealthCheck, HealthProtocol, InstanceSize, Memory,
+    Scaling, SecretRef, ServiceSpec,
+};
+use towpath::plan::{diff, rebuilds, replaces};
+
+/// What a changed field leads to (row D4).
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Leads {
+    InPlace,
+    ToNewInstances,
+    ToABuild,
+}
+use Leads::{InPlace, ToABuild, ToNewInstances};
+
+type Mutation = (&'static str, Leads, fn(&mut ServiceSpec));
+
+fn inline(spec: &mut ServiceSpec) -> &mut AppSettings {
+    if let BuildSource::Repository = spec.build {
+        spec.build = BuildSource::Inline(Box::new(settings()));
+    }
+    match &mut spec.build {
+        BuildSource::Inline(settings) => settings,
+        BuildSource::Repository => unreachable!("it was replaced above"),
+    }
+}
+
+/// Every field of a declaration, changed. A field added to the model breaks `every_field_has_its_mutation` below.
+const MUTATIONS: &[Mutation] = &[
+    ("source.repository", ToABuild, |s| s.source.repository = parse("https://git.example/other")),
+    ("source.branch", ToABuild, |s| s.source.branch = Some(parse("release"))),
+    ("source.autoDeploy", InPlace, |s| s.source.auto_deploy = !s.source.auto_deploy),
+    ("instance.cpu", ToNewInstances, |s| s.instance.cpu = Cpu(250)),
+    ("instance.memory", ToNewInstances, |s| s.instance.memory = Memory(s.instance.memory.0 + 1)),
+    ("env.LEVEL", ToNewInstances, |s| drop(s.env.insert(parse("LEVEL"), "debug".into()))),
+    ("secrets.KEY", ToNewInstances, |s| drop(s.secrets.insert(parse("KEY"), SecretRef::Env("K".into())))),
+    ("health.protocol", InPlace, |s| s.health.protocol = HealthProtocol::Http),
+    ("health.path", InPlace, |s| s.health.path = "/healthz".into()),
+    ("health.interval", InPlace, |s| s.health.interval_seconds += 1),
+    ("health.timeout", InPlace, |s| s.health.timeout_seconds += 1),
+    ("health.healthyThreshold", InPlace, |s| s.health.healthy_threshold += 1),
+    ("health.unhealthyThreshold", InPlace, |s| s.health.unhealthy_threshold += 1),
+    ("autoscaling.maxConcurrency", InPlace, |s| s.scaling.max_concurrency += 1),
+    ("autoscaling.minSize", InPlace, |s| s.scaling.min_size += 1),
+    ("autoscaling.maxSize", InPlace, |s| s.scaling.max_size += 1),
+    ("deploy.drain", InPlace, |s| s.deploy.drain += Duration::from_nanos(1)),
+    ("deploy.startDeadline", InPlace, |s| s.deploy.start_deadline += Duration::from_millis(1)),
+    ("deploy.buildDeadline", InPlace, |s| s.deploy.build_deadline += Duration::from_secs(60)),
+    ("tags.team", InPlace, |s| drop(s.tags.insert("team".into(), "web".into()))),
+    ("build", ToABuild, |s| s.build = BuildSource::Repository),
+    ("build.runtime", ToABuild, |s| inline(s).runtime = parse("nodejs18")),
+    ("build.runtimeVersion", ToABuild, |s| inline(s).runtime_version = Some(parse("3.11"))),
+    ("build.preBuild", ToABuild, |s| inline(s).pre_build.push("make".into())),
+    ("build.command", ToABuild, |s| inline(s).build.push("make".into())),
+    ("build.postBuild", ToABuild, |s| inline(s).post_build.push("make".into())),
+    ("build.buildEnv.A", ToABuild, |s| drop(inline(s).build_env.insert(parse("A"), "1".into()))),
+    ("build.preRun", ToNewInstances, |s| inline(s).pre_run.push("make".into())),
+    ("build.start", ToNewInstances, |s| inline(s).start.push_str(" --fast")),
+    ("build.port", ToNewInstances, |s| inline(s).port += 1),
+    ("build.portEnv", ToNewInstances, |s| inline(s).port_env = Some(parse("HTTP_PORT"))),
+    ("build.env.B", ToNewInstances, |s| drop(inline(s).env.insert(parse("B"), "1".into()))),
+    ("build.secrets.C", ToNewInstances, |s| drop(inline(s).secrets.insert(parse("C"), "arn".into()))),
+];
+
+/// How many fields a declaration has; does not compile when the model gets one more.
+fn count_fields(spec: &ServiceSpec, settings: &AppSettings) -> usize {
+    let ServiceSpec { name: _, source, build: _, instance, env: _, secrets: _, health, scaling, deploy, tags: _ } =
+        spec;
+    let CodeSource { repository: _, branch: _, auto_deploy: _ } = source;
+    let InstanceSize { cpu: _, memory: _ } = instance;
+    let HealthCheck {
+        protocol: _,
+        path: _,
+        interval_seconds: _,
+        timeout_seconds: _,
+        healthy_threshold: _,
+        unhealthy_threshold: _,
+    } = health;
+    let Scaling { max_concurrency: _, min_size: _, max_size: _ } = scaling;
+    let DeploySettings { drain: _, start_deadline: _, build_deadline: _ } = deploy;
+    let AppSettings {
+        runtime: _,
+        runtime_version: _,
+        pre_build: _,
+        build: _,
+        post_build: _,
+        build_env: _,
+        pre_run: _,
+        start: _,
+        port: _,
+        port_env: _,
+        env: _,
+        secrets: _,
+    } = settings;
+    // Of the declaration itself: build, env, secrets, tags; its name makes another service.
+    4 + 3 + 2 + 6 + 3 + 3 + 12
+}
+
+#[test]
+fn every_field_has_its_mutation() {
+    assert_eq!(MUTATIONS.len(), count_fields(&spec("shop"), &settings()));
+}
+
+#[test]
+fn every_field_that_differs_is_named_once_and_leads_where_it_should() {
+    let before = spec("shop");
+    for (field, leads, mutate) in MUTATIONS {
+        let mut after = before.clone();
+        mutate(&mut after);
+        let fields: Vec<String> = diff(&before, &after).into_iter().map(|f| f.field).collect();
+        assert_eq!(fields, [*field]);
+        assert_eq!(replaces(&before, &after), *leads != InPlace, "{field}");
+        assert_eq!(rebuilds(&before, &after), *leads == ToABuild, "{field}");
+    }
+}
+
+#[test]
+fn a_secret_is_shown_as_its_reference() {
+    let before = spec("shop");
+    let mut after = before.clone();
+    after.secrets.insert(parse("DB"), SecretRef::File("/run/db".into()));
+    let fields = diff(&before, &after);
+    assert_eq!((fields[0].from.as_deref(), fields[0].to.as_deref()), (None, Some("file /run/db")));
+}
+
+proptest! {
+    #[test]
+    fn equal_declarations_have_no_difference_and_different_ones_always_have(
+        mutations in proptest::sample::subsequence((0..MUTATIONS.len()).collect::<Vec<_>>(), 0..8),
+        more in proptest::sample::subsequence((0..MUTATIONS.len()).collect::<Vec<_>>(), 0..8),
+        (one, other) in (".{0,12}", ".{0,12}"),
+    ) {
+        let make = |which: &[usize], text: &str| {
+            let mut made = spec("shop");
+            which.iter().for_each(|i| (MUTATIONS[*i].2)(&mut made));
+            made.env.insert(parse("TEXT"), text.to_owned());
+            made.tags.insert("text".into(), text.to_owned());
+            made
+        };
+        let (a, b) = (make(&mutations, &one), make(&more, &other));
+        prop_assert!(diff(&a, &a).is_empty());
+        prop_assert_eq!(diff(&a, &b).is_empty(), a == b);
+        let turned: Vec<_> = diff(&b, &a).into_iter().map(|f| (f.field, f.to, f.from)).collect();
+        let straight: Vec<_> = diff(&a, &b).into_iter().map(|f| (f.field, f.from, f.to)).collect();
+        prop_assert_eq!(turned, straight);
+    }
+
+    #[test]
+    fn no_value_brings_a_control_character_into_a_diff(text in any::<String>()) {
+        let before = spec("shop");
+        let mut after = before.clone();
+        after.env.insert(parse("TEXT"), text);
+        for field in diff(&before, &after) {
+            prop_assert!(!field.to.unwrap_or_default().chars().any(char::is_control));
+        }
+    }
+}
