@@ -1,0 +1,5 @@
+//! One test binary: a module per room.
+
+mod engine_contract;
+mod process_build;
+mod process_engine;
