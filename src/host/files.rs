@@ -54,6 +54,8 @@ pub fn remove_tree(path: &Path) -> io::Result<()> {
             make_writable(path)?;
             std::fs::remove_dir_all(path)
         }
+        // Something was written into it meanwhile: once more, not for ever.
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => std::fs::remove_dir_all(path),
         result => result,
     }
 }
