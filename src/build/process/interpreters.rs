@@ -1,7 +1,7 @@
 //! Finds interpreters in the directories of a search path, and asks each for its version.
 
 use crate::build::recipe::Interpreter;
-use crate::model::{Language, VersionLock};
+use crate::model::{Language, Runtime, VersionLock};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -15,11 +15,12 @@ const ASK_PYTHON: &str = "import sys, importlib.util as u; \
     print('.'.join(map(str, sys.version_info[:3])), getattr(sys, '_base_executable', sys.executable), \
     all(map(u.find_spec, ('venv', 'ensurepip'))), sep='\\n')";
 
-/// All interpreters of a language in these directories, in their order, each once.
-pub async fn find(language: Language, search: &[PathBuf]) -> Vec<Interpreter> {
+/// The interpreters that matter to a runtime, in the order of these directories, each once: those of the plain name,
+/// which the host's owner chose, and those named after a version that the runtime lists.
+pub async fn find(runtime: &Runtime, search: &[PathBuf]) -> Vec<Interpreter> {
     let mut found: Vec<Interpreter> = Vec::new();
-    for candidate in candidates(language, search).await {
-        if let Some(interpreter) = ask(language, &candidate, search).await
+    for candidate in candidates(runtime, search).await {
+        if let Some(interpreter) = ask(runtime.language, &candidate, search).await
             && !found.iter().any(|known| known.path == interpreter.path)
         {
             found.push(interpreter);
@@ -28,15 +29,22 @@ pub async fn find(language: Language, search: &[PathBuf]) -> Vec<Interpreter> {
     found
 }
 
-async fn candidates(language: Language, search: &[PathBuf]) -> Vec<PathBuf> {
-    let search = search.to_vec();
-    let names = move || search.iter().flat_map(|directory| named(language, directory)).collect();
-    tokio::task::spawn_blocking(names).await.unwrap_or_default()
+async fn candidates(runtime: &Runtime, search: &[PathBuf]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for name in names(runtime) {
+        for directory in search {
+            let path = directory.join(&name);
+            if !found.contains(&path) && tokio::fs::try_exists(&path).await.unwrap_or(false) {
+                found.push(path);
+            }
+        }
+    }
+    found
 }
 
-/// The candidates in one directory, unversioned names first: they are what the host's owner chose.
-fn named(language: Language, directory: &Path) -> Vec<PathBuf> {
-    let fixed = match language {
+/// The plain name first, then the versions. Others are not asked: an answer may take a version manager a second.
+fn names(runtime: &Runtime) -> Vec<String> {
+    let plain = match runtime.language {
         Language::Python => "python3",
         Language::Node => "node",
         Language::Java => "java",
@@ -45,21 +53,9 @@ fn named(language: Language, directory: &Path) -> Vec<PathBuf> {
         Language::Php => "php",
         Language::Ruby => "ruby",
     };
-    let mut found: Vec<PathBuf> = Some(directory.join(fixed)).into_iter().filter(|p| p.is_file()).collect();
-    if language == Language::Python {
-        let names = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|e| e.file_name());
-        let versioned = names.filter(|n| n.to_str().is_some_and(is_versioned_python));
-        let mut versioned: Vec<PathBuf> = versioned.map(|n| directory.join(n)).collect();
-        versioned.sort();
-        found.extend(versioned);
-    }
-    found
-}
-
-/// `python3.11`, and not `python3.11-config`.
-fn is_versioned_python(name: &str) -> bool {
-    let minor = name.strip_prefix("python3.");
-    minor.is_some_and(|m| !m.is_empty() && m.bytes().all(|b| b.is_ascii_digit()))
+    let base = plain.trim_end_matches('3');
+    let versioned = runtime.versions.iter().map(|version| format!("{base}{version}"));
+    [plain.to_owned()].into_iter().chain(versioned).collect()
 }
 
 async fn ask(language: Language, path: &Path, search: &[PathBuf]) -> Option<Interpreter> {
@@ -140,9 +136,19 @@ mod tests {
     #[tokio::test]
     async fn what_is_not_an_interpreter_is_left_out() {
         let dir = tempfile::tempdir().unwrap();
-        for (name, content) in [("python3", "#!/bin/sh\nexit 127\n"), ("python3.9", "not executable"), ("node", "")] {
+        for (name, content) in [("python3", "#!/bin/sh\nexit 127\n"), ("python3.8", "not executable"), ("node", "")] {
             std::fs::write(dir.path().join(name), content).unwrap();
         }
-        assert_eq!(find(Language::Python, &[dir.path().into(), "/no/such/directory".into()]).await, []);
+        let catalogue = crate::model::Catalogue::builtin();
+        let runtime = catalogue.find(&"python3".parse().unwrap()).unwrap();
+        assert_eq!(find(runtime, &[dir.path().into(), "/no/such/directory".into()]).await, []);
+    }
+
+    #[test]
+    fn only_names_that_matter_are_asked() {
+        let catalogue = crate::model::Catalogue::builtin();
+        let names = |name: &str| names(catalogue.find(&name.parse().unwrap()).unwrap());
+        assert_eq!(names("python3"), ["python3", "python3.8", "python3.7"]);
+        assert_eq!(names("nodejs18"), ["node", "node18"]);
     }
 }

@@ -8,12 +8,13 @@ mod command;
 mod interpreters;
 mod python;
 
-use super::recipe::{self, Choice, Directories, Layout};
+use super::recipe::{self, Choice, Directories, Interpreter, Layout};
 use super::{BuildError, BuildJob, Builder};
 use crate::host::boot_id;
 use crate::host::files::{move_tree, read_small, remove_tree, write_atomic};
 use crate::model::{
-    AppSettings, Artifact, BuildId, Catalogue, Commit, EnvName, Language, LineSink, LineSource, Timestamp,
+    AppSettings, Artifact, BuildId, Catalogue, Commit, EnvName, Language, LineSink, LineSource, Runtime, RuntimeName,
+    Timestamp,
 };
 use async_trait::async_trait;
 use command::{Budget, MARKER, Place, in_words, kill_marked};
@@ -23,6 +24,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -46,9 +49,19 @@ pub struct ProcessBuilderOptions {
     pub passthrough: BTreeMap<String, String>,
 }
 
+/// How long an answer about interpreters counts: a plan and the build that follows ask once.
+const FOUND_COUNTS: Duration = Duration::from_secs(30);
+
+/// What was found for each runtime, and when.
+type Found = BTreeMap<RuntimeName, (Instant, Vec<Interpreter>)>;
+
 /// Builds on this machine.
-#[derive(Clone, Debug)]
-pub struct ProcessBuilder(ProcessBuilderOptions);
+#[derive(Debug)]
+pub struct ProcessBuilder {
+    options: ProcessBuilderOptions,
+    /// Held while asking, so that many services that start at once do not ask at once.
+    found: Mutex<Found>,
+}
 
 /// What `complete.json` says.
 #[derive(Serialize, Deserialize)]
@@ -73,7 +86,7 @@ impl ProcessBuilder {
         for directory in [&mut options.builds, &mut options.cache] {
             *directory = create(directory).map_err(|e| failed(format!("create {}", directory.display()), e))?;
         }
-        Ok(Self(options))
+        Ok(Self { options, found: Mutex::default() })
     }
 
     /// Removes what builds left behind that were cut off by a crash, and kills their processes. For start-up, before
@@ -83,22 +96,22 @@ impl ProcessBuilder {
     /// When the directory of builds cannot be read.
     pub async fn sweep(&self) -> Result<(), BuildError> {
         for name in self.names().await? {
-            let directory = self.0.builds.join(&name);
+            let directory = self.options.builds.join(&name);
             if read_complete(&directory).is_none() {
                 kill_marked(format!("{MARKER}={name}")).await;
                 remove(directory).await?;
             }
         }
-        let seeds = self.0.cache.join("python");
+        let seeds = self.options.cache.join("python");
         blocking(format!("clean {}", seeds.display()), move || python::sweep(&seeds)).await
     }
 
     fn directory(&self, id: &BuildId) -> PathBuf {
-        self.0.builds.join(name(id))
+        self.options.builds.join(name(id))
     }
 
     async fn names(&self) -> Result<Vec<String>, BuildError> {
-        let builds = self.0.builds.clone();
+        let builds = self.options.builds.clone();
         blocking(format!("read {}", builds.display()), move || {
             let entries = std::fs::read_dir(&builds)?.flatten();
             Ok(entries.filter_map(|e| e.file_name().into_string().ok()).filter(|n| is_name(n)).collect())
@@ -108,14 +121,25 @@ impl ProcessBuilder {
 
     async fn choose(&self, settings: &AppSettings) -> Result<Choice, BuildError> {
         let unsupported = "The specified runtime version is not supported.";
-        let Some(runtime) = self.0.catalogue.find(&settings.runtime) else {
+        let Some(runtime) = self.options.catalogue.find(&settings.runtime) else {
             return Err(BuildError::Runtime(format!("{unsupported} No runtime is named `{}`.", settings.runtime)));
         };
         if let Some(lock) = settings.runtime_version.as_ref().filter(|lock| !runtime.accepts(lock)) {
             return Err(BuildError::Runtime(format!("{unsupported} `{lock}` is not a version of `{}`.", runtime.name)));
         }
-        let found = interpreters::find(runtime.language, &self.0.search).await;
+        let found = self.interpreters(runtime).await;
         recipe::choose(runtime, settings.runtime_version.as_ref(), &found)
+    }
+
+    async fn interpreters(&self, runtime: &Runtime) -> Vec<Interpreter> {
+        let mut known = self.found.lock().await;
+        if let Some((at, found)) = known.get(&runtime.name).filter(|(at, _)| at.elapsed() < FOUND_COUNTS) {
+            tracing::trace!(runtime = %runtime.name, age = ?at.elapsed(), "interpreters are known");
+            return found.clone();
+        }
+        let found = interpreters::find(runtime, &self.options.search).await;
+        known.insert(runtime.name.clone(), (Instant::now(), found.clone()));
+        found
     }
 
     /// Everything but the wiping of what a failure leaves.
@@ -135,7 +159,7 @@ impl ProcessBuilder {
         let deadline = Instant::now() + job.deadline;
         let mut budget = Budget { deadline, span: job.deadline, bytes: MOST_OUTPUT, most: MOST_OUTPUT };
         if choice.interpreter.language == Language::Python {
-            let (seeds, interpreter) = (self.0.cache.join("python"), &choice.interpreter);
+            let (seeds, interpreter) = (self.options.cache.join("python"), &choice.interpreter);
             let environment = Environment { interpreter, venv: &at.venv, seeds: &seeds, place: &place };
             environment.make(&mut budget, log, cancel).await?;
         }
@@ -150,22 +174,26 @@ impl ProcessBuilder {
             source: directory.join("src"),
             home: directory.join("home"),
             venv: directory.join("venv"),
-            cache: self.0.cache.join("services").join(job.name.as_str()),
+            cache: self.options.cache.join("services").join(job.name.as_str()),
         }
     }
 
     fn place(&self, directory: &Path, at: &Directories, layout: &Layout, job: &BuildJob) -> Place {
         let mut building = layout.clone();
         building.path_prefix.insert(0, directory.join("tools"));
-        let mut env =
-            recipe::build_environment(&building, &self.0.passthrough, &job.settings.build_env, &self.0.search);
+        let mut env = recipe::build_environment(
+            &building,
+            &self.options.passthrough,
+            &job.settings.build_env,
+            &self.options.search,
+        );
         env.insert("TMPDIR".into(), directory.join("tmp").display().to_string());
         Place { build: name(&job.id), directory: at.source.clone(), env }
     }
 
     /// Instances find their tools where the build found them: the host's search path comes after the build's own.
     fn artifact(&self, at: Directories, layout: Layout) -> Artifact {
-        let path_prefix = layout.path_prefix.into_iter().chain(self.0.search.iter().cloned()).collect();
+        let path_prefix = layout.path_prefix.into_iter().chain(self.options.search.iter().cloned()).collect();
         let env = layout.env.into_iter().filter_map(|(name, value)| Some((name.parse::<EnvName>().ok()?, value)));
         Artifact::Directory { path: at.source, path_prefix, env: env.collect() }
     }
@@ -320,9 +348,7 @@ impl Drop for Unfinished {
             let marker = std::mem::take(&mut self.marker);
             // Not in a runtime perhaps, and nobody to report to: what fails here is swept at the next start.
             std::thread::spawn(move || {
-                crate::host::tree::kill_until_gone(std::time::Duration::from_secs(5), || {
-                    crate::host::tree::marked(&marker)
-                });
+                crate::host::tree::kill_until_gone(Duration::from_secs(5), || crate::host::tree::marked(&marker));
                 let _ = remove_tree(&directory);
             });
         }
@@ -374,7 +400,7 @@ impl Builder for ProcessBuilder {
 
     async fn list(&self) -> Result<Vec<BuildId>, BuildError> {
         let names = self.names().await?;
-        let builds = self.0.builds.clone();
+        let builds = self.options.builds.clone();
         blocking(format!("read {}", builds.display()), move || {
             Ok(names.iter().filter_map(|n| read_complete(&builds.join(n))).map(|complete| complete.id).collect())
         })
