@@ -1,4 +1,5 @@
 //! The builder of the process engine, with the interpreters of this machine.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails in a test fails the test")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -149,7 +150,7 @@ async fn a_python_build_has_its_tools_and_is_found_again() {
     assert!(log.contains("[Build] pip ") && log.contains("[AppRunner] Running build commands."), "{log}");
 
     assert_eq!(bench.builder.find(&id).await.unwrap(), Some(artifact.clone()));
-    assert_eq!(bench.builder.list().await.unwrap(), [id.clone()]);
+    assert_eq!(bench.builder.list().await.unwrap(), std::slice::from_ref(&id));
     let lines = bench.log.0.lock().unwrap().len();
     let tree = bench.dir.path().join("again");
     std::fs::create_dir(&tree).unwrap();
@@ -255,10 +256,9 @@ async fn a_gigabyte_of_output_is_stopped_early() {
         Err(BuildError::Limit(message)) => assert!(message.contains("50 MB"), "{message}"),
         other => panic!("{other:?}"),
     }
-    let lines = bench.log.0.lock().unwrap();
-    assert!(lines.iter().all(|l| l.len() <= (8 << 10) + 20));
-    assert!(lines.iter().map(String::len).sum::<usize>() < 55 << 20);
-    drop(lines);
+    let lengths: Vec<usize> = bench.log.0.lock().unwrap().iter().map(String::len).collect();
+    assert!(lengths.iter().all(|length| *length <= (8 << 10) + 20));
+    assert!(lengths.iter().sum::<usize>() < 55 << 20);
     bench.assert_nothing_is_left(&id).await;
 }
 
@@ -364,4 +364,14 @@ async fn a_missing_tree_is_an_error_that_names_it() {
     let id = job.id.clone();
     assert!(matches!(bench.build(job).await, Err(BuildError::Io { .. })));
     bench.assert_nothing_is_left(&id).await;
+}
+
+#[tokio::test]
+async fn two_services_with_equal_contents_build_once() {
+    let bench = Bench::new();
+    let (one, two) = (bench.job(node(&["echo building; sleep 0.5"])).await, bench.job(node(&["true"])).await);
+    let two = BuildJob { id: one.id.clone(), settings: one.settings.clone(), name: "other".parse().unwrap(), ..two };
+    let (first, second) = tokio::join!(bench.build(one), bench.build(two));
+    assert_eq!(first.unwrap(), second.unwrap());
+    assert_eq!(bench.log.text().matches("[Build] building").count(), 1, "{}", bench.log.text());
 }

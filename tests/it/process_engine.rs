@@ -1,4 +1,5 @@
 //! The process engine: the contract, and what only processes can do wrong.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails in a test fails the test")]
 
 use crate::engine_contract::{self as contract, Lab, SERVER, eventually, get_when_up, observed, wait_for_log};
 use async_trait::async_trait;

@@ -7,6 +7,7 @@
 mod command;
 mod interpreters;
 mod python;
+mod turn;
 
 use super::recipe::{self, Choice, Directories, Interpreter, Layout};
 use super::{BuildError, BuildJob, Builder};
@@ -28,6 +29,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use turn::{Turn, Turns};
 
 /// What all commands of a build together may print.
 const MOST_OUTPUT: u64 = 50 << 20;
@@ -61,6 +63,8 @@ pub struct ProcessBuilder {
     options: ProcessBuilderOptions,
     /// Held while asking, so that many services that start at once do not ask at once.
     found: Mutex<Found>,
+    /// The builds that are being made or wiped: services with equal contents share one.
+    turns: Turns,
 }
 
 /// What `complete.json` says.
@@ -86,7 +90,7 @@ impl ProcessBuilder {
         for directory in [&mut options.builds, &mut options.cache] {
             *directory = create(directory).map_err(|e| failed(format!("create {}", directory.display()), e))?;
         }
-        Ok(Self { options, found: Mutex::default() })
+        Ok(Self { options, found: Mutex::default(), turns: Turns::default() })
     }
 
     /// Removes what builds left behind that were cut off by a crash, and kills their processes. For start-up, before
@@ -325,36 +329,6 @@ fn sync(directory: &Path, made_at: Timestamp) {
     let _ = synced.and_then(|()| write_atomic(&directory.join("synced"), made_at.0.to_string().as_bytes()));
 }
 
-/// Wipes a build that did not finish, also when the future that builds is dropped.
-struct Unfinished {
-    directory: Option<PathBuf>,
-    marker: String,
-}
-
-impl Unfinished {
-    async fn wipe(mut self) {
-        kill_marked(self.marker.clone()).await;
-        if let Some(directory) = self.directory.take()
-            && let Err(error) = remove(directory).await
-        {
-            tracing::warn!(%error, "an unfinished build is left for the next sweep");
-        }
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if let Some(directory) = self.directory.take() {
-            let marker = std::mem::take(&mut self.marker);
-            // Not in a runtime perhaps, and nobody to report to: what fails here is swept at the next start.
-            std::thread::spawn(move || {
-                crate::host::tree::kill_until_gone(Duration::from_secs(5), || crate::host::tree::marked(&marker));
-                let _ = remove_tree(&directory);
-            });
-        }
-    }
-}
-
 #[async_trait]
 impl Builder for ProcessBuilder {
     async fn identify(&self, commit: &Commit, settings: &AppSettings) -> Result<BuildId, BuildError> {
@@ -376,20 +350,25 @@ impl Builder for ProcessBuilder {
         log: &dyn LineSink,
         cancel: CancellationToken,
     ) -> Result<Artifact, BuildError> {
+        let directory = self.directory(&job.id);
+        let marker = format!("{MARKER}={}", name(&job.id));
+        let waited = tokio::time::timeout(job.deadline, Turn::take(&self.turns, directory.clone(), marker.clone()));
+        let turn = tokio::select! {
+            () = cancel.cancelled() => return Err(BuildError::Cancelled),
+            turn = waited => turn.map_err(|_| BuildError::Limit("the same build by another service did not end in time".into()))?,
+        };
         if let Some(artifact) = self.find(&job.id).await? {
+            turn.finish();
             remove(job.tree).await?;
             return Ok(artifact);
         }
-        let directory = self.directory(&job.id);
-        let marker = format!("{MARKER}={}", name(&job.id));
         // Left over from a crash in the middle of the same build.
-        kill_marked(marker.clone()).await;
-        let mut unfinished = Unfinished { directory: Some(directory.clone()), marker };
+        kill_marked(marker).await;
         let outcome = self.build_in(&directory, &job, log, &cancel).await;
         if outcome.is_ok() {
-            unfinished.directory = None;
+            turn.finish();
         } else {
-            unfinished.wipe().await;
+            turn.wipe().await;
         }
         outcome
     }

@@ -109,8 +109,8 @@ fn place_seed(from: &Path, to: &Path) -> io::Result<()> {
 /// Removes seeds that were cut off. Blocking.
 pub fn sweep(seeds: &Path) -> io::Result<()> {
     let partial = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with("partial-");
-    let entries = std::fs::read_dir(seeds).into_iter().flatten().flatten().filter(partial);
-    entries.map(|entry| remove_tree(&entry.path())).collect()
+    let mut entries = std::fs::read_dir(seeds).into_iter().flatten().flatten().filter(partial);
+    entries.try_for_each(|entry| remove_tree(&entry.path()))
 }
 
 fn furnish(venv: &Path, packages: &Path, below: &Path) -> io::Result<()> {

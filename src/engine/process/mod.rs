@@ -186,7 +186,11 @@ impl ProcessEngine {
             if others.is_empty() {
                 return Ok(());
             }
-            self.blocking(format!("signal {id}"), move |_| Ok(tree::signal(&others, signal))).await?;
+            self.blocking(format!("signal {id}"), move |_| {
+                tree::signal(&others, signal);
+                Ok(())
+            })
+            .await?;
             sleep(Duration::from_millis(2)).await;
         }
         let message = format!("the processes of instance {id} do not follow signals");
