@@ -7,6 +7,7 @@
 //! - [`plan`]: the difference of the two, with reasons. Pure.
 //! - [`build`]: from a commit to an artifact.
 //! - [`engine`]: what runs instances.
+//! - [`host`]: this machine's processes and files, for the embedded engine and its builder.
 //! - [`link`]: what control plane and ingress say to each other.
 //! - [`ingress`]: the data plane.
 //! - [`store`]: what must survive a restart.
@@ -23,6 +24,7 @@ pub mod build;
 pub mod cli;
 pub mod desired;
 pub mod engine;
+pub mod host;
 pub mod ingress;
 pub mod link;
 pub mod model;

@@ -2,6 +2,9 @@
 //!
 //! Imports `model` and `source`. Knows nothing of operations, stores or routing.
 
+pub mod process;
+pub mod recipe;
+
 use crate::model::{AppSettings, Artifact, BuildId, Class, Commit, InstanceSize, LineSink, ServiceName};
 use async_trait::async_trait;
 use std::path::PathBuf;

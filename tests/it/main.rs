@@ -11,3 +11,8 @@ mod plan_scripts;
 mod plan_speed;
 mod plan_stale;
 mod simulation;
+//! One test binary: a module per room.
+
+mod engine_contract;
+mod process_build;
+mod process_engine;

@@ -1,0 +1,388 @@
+//! The builder of the process engine: a directory per build on this machine.
+//!
+//! `<builds>/<first 32 digits of the id>/` holds `src` (the commit's files and what the build made of them), `home`,
+//! `venv` for Python, and `complete.json`, written last: a directory without it is a build that was cut off, never a
+//! result. Built in its final place, because virtual environments cannot be moved.
+
+mod command;
+mod interpreters;
+mod python;
+mod turn;
+
+use super::recipe::{self, Choice, Directories, Interpreter, Layout};
+use super::{BuildError, BuildJob, Builder};
+use crate::host::boot_id;
+use crate::host::files::{move_tree, read_small, remove_tree, write_atomic};
+use crate::model::{
+    AppSettings, Artifact, BuildId, Catalogue, Commit, EnvName, Language, LineSink, LineSource, Runtime, RuntimeName,
+    Timestamp,
+};
+use async_trait::async_trait;
+use command::{Budget, MARKER, Place, in_words, kill_marked};
+use python::Environment;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use turn::{Turn, Turns};
+
+/// What all commands of a build together may print.
+const MOST_OUTPUT: u64 = 50 << 20;
+/// The commands that a build must not change the host with.
+const PACKAGE_MANAGERS: [&str; 6] = ["yum", "dnf", "microdnf", "apt", "apt-get", "apk"];
+
+/// Where a [`ProcessBuilder`] works and what it hands on. Read from the environment by `settings`, never here.
+#[derive(Clone, Debug)]
+pub struct ProcessBuilderOptions {
+    /// `<data-dir>/builds`.
+    pub builds: PathBuf,
+    /// `<data-dir>/cache`: downloads, a directory per service so that none can give another a poisoned package.
+    pub cache: PathBuf,
+    /// The runtimes.
+    pub catalogue: Catalogue,
+    /// The directories of the host's `PATH`: interpreters and tools are looked for there.
+    pub search: Vec<PathBuf>,
+    /// Variables that every build gets: proxies, certificate authorities, package indexes.
+    pub passthrough: BTreeMap<String, String>,
+}
+
+/// How long an answer about interpreters counts: a plan and the build that follows ask once.
+const FOUND_COUNTS: Duration = Duration::from_secs(30);
+
+/// What was found for each runtime, and when.
+type Found = BTreeMap<RuntimeName, (Instant, Vec<Interpreter>)>;
+
+/// Builds on this machine.
+#[derive(Debug)]
+pub struct ProcessBuilder {
+    options: ProcessBuilderOptions,
+    /// Held while asking, so that many services that start at once do not ask at once.
+    found: Mutex<Found>,
+    /// The builds that are being made or wiped: services with equal contents share one.
+    turns: Turns,
+}
+
+/// What `complete.json` says.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Complete {
+    id: BuildId,
+    artifact: Artifact,
+    /// The boot in which the build was made. A power cut may leave the marker while files of the build are empty; so the
+    /// result counts in this boot, and for good once a file `synced` with `made_at` in it says that all is on disk.
+    boot: String,
+    /// When the build was made; tells it from one of the same id that was removed and made again.
+    made_at: Timestamp,
+}
+
+impl ProcessBuilder {
+    /// A builder; creates its directories.
+    ///
+    /// # Errors
+    /// When a directory cannot be created.
+    pub fn new(mut options: ProcessBuilderOptions) -> Result<Self, BuildError> {
+        // Absolute and without links: commands run elsewhere, and tools write these paths down.
+        for directory in [&mut options.builds, &mut options.cache] {
+            *directory = create(directory).map_err(|e| failed(format!("create {}", directory.display()), e))?;
+        }
+        Ok(Self { options, found: Mutex::default(), turns: Turns::default() })
+    }
+
+    /// Removes what builds left behind that were cut off by a crash, and kills their processes. For start-up, before
+    /// the first build.
+    ///
+    /// # Errors
+    /// When the directory of builds cannot be read.
+    pub async fn sweep(&self) -> Result<(), BuildError> {
+        for name in self.names().await? {
+            let directory = self.options.builds.join(&name);
+            if read_complete(&directory).is_none() {
+                kill_marked(format!("{MARKER}={name}")).await;
+                remove(directory).await?;
+            }
+        }
+        let seeds = self.options.cache.join("python");
+        blocking(format!("clean {}", seeds.display()), move || python::sweep(&seeds)).await
+    }
+
+    fn directory(&self, id: &BuildId) -> PathBuf {
+        self.options.builds.join(name(id))
+    }
+
+    async fn names(&self) -> Result<Vec<String>, BuildError> {
+        let builds = self.options.builds.clone();
+        blocking(format!("read {}", builds.display()), move || {
+            let entries = std::fs::read_dir(&builds)?.flatten();
+            Ok(entries.filter_map(|e| e.file_name().into_string().ok()).filter(|n| is_name(n)).collect())
+        })
+        .await
+    }
+
+    async fn choose(&self, settings: &AppSettings) -> Result<Choice, BuildError> {
+        let unsupported = "The specified runtime version is not supported.";
+        let Some(runtime) = self.options.catalogue.find(&settings.runtime) else {
+            return Err(BuildError::Runtime(format!("{unsupported} No runtime is named `{}`.", settings.runtime)));
+        };
+        if let Some(lock) = settings.runtime_version.as_ref().filter(|lock| !runtime.accepts(lock)) {
+            return Err(BuildError::Runtime(format!("{unsupported} `{lock}` is not a version of `{}`.", runtime.name)));
+        }
+        let found = self.interpreters(runtime).await;
+        recipe::choose(runtime, settings.runtime_version.as_ref(), &found)
+    }
+
+    async fn interpreters(&self, runtime: &Runtime) -> Vec<Interpreter> {
+        let mut known = self.found.lock().await;
+        if let Some((at, found)) = known.get(&runtime.name).filter(|(at, _)| at.elapsed() < FOUND_COUNTS) {
+            tracing::trace!(runtime = %runtime.name, age = ?at.elapsed(), "interpreters are known");
+            return found.clone();
+        }
+        let found = interpreters::find(runtime, &self.options.search).await;
+        known.insert(runtime.name.clone(), (Instant::now(), found.clone()));
+        found
+    }
+
+    /// Everything but the wiping of what a failure leaves.
+    async fn build_in(
+        &self,
+        directory: &Path,
+        job: &BuildJob,
+        log: &dyn LineSink,
+        cancel: &CancellationToken,
+    ) -> Result<Artifact, BuildError> {
+        let choice = self.choose(&job.settings).await?;
+        announce(log, &choice);
+        let at = self.directories(directory, job);
+        prepare(directory, &at, &job.tree).await?;
+        let layout = recipe::layout(&choice.interpreter, &at);
+        let place = self.place(directory, &at, &layout, job);
+        let deadline = Instant::now() + job.deadline;
+        let mut budget = Budget { deadline, span: job.deadline, bytes: MOST_OUTPUT, most: MOST_OUTPUT };
+        if choice.interpreter.language == Language::Python {
+            let (seeds, interpreter) = (self.options.cache.join("python"), &choice.interpreter);
+            let environment = Environment { interpreter, venv: &at.venv, seeds: &seeds, place: &place };
+            environment.make(&mut budget, log, cancel).await?;
+        }
+        run_steps(&place, &job.settings, &mut budget, log, cancel).await?;
+        let artifact = self.artifact(at, layout);
+        complete(directory, job.id.clone(), artifact.clone()).await?;
+        Ok(artifact)
+    }
+
+    fn directories(&self, directory: &Path, job: &BuildJob) -> Directories {
+        Directories {
+            source: directory.join("src"),
+            home: directory.join("home"),
+            venv: directory.join("venv"),
+            cache: self.options.cache.join("services").join(job.name.as_str()),
+        }
+    }
+
+    fn place(&self, directory: &Path, at: &Directories, layout: &Layout, job: &BuildJob) -> Place {
+        let mut building = layout.clone();
+        building.path_prefix.insert(0, directory.join("tools"));
+        let mut env = recipe::build_environment(
+            &building,
+            &self.options.passthrough,
+            &job.settings.build_env,
+            &self.options.search,
+        );
+        env.insert("TMPDIR".into(), directory.join("tmp").display().to_string());
+        Place { build: name(&job.id), directory: at.source.clone(), env }
+    }
+
+    /// Instances find their tools where the build found them: the host's search path comes after the build's own.
+    fn artifact(&self, at: Directories, layout: Layout) -> Artifact {
+        let path_prefix = layout.path_prefix.into_iter().chain(self.options.search.iter().cloned()).collect();
+        let env = layout.env.into_iter().filter_map(|(name, value)| Some((name.parse::<EnvName>().ok()?, value)));
+        Artifact::Directory { path: at.source, path_prefix, env: env.collect() }
+    }
+}
+
+/// The name of a build's directory: short, because paths in it end up in first lines of scripts, which are limited.
+fn name(id: &BuildId) -> String {
+    id.as_str()[..32].to_owned()
+}
+
+fn is_name(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+fn create(directory: &Path) -> io::Result<PathBuf> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    directory.canonicalize()
+}
+
+fn failed(act: String, source: io::Error) -> BuildError {
+    BuildError::Io { act, source }
+}
+
+async fn blocking<T: Send + 'static>(
+    act: String,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, BuildError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(|source| failed(act, source))
+}
+
+async fn remove(directory: PathBuf) -> Result<(), BuildError> {
+    blocking(format!("remove {}", directory.display()), move || {
+        // The marker first: what is left of an interrupted removal is not a result.
+        let _ = std::fs::remove_file(directory.join("complete.json"));
+        remove_tree(&directory)
+    })
+    .await
+}
+
+/// The marker of a finished build; `None` when it is missing, damaged, or its files are gone.
+fn read_complete(directory: &Path) -> Option<Complete> {
+    let bytes = read_small(&directory.join("complete.json"), 1 << 20).ok()?;
+    let complete: Complete = serde_json::from_slice(&bytes).ok()?;
+    let there = matches!(&complete.artifact, Artifact::Directory { path, .. } if path.is_dir());
+    let on_disk = boot_id().is_ok_and(|boot| boot == complete.boot)
+        || read_small(&directory.join("synced"), 100)
+            .is_ok_and(|text| text == complete.made_at.0.to_string().as_bytes());
+    (there && on_disk && directory.ends_with(name(&complete.id))).then_some(complete)
+}
+
+fn announce(log: &dyn LineSink, choice: &Choice) {
+    let interpreter = &choice.interpreter;
+    let (version, path) = (&interpreter.version, interpreter.path.display());
+    log.line(LineSource::AppRunner, &format!("Starting source code build with {path} ({version})."));
+    if let Some(notice) = &choice.notice {
+        log.line(LineSource::AppRunner, notice);
+    }
+}
+
+/// Lays out an empty build: source, home, temporary files, and the stand-ins for package managers.
+async fn prepare(directory: &Path, at: &Directories, tree: &Path) -> Result<(), BuildError> {
+    let (directory, at, tree) = (directory.to_owned(), at.clone(), tree.to_owned());
+    blocking(format!("lay out {}", directory.display()), move || {
+        remove_tree(&directory)?;
+        for path in [&directory, &at.home, &at.cache, &directory.join("tmp"), &directory.join("tools")] {
+            create(path)?;
+        }
+        for tool in PACKAGE_MANAGERS {
+            let path = directory.join("tools").join(tool);
+            std::fs::write(&path, include_str!("package_manager.sh"))?;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
+        }
+        move_tree(&tree, &at.source)
+    })
+    .await
+}
+
+async fn run_steps(
+    place: &Place,
+    settings: &AppSettings,
+    budget: &mut Budget,
+    log: &dyn LineSink,
+    cancel: &CancellationToken,
+) -> Result<(), BuildError> {
+    let steps = recipe::steps(settings);
+    let mut phase = None;
+    for (number, step) in steps.iter().enumerate() {
+        if phase.replace(step.phase) != Some(step.phase) {
+            log.line(LineSource::AppRunner, &format!("Running {} commands.", step.phase.name()));
+        }
+        log.line(LineSource::Build, &format!("Step {}/{} : {}", number + 1, steps.len(), on_one_line(&step.line)));
+        let status = place.run(&["/bin/sh", "-c", &step.line], budget, log, cancel).await?;
+        if !status.success() {
+            let ended = in_words(status);
+            log.line(LineSource::AppRunner, &format!("`{}` {ended}.", on_one_line(&step.line)));
+            return Err(BuildError::Command { phase: step.phase.name(), command: step.line.clone(), ended });
+        }
+    }
+    Ok(())
+}
+
+/// A command as one line of a log: its first line, without control characters.
+fn on_one_line(command: &str) -> String {
+    let mut lines = command.trim().lines();
+    let first: String = lines.next().unwrap_or("").chars().filter(|c| !c.is_control()).take(500).collect();
+    if lines.next().is_some() { format!("{first} …") } else { first }
+}
+
+/// Drops what only the build needed and writes the marker; then lets the files reach the disk in the background.
+async fn complete(directory: &Path, id: BuildId, artifact: Artifact) -> Result<(), BuildError> {
+    let directory = directory.to_owned();
+    blocking(format!("finish {}", directory.display()), move || {
+        remove_tree(&directory.join("tmp"))?;
+        remove_tree(&directory.join("tools"))?;
+        let made_at = Timestamp::now();
+        let marker = Complete { id, artifact, boot: boot_id()?, made_at };
+        write_atomic(&directory.join("complete.json"), &serde_json::to_vec(&marker)?)?;
+        std::thread::spawn(move || sync(&directory, made_at));
+        Ok(())
+    })
+    .await
+}
+
+/// Lets a build reach the disk. Takes as long as everybody's unwritten data on that disk, so nobody waits for it.
+fn sync(directory: &Path, made_at: Timestamp) {
+    let synced = std::fs::File::open(directory).and_then(|root| Ok(rustix::fs::syncfs(root)?));
+    // Removed meanwhile, or the disk is full: the result then counts until the next boot only.
+    let _ = synced.and_then(|()| write_atomic(&directory.join("synced"), made_at.0.to_string().as_bytes()));
+}
+
+#[async_trait]
+impl Builder for ProcessBuilder {
+    async fn identify(&self, commit: &Commit, settings: &AppSettings) -> Result<BuildId, BuildError> {
+        let choice = self.choose(settings).await?;
+        Ok(recipe::identify(commit, settings, &choice.interpreter.identity()))
+    }
+
+    async fn find(&self, id: &BuildId) -> Result<Option<Artifact>, BuildError> {
+        let (directory, id) = (self.directory(id), id.clone());
+        blocking(format!("read {}", directory.display()), move || {
+            Ok(read_complete(&directory).filter(|complete| complete.id == id).map(|complete| complete.artifact))
+        })
+        .await
+    }
+
+    async fn build(
+        &self,
+        job: BuildJob,
+        log: &dyn LineSink,
+        cancel: CancellationToken,
+    ) -> Result<Artifact, BuildError> {
+        let directory = self.directory(&job.id);
+        let marker = format!("{MARKER}={}", name(&job.id));
+        let waited = tokio::time::timeout(job.deadline, Turn::take(&self.turns, directory.clone(), marker.clone()));
+        let turn = tokio::select! {
+            () = cancel.cancelled() => return Err(BuildError::Cancelled),
+            turn = waited => turn.map_err(|_| BuildError::Limit("the same build by another service did not end in time".into()))?,
+        };
+        if let Some(artifact) = self.find(&job.id).await? {
+            turn.finish();
+            remove(job.tree).await?;
+            return Ok(artifact);
+        }
+        // Left over from a crash in the middle of the same build.
+        kill_marked(marker).await;
+        let outcome = self.build_in(&directory, &job, log, &cancel).await;
+        if outcome.is_ok() {
+            turn.finish();
+        } else {
+            turn.wipe().await;
+        }
+        outcome
+    }
+
+    async fn remove(&self, id: &BuildId) -> Result<(), BuildError> {
+        remove(self.directory(id)).await
+    }
+
+    async fn list(&self) -> Result<Vec<BuildId>, BuildError> {
+        let names = self.names().await?;
+        let builds = self.options.builds.clone();
+        blocking(format!("read {}", builds.display()), move || {
+            Ok(names.iter().filter_map(|n| read_complete(&builds.join(n))).map(|complete| complete.id).collect())
+        })
+        .await
+    }
+}

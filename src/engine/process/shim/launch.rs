@@ -1,0 +1,89 @@
+//! Finds and starts one command of an instance, and says in words why it could not.
+
+use super::super::files::SpecFile;
+use crate::model::StartCommand;
+use rustix::fs::{Access, access};
+use std::collections::BTreeMap;
+use std::io::{self, PipeWriter};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Why a command could not be started, with the exit code that a shell would give.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// 127 when it was not found, 126 when it was found and cannot be executed.
+    pub code: i32,
+    /// For people.
+    pub message: String,
+}
+
+/// Starts a command in its own process group: standard input empty, output into the pipe, only its own environment.
+/// Returns its process id.
+pub fn start(spec: &SpecFile, command: &StartCommand, output: &PipeWriter) -> Result<i32, Failure> {
+    let (program, name, arguments) = resolve(spec, command)?;
+    let writers = output.try_clone().and_then(|first| Ok((first, output.try_clone()?)));
+    let (out, err) = writers.map_err(|error| failure(126, &name, &error.to_string()))?;
+    let mut process = Command::new(&program);
+    process.arg0(&name).args(arguments).env_clear().envs(&spec.env).current_dir(&spec.directory).process_group(0);
+    process.stdin(Stdio::null()).stdout(out).stderr(err);
+    let child = process.spawn().map_err(|error| refused(&program, &name, &spec.directory, &error))?;
+    i32::try_from(child.id()).map_err(|_| failure(126, &name, "its process id is out of range"))
+}
+
+fn failure(code: i32, name: &str, why: &str) -> Failure {
+    Failure { code, message: format!("`{name}` could not be started: {why}") }
+}
+
+/// The program's path, the name it is called by, and its arguments.
+fn resolve(spec: &SpecFile, command: &StartCommand) -> Result<(PathBuf, String, Vec<String>), Failure> {
+    match command {
+        StartCommand::Shell(line) => Ok(("/bin/sh".into(), "sh".into(), vec!["-c".into(), line.clone()])),
+        StartCommand::Words(words) => {
+            let Some((name, arguments)) = words.split_first() else {
+                return Err(failure(127, "", "the start command is empty"));
+            };
+            Ok((find(name, &spec.env, &spec.directory)?, name.clone(), arguments.to_vec()))
+        }
+    }
+}
+
+/// Looks a command up as a shell does: a name with a slash as it is, another one in every directory of `PATH`.
+fn find(name: &str, env: &BTreeMap<String, String>, directory: &Path) -> Result<PathBuf, Failure> {
+    if name.contains('/') {
+        let path = directory.join(name);
+        return if path.exists() { Ok(path) } else { Err(failure(127, name, &missing_file(&path))) };
+    }
+    let search = env.get("PATH").map_or("", String::as_str);
+    let candidates = search.split(':').map(|part| directory.join(part).join(name)).filter(|path| path.is_file());
+    let (usable, denied): (Vec<PathBuf>, Vec<PathBuf>) =
+        candidates.partition(|path| access(path, Access::EXEC_OK).is_ok());
+    match (usable.into_iter().next(), denied.first()) {
+        (Some(path), _) => Ok(path),
+        (None, Some(path)) => Err(failure(126, name, &format!("{} is not executable", path.display()))),
+        (None, None) => {
+            let why = format!("not found in PATH ({search}); a build command has to install it, or the name is wrong");
+            Err(failure(127, name, &why))
+        }
+    }
+}
+
+fn missing_file(path: &Path) -> String {
+    format!("{} does not exist", path.display())
+}
+
+/// Words for what the kernel said.
+fn refused(program: &Path, name: &str, directory: &Path, error: &io::Error) -> Failure {
+    match error.kind() {
+        _ if !directory.is_dir() => failure(126, name, &format!("its directory {} is gone", directory.display())),
+        io::ErrorKind::NotFound => {
+            let why = format!("the interpreter that the first line of {} names does not exist", program.display());
+            failure(127, name, &why)
+        }
+        io::ErrorKind::PermissionDenied => {
+            let why = format!("{} is not executable; `git update-index --chmod=+x` it and commit", program.display());
+            failure(126, name, &why)
+        }
+        _ => failure(126, name, &error.to_string()),
+    }
+}

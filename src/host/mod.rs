@@ -1,0 +1,16 @@
+//! This machine's processes and files: process trees, line splitting, durable small files.
+//!
+//! What the embedded engine and its builder both need. Imports nothing of ours; knows neither services nor builds.
+//! Everything here is blocking: asynchronous callers use `spawn_blocking`.
+
+pub mod files;
+pub mod lines;
+pub mod tree;
+
+/// The identity of this boot: process ids and sockets from another boot mean nothing.
+///
+/// # Errors
+/// When `/proc` is not mounted.
+pub fn boot_id() -> std::io::Result<String> {
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
