@@ -2,6 +2,8 @@
 //!
 //! Imports `model` and `source`. Knows nothing of operations, stores or routing.
 
+pub mod docker;
+
 use crate::model::{AppSettings, Artifact, BuildId, Class, Commit, InstanceSize, LineSink, ServiceName};
 use async_trait::async_trait;
 use std::path::PathBuf;

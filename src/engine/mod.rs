@@ -3,6 +3,8 @@
 //! An engine knows nothing of a service's history: it starts what an [`InstanceSpec`] says, labels it, and reports what
 //! it sees. It restarts nothing by itself; healing is the reconciler's. Imports `model` only.
 
+pub mod docker;
+
 use crate::model::{Class, InstanceId, InstanceSpec, ObservedInstance};
 use async_trait::async_trait;
 use std::net::SocketAddr;
