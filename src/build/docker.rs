@@ -16,9 +16,7 @@ use crate::model::{
 };
 use async_trait::async_trait;
 use bollard::errors::Error;
-use bollard::query_parameters::{
-    CreateImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder,
-};
+use bollard::query_parameters::{CreateImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder};
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::StreamExt;
 use progress::{Event, Progress};
@@ -314,9 +312,9 @@ impl Builder for DockerBuilder {
             let (recipe, image) = self.recipe(&job.settings)?;
             self.base(&image, &job.settings.runtime).await?;
             self.run_either(&job, &recipe, log).await?;
-            self.find(&job.id).await?.ok_or_else(|| {
-                BuildError::Runtime("Docker built the image, but does not have it any more".into())
-            })
+            self.find(&job.id)
+                .await?
+                .ok_or_else(|| BuildError::Runtime("Docker built the image, but does not have it any more".into()))
         };
         // Dropping the work closes the connection, which ends the build on the engine.
         tokio::select! {

@@ -68,7 +68,8 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused_with_a_hint() {
-        for bad in ["", "/var/run/docker.sock", "unix://docker.sock", "tcp://", "tcp://me:pw@host", "ssh://host", "x://y"]
+        for bad in
+            ["", "/var/run/docker.sock", "unix://docker.sock", "tcp://", "tcp://me:pw@host", "ssh://host", "x://y"]
         {
             assert!(bad.parse::<DockerHost>().unwrap_err().hint.is_some(), "{bad:?}");
         }

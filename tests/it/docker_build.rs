@@ -97,7 +97,11 @@ fn job(lab: &Lab, id: BuildId, settings: AppSettings) -> BuildJob {
     }
 }
 
-async fn run(lab: &Lab, builder: &DockerBuilder, settings: AppSettings) -> (Result<Artifact, BuildError>, Vec<String>, BuildId) {
+async fn run(
+    lab: &Lab,
+    builder: &DockerBuilder,
+    settings: AppSettings,
+) -> (Result<Artifact, BuildError>, Vec<String>, BuildId) {
     let lines = Lines::default();
     let id = builder.identify(&commit("t"), &settings).await.unwrap();
     let built = builder.build(job(lab, id.clone(), settings), &lines, CancellationToken::new()).await;
@@ -108,7 +112,7 @@ async fn run(lab: &Lab, builder: &DockerBuilder, settings: AppSettings) -> (Resu
 async fn output_of(lab: &Lab, image: Artifact, words: &[&str]) -> String {
     let engine = DockerEngine::connect(&lab.host, lab.installation.clone(), Reach::Auto).await.unwrap();
     let spec = InstanceSpec {
-        id: InstanceId::from_random([1; 16]),
+        id: lab.installation.as_str().parse().unwrap(),
         service: ServiceId::from_random([2; 16]),
         name: "shop".parse().unwrap(),
         revision: RevisionNumber(1),
@@ -145,8 +149,13 @@ async fn a_build_makes_an_image_that_is_found_listed_run_and_removed() {
         let (built, lines, id) = run(&lab, &builder, settings.clone()).await;
         let artifact = built.unwrap();
         for wanted in [
-            "[AppRunner] Running 'pre-build' command: ls -a && echo to-stderr >&2", "[Build] to-stderr", "[Build] hello",
-            "[Build] /app", "[Build] []", "[Build] /opt/venv/bin/pip", "[Build] .dockerignore",
+            "[AppRunner] Running 'pre-build' command: ls -a && echo to-stderr >&2",
+            "[Build] to-stderr",
+            "[Build] hello",
+            "[Build] /app",
+            "[Build] []",
+            "[Build] /opt/venv/bin/pip",
+            "[Build] .dockerignore",
         ] {
             assert!(lines.iter().any(|line| line == wanted), "{backend:?}: no {wanted:?} in {lines:#?}");
         }
@@ -154,7 +163,8 @@ async fn a_build_makes_an_image_that_is_found_listed_run_and_removed() {
         assert_eq!(builder.find(&id).await.unwrap().as_ref(), Some(&artifact));
         assert_eq!(builder.list().await.unwrap(), std::slice::from_ref(&id));
 
-        let output = output_of(&lab, artifact, &["sh", "-c", "cat out; echo \"[$BUILD_ONLY]\"; command -v python3"]).await;
+        let output =
+            output_of(&lab, artifact, &["sh", "-c", "cat out; echo \"[$BUILD_ONLY]\"; command -v python3"]).await;
         let lines: Vec<&str> = output.lines().map(|l| l.split_once("Z ").unwrap().1).collect();
         assert_eq!(lines, ["b $x \"q\"", "[]", "/opt/venv/bin/python3"], "build variables end with the build");
         std::fs::remove_file(lab.directory.path().join("out.log")).unwrap();
@@ -215,7 +225,8 @@ async fn a_cancelled_build_ends_on_the_engine_too() {
             wait_until("the build runs", || runs(seconds)).await;
             cancel.cancel();
         };
-        let (built, ()) = tokio::join!(builder.build(job(&lab, id.clone(), settings), &lines, cancel.clone()), canceller);
+        let (built, ()) =
+            tokio::join!(builder.build(job(&lab, id.clone(), settings), &lines, cancel.clone()), canceller);
         assert!(matches!(built, Err(BuildError::Cancelled)), "{backend:?}: {built:?}");
         wait_until("the command ended", || !runs(seconds)).await;
         assert_eq!(builder.find(&id).await.unwrap(), None);
@@ -233,7 +244,8 @@ async fn a_build_that_takes_or_prints_too_much_is_stopped() {
     assert!(matches!(&built, Err(BuildError::Limit(text)) if text.contains("longer than 3 s")), "{built:?}");
 
     let loud = builder(&lab, Backend::Classic).await;
-    let (built, lines, _) = run(&lab, &loud, settings(&[&unique(), "yes 0123456789012345678901234567890123456789"])).await;
+    let (built, lines, _) =
+        run(&lab, &loud, settings(&[&unique(), "yes 0123456789012345678901234567890123456789"])).await;
     assert!(matches!(&built, Err(BuildError::Limit(text)) if text.contains("64 MB")), "{built:?}");
     assert!(lines.iter().map(String::len).sum::<usize>() < 100 << 20);
     wait_until("the loud command ended", || !runs("30189")).await;

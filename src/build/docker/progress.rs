@@ -38,14 +38,7 @@ pub(super) struct Progress<'a> {
 
 impl<'a> Progress<'a> {
     pub fn new(recipe: &'a Recipe) -> Self {
-        Self {
-            recipe,
-            partial: BTreeMap::new(),
-            told: BTreeSet::new(),
-            failed: None,
-            step: 0,
-            running: false,
-        }
+        Self { recipe, partial: BTreeMap::new(), told: BTreeSet::new(), failed: None, step: 0, running: false }
     }
 
     /// What one message tells. What cannot be read tells nothing.

@@ -55,7 +55,8 @@ impl Recipe {
         // Before the application's files: these layers are the same for every commit, and come from the cache.
         recipe.toolchain(language);
         recipe.prepare(format!("COPY {CONTEXT_APP}/ {APP}/"));
-        let phases = [("pre-build", &settings.pre_build), ("build", &settings.build), ("post-build", &settings.post_build)];
+        let phases =
+            [("pre-build", &settings.pre_build), ("build", &settings.build), ("post-build", &settings.post_build)];
         for (phase, lines) in phases {
             for line in lines {
                 let text = run(&settings.build_env, &["/bin/sh", "-c", line]);

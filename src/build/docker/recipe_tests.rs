@@ -47,7 +47,8 @@ ENTRYPOINT []
 #[test]
 fn a_node_service_has_this_dockerfile() {
     let settings = AppSettings { build_env: BTreeMap::new(), pre_build: vec![], post_build: vec![], ..settings() };
-    let recipe = Recipe::new(&AppSettings { build: vec!["npm ci".into()], ..settings }, Language::Node, "node:18").unwrap();
+    let recipe =
+        Recipe::new(&AppSettings { build: vec!["npm ci".into()], ..settings }, Language::Node, "node:18").unwrap();
     let expected = r#"FROM node:18
 WORKDIR /app
 ENV PATH=/app/node_modules/.bin:${PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}

@@ -136,7 +136,9 @@ mod tests {
 
     #[test]
     fn a_query_holds_any_value_as_it_is() {
-        assert_eq!(encode(&[("t", "a/b:1".into()), ("labels", "{\"k\":\"ä&\"}".into())]),
-            "t=a%2Fb%3A1&labels=%7B%22k%22%3A%22%C3%A4%26%22%7D");
+        assert_eq!(
+            encode(&[("t", "a/b:1".into()), ("labels", "{\"k\":\"ä&\"}".into())]),
+            "t=a%2Fb%3A1&labels=%7B%22k%22%3A%22%C3%A4%26%22%7D"
+        );
     }
 }

@@ -83,10 +83,7 @@ fn host_config(spec: &InstanceSpec, place: &Place<'_>, port: String) -> HostConf
         cap_add: Some(CAPABILITIES.map(String::from).into()),
         security_opt: Some(vec!["no-new-privileges:true".into()]),
         // Healing is the reconciler's.
-        restart_policy: Some(RestartPolicy {
-            name: Some(RestartPolicyNameEnum::NO),
-            maximum_retry_count: None,
-        }),
+        restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None }),
         log_config: Some(HostConfigLogConfig {
             typ: Some("local".into()),
             config: Some([("max-size", "8m"), ("max-file", "2")].map(|(k, v)| (k.into(), v.into())).into()),
@@ -110,10 +107,9 @@ fn published(lease: Lease, port: String) -> Option<HashMap<String, Option<Vec<Po
 
 fn networking(place: &Place<'_>) -> NetworkingConfig {
     let ipam = match place.lease {
-        Lease::Direct(address) => Some(EndpointIpamConfig {
-            ipv4_address: Some(address.to_string()),
-            ..EndpointIpamConfig::default()
-        }),
+        Lease::Direct(address) => {
+            Some(EndpointIpamConfig { ipv4_address: Some(address.to_string()), ..EndpointIpamConfig::default() })
+        }
         Lease::Published(_) => None,
     };
     let endpoint = EndpointSettings { ipam_config: ipam, ..EndpointSettings::default() };

@@ -9,7 +9,7 @@ use bollard::container::LogOutput;
 use bollard::errors::Error;
 use bollard::query_parameters::LogsOptionsBuilder;
 use futures_util::StreamExt;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -24,14 +24,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// All followers of an engine. Dropping it ends them.
 pub(super) struct Followers {
     docker: Docker,
-    tasks: Mutex<HashMap<InstanceId, Follower>>,
+    /// A task ends when its container has ended and all of its output is copied.
+    tasks: Mutex<HashMap<InstanceId, JoinHandle<()>>>,
     stop: CancellationToken,
-}
-
-struct Follower {
-    task: JoinHandle<()>,
-    /// Whether the container ran when this began; one that had ended is read once.
-    live: bool,
 }
 
 impl Drop for Followers {
@@ -48,21 +43,27 @@ impl Followers {
     /// Sees to it that a container's output is being copied, or was, to its end. `live`: its processes are there.
     pub fn ensure(&self, id: &InstanceId, container: &str, log: PathBuf, live: bool) {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        let done = |f: &Follower| f.task.is_finished() && (live || !f.live);
-        if tasks.get(id).is_some_and(|f| !done(f) || (!live && !f.live)) {
+        // A finished task is enough, unless somebody started the container once more.
+        if tasks.get(id).is_some_and(|task| !task.is_finished() || !live) {
             return;
         }
         let run = run(self.docker.clone(), container.to_owned(), log, self.stop.clone());
-        tasks.insert(id.clone(), Follower { task: tokio::spawn(run), live });
+        tasks.insert(id.clone(), tokio::spawn(run));
+    }
+
+    /// Forgets what was copied of containers that somebody removed.
+    pub fn keep(&self, present: &BTreeSet<InstanceId>) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.retain(|id, task| present.contains(id) || !task.is_finished());
     }
 
     /// Waits until an ended container's output is copied to its end, but not longer than `limit`, and forgets it.
     pub async fn finish(&self, id: &InstanceId, limit: Duration) {
-        let follower = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
-        let Some(mut follower) = follower else { return };
-        if tokio::time::timeout(limit, &mut follower.task).await.is_err() {
+        let task = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        let Some(mut task) = task else { return };
+        if tokio::time::timeout(limit, &mut task).await.is_err() {
             tracing::warn!(instance = %id, "the end of the output could not be read in time");
-            follower.task.abort();
+            task.abort();
         }
     }
 }

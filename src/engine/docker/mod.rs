@@ -203,10 +203,7 @@ fn usage(stats: &ContainerStatsResponse) -> Option<InstanceUsage> {
     let memory = stats.memory_stats.as_ref()?;
     let used = memory.usage?;
     let cache = memory.stats.as_ref().and_then(|s| s.get("inactive_file").or_else(|| s.get("total_inactive_file")));
-    Some(InstanceUsage {
-        cpu: Duration::from_nanos(cpu),
-        memory: used.saturating_sub(cache.copied().unwrap_or(0)),
-    })
+    Some(InstanceUsage { cpu: Duration::from_nanos(cpu), memory: used.saturating_sub(cache.copied().unwrap_or(0)) })
 }
 
 #[async_trait]
@@ -226,13 +223,11 @@ impl Engine for DockerEngine {
         let inspections: Vec<_> = ids.iter().map(|id| self.inspect(id)).collect();
         let inspected: Vec<Option<ContainerInspectResponse>> =
             futures_util::stream::iter(inspections).buffered(PARALLEL).try_collect().await?;
+        inspected.iter().flatten().for_each(|inspect| self.follow(inspect));
         let present = inspected.iter().flatten();
-        Ok(present
-            .filter_map(|inspect| {
-                self.follow(inspect);
-                observe::instance(inspect, &bridge.name)
-            })
-            .collect())
+        let seen: Vec<_> = present.filter_map(|inspect| observe::instance(inspect, &bridge.name)).collect();
+        self.followers.keep(&seen.iter().map(|i| i.id.clone()).collect());
+        Ok(seen)
     }
 
     async fn start(&self, spec: &InstanceSpec) -> Result<SocketAddr, EngineError> {

@@ -76,19 +76,32 @@ pub(super) async fn ensure(docker: &Docker, installation: &InstallationId) -> Re
     if let Some(bridge) = find(docker, installation).await? {
         return Ok(bridge);
     }
+    create(docker, installation).await?;
+    // Read back: another start may have made one at the same moment, and the label decides which counts.
+    find(docker, installation)
+        .await?
+        .ok_or_else(|| EngineError::Refused("the instances' network vanished right after it was created".into()))
+}
+
+/// Tries candidates until Docker takes one: it knows overlaps that cannot be seen from here, and others may create
+/// networks at this moment. Every refusal takes a candidate away, so this ends.
+async fn create(docker: &Docker, installation: &InstallationId) -> Result<(), EngineError> {
     let all = call("list networks", docker.list_networks(None)).await?;
     let mut taken: Vec<Subnet> = all.iter().flat_map(subnets).collect();
     taken.extend(host_routes().await);
-    let subnet = choose(&taken).ok_or_else(|| {
-        EngineError::Refused("no free /16 network is left for instances: every candidate in 10.201–10.250 and \
-             172.20–172.31 overlaps a route or a Docker network of this host; remove one with `docker network rm`"
-            .into())
-    })?;
-    call("create the instances' network", docker.create_network(request(installation, subnet))).await?;
-    // Read back: another start may have made one at the same moment, and the label decides which counts.
-    find(docker, installation).await?.ok_or_else(|| {
-        EngineError::Refused("the instances' network vanished right after it was created".into())
-    })
+    while let Some(subnet) = choose(&taken) {
+        match call("create the instances' network", docker.create_network(request(installation, subnet))).await {
+            Err(EngineError::Refused(message)) if message.contains("overlaps") => taken.push(subnet),
+            // Made by another start meanwhile.
+            Err(EngineError::Refused(message)) if message.contains("already exists") => return Ok(()),
+            other => return other.map(|_| ()),
+        }
+    }
+    Err(EngineError::Refused(
+        "no free /16 network is left for instances: every candidate in 10.201–10.250 and 172.20–172.31 overlaps a route \
+         or a Docker network of this host; remove one with `docker network rm`"
+            .into(),
+    ))
 }
 
 async fn find(docker: &Docker, installation: &InstallationId) -> Result<Option<Bridge>, EngineError> {

@@ -103,7 +103,7 @@ impl DockerEngine {
         // After a conflict too: if the container of this name is this instance's, it is the one.
         self.find(&spec.id).await?.ok_or_else(|| {
             EngineError::Refused(format!(
-                "a container that is not towpath's has the name `{0}`; remove it with `docker rm -f {0}`",
+                "another container has the name `{0}`; remove it with `docker rm -f {0}`",
                 container_name(spec)
             ))
         })
@@ -120,7 +120,9 @@ impl DockerEngine {
         match started {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(stumble(error)),
-            Err(_) => Err(Stumble::Failed(client::unreachable("failed to start a container: no answer in time".into()))),
+            Err(_) => {
+                Err(Stumble::Failed(client::unreachable("failed to start a container: no answer in time".into())))
+            }
         }
     }
 }

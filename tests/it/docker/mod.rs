@@ -30,7 +30,11 @@ impl Lab {
         static HOST: OnceLock<Option<DockerHost>> = OnceLock::new();
         let host = HOST.get_or_init(find_engine).clone()?;
         let lock = File::create(directory().join("tests.lock")).unwrap();
-        if alone { lock.lock().unwrap() } else { lock.lock_shared().unwrap() }
+        if alone {
+            lock.lock().unwrap()
+        } else {
+            lock.lock_shared().unwrap()
+        }
         let mut random = [0; 16];
         getrandom::fill(&mut random).unwrap();
         Some(Self {
