@@ -143,8 +143,8 @@ async fn a_build_makes_an_image_that_is_found_listed_run_and_removed() {
     let Some(lab) = Lab::open(false) else { return };
     for backend in BOTH {
         let builder = builder(&lab, backend).await;
-        let mut settings = settings(&[&unique(), "cat hello.txt; echo \"$BUILD_ONLY\" > out; export GONE=1; cd /tmp"]);
-        settings.pre_build = vec!["ls -a && echo to-stderr >&2".into()];
+        let mut settings = settings(&["cat hello.txt; echo \"$BUILD_ONLY\" > out; export GONE=1; cd /tmp"]);
+        settings.pre_build = vec![unique(), "ls -a && echo to-stderr >&2".into()];
         settings.post_build = vec!["pwd; echo \"[$GONE]\"; which python3 pip".into()];
         let (built, lines, id) = run(&lab, &builder, settings.clone()).await;
         let artifact = built.unwrap();
