@@ -2,8 +2,7 @@
 //!
 //! Imports `model` and `source`. Knows nothing of operations, stores or routing.
 
-pub mod process;
-pub mod recipe;
+pub mod docker;
 
 use crate::model::{AppSettings, Artifact, BuildId, Class, Commit, InstanceSize, LineSink, ServiceName};
 use async_trait::async_trait;

@@ -3,7 +3,7 @@
 //! An engine knows nothing of a service's history: it starts what an [`InstanceSpec`] says, labels it, and reports what
 //! it sees. It restarts nothing by itself; healing is the reconciler's. Imports `model` only.
 
-pub mod process;
+pub mod docker;
 
 use crate::model::{Class, InstanceId, InstanceSpec, ObservedInstance};
 use async_trait::async_trait;

@@ -3,6 +3,7 @@
 //! Imports nothing of ours. Everything here is plain data with validation at construction, so that a value of these
 //! types can be trusted by every other room.
 
+pub mod docker_host;
 pub mod error;
 pub mod ids;
 pub mod instance;
@@ -20,6 +21,7 @@ pub mod status;
 pub mod time;
 pub mod units;
 
+pub use docker_host::DockerHost;
 pub use error::{Class, Invalid};
 pub use ids::{BuildId, Digest, InstallationId, InstanceId, OperationId, ServiceId};
 pub use instance::{Artifact, InstanceSpec, InstanceState, ObservedInstance, StartCommand};

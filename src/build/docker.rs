@@ -1,0 +1,345 @@
+//! The builder `docker`: an image, from a generated Dockerfile, through the Engine API.
+//!
+//! BuildKit does it where it is there (Docker Engine since 18.09 has it), the classic builder otherwise. Images are
+//! found again by labels. Limits: an unlocked base image is looked at here only; it moves when the engine's copy moves.
+
+mod context;
+mod progress;
+mod recipe;
+mod trace;
+mod transport;
+
+use super::{BuildError, BuildJob, Builder};
+use crate::model::{
+    AppSettings, Artifact, BuildId, Catalogue, Commit, Digest, DockerHost, InstallationId, LineSink, LineSource,
+    RuntimeName,
+};
+use async_trait::async_trait;
+use bollard::errors::Error;
+use bollard::query_parameters::{CreateImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder};
+use bollard::{API_DEFAULT_VERSION, Docker};
+use futures_util::StreamExt;
+use progress::{Event, Progress};
+use recipe::{BaseImages, Recipe};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::future::Future;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use transport::{Building, Request};
+
+const CALL: Duration = Duration::from_secs(30);
+const TRANSPORT_SECONDS: u64 = 600;
+
+/// How long a base image that is not there may take to arrive.
+const PULL: Duration = Duration::from_secs(10 * 60);
+
+/// What all commands of a build together may print.
+const OUTPUT_BYTES: usize = 64 << 20;
+
+/// Part of every build's id: changes when images are made another way.
+const RECIPE_VERSION: &str = "docker-1";
+
+const BUILD: &str = "io.towpath.build";
+const INSTALLATION: &str = "io.towpath.installation";
+
+/// Which of Docker's builders is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backend {
+    /// BuildKit; an engine that does not know it uses what it has.
+    #[default]
+    BuildKit,
+    /// The first builder.
+    Classic,
+}
+
+/// What a builder needs to know.
+#[derive(Clone, Debug)]
+pub struct DockerBuilderOptions {
+    /// The engine.
+    pub host: DockerHost,
+    /// Whose images they are.
+    pub installation: InstallationId,
+    /// The runtimes.
+    pub catalogue: Catalogue,
+    /// Runtime → base image instead of the catalogue's; `{version}` stands for the chosen version.
+    pub images: BTreeMap<RuntimeName, String>,
+    /// Which of Docker's builders.
+    pub backend: Backend,
+}
+
+/// Makes images on a Docker engine.
+pub struct DockerBuilder {
+    docker: Docker,
+    host: DockerHost,
+    installation: InstallationId,
+    bases: BaseImages,
+    backend: Backend,
+}
+
+/// How one run of a builder ended, if not with an image.
+enum Stopped {
+    /// BuildKit asks for a session, which only its own client opens.
+    NeedsSession,
+    Failed(BuildError),
+}
+
+impl From<BuildError> for Stopped {
+    fn from(error: BuildError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl DockerBuilder {
+    /// Connects and agrees on an API version. Fails with [`BuildError::Unreachable`].
+    pub async fn connect(options: DockerBuilderOptions) -> Result<Self, BuildError> {
+        let made = match &options.host {
+            DockerHost::Unix(path) => {
+                Docker::connect_with_unix(&path.to_string_lossy(), TRANSPORT_SECONDS, API_DEFAULT_VERSION)
+            }
+            DockerHost::Tcp(authority) => {
+                Docker::connect_with_http(&format!("tcp://{authority}"), TRANSPORT_SECONDS, API_DEFAULT_VERSION)
+            }
+        };
+        let connecting = made.map_err(|error| describe("connect to Docker", error))?.negotiate_version();
+        Ok(Self {
+            docker: call("connect to Docker", connecting).await?,
+            host: options.host,
+            installation: options.installation,
+            bases: BaseImages { catalogue: options.catalogue, overrides: options.images },
+            backend: options.backend,
+        })
+    }
+
+    fn recipe(&self, settings: &AppSettings) -> Result<(Recipe, String), BuildError> {
+        let (language, image) = self.bases.choose(settings)?;
+        Ok((Recipe::new(settings, language, &image)?, image))
+    }
+
+    /// The id of a base image; brings it when it is not there.
+    async fn base(&self, image: &str, runtime: &RuntimeName) -> Result<String, BuildError> {
+        if let Some(id) = self.image_id(image).await? {
+            return Ok(id);
+        }
+        let pulled = tokio::time::timeout(PULL, self.pull(image)).await;
+        let why = match pulled {
+            Ok(Ok(())) => match self.image_id(image).await? {
+                Some(id) => return Ok(id),
+                None => "it was not there after it was pulled".to_owned(),
+            },
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("pulling it took longer than {} minutes", PULL.as_secs() / 60),
+        };
+        Err(BuildError::Runtime(format!(
+            "The base image `{image}` of runtime `{runtime}` is not on the Docker engine and could not be pulled: {why}. \
+             Load it with `docker pull` or `docker load`, or name another image for this runtime in the settings."
+        )))
+    }
+
+    async fn image_id(&self, image: &str) -> Result<Option<String>, BuildError> {
+        match tokio::time::timeout(CALL, self.docker.inspect_image(image)).await {
+            Ok(Ok(found)) => Ok(found.id),
+            Ok(Err(Error::DockerResponseServerError { status_code: 404, .. })) => Ok(None),
+            Ok(Err(error)) => Err(describe("look at the base image", error)),
+            Err(_) => Err(BuildError::Unreachable("no answer in time".into())),
+        }
+    }
+
+    async fn pull(&self, image: &str) -> Result<(), Error> {
+        // Without a tag Docker would bring every tag of the repository.
+        let tagged = image.contains('@') || image.rsplit('/').next().is_some_and(|last| last.contains(':'));
+        let name = if tagged { image.to_owned() } else { format!("{image}:latest") };
+        let options = CreateImageOptionsBuilder::default().from_image(&name).build();
+        let mut steps = Box::pin(self.docker.create_image(Some(options), None, None));
+        while let Some(step) = steps.next().await {
+            step?;
+        }
+        Ok(())
+    }
+
+    /// The ids of this installation's images, with the builds they are of.
+    async fn images(&self, id: Option<&BuildId>) -> Result<Vec<(String, BuildId)>, BuildError> {
+        let label = id.map_or_else(|| BUILD.to_owned(), |id| format!("{BUILD}={id}"));
+        let wanted = vec![format!("{INSTALLATION}={}", self.installation), label];
+        let filters = HashMap::from([("label", wanted)]);
+        let options = ListImagesOptionsBuilder::default().filters(&filters).build();
+        let found = call("list images", self.docker.list_images(Some(options))).await?;
+        Ok(found
+            .into_iter()
+            .filter_map(|image| {
+                let build = BuildId::try_from(image.labels.get(BUILD)?.clone()).ok()?;
+                Some((image.id, build))
+            })
+            .collect())
+    }
+
+    fn request(&self, job: &BuildJob, recipe: &Recipe, backend: Backend) -> Request {
+        let labels = serde_json::json!({ BUILD: job.id, INSTALLATION: self.installation });
+        let mut query = vec![
+            ("t", format!("towpath/{}:{}", job.name.host_label(), job.id.short())),
+            ("labels", labels.to_string()),
+            ("rm", "1".into()),
+            ("forcerm", "1".into()),
+        ];
+        match backend {
+            Backend::BuildKit => query.push(("version", "2".into())),
+            // BuildKit knows no such limits.
+            Backend::Classic => query.extend(limits(job)),
+        }
+        let version = self.docker.client_version();
+        Request {
+            version: format!("{}.{}", version.major_version, version.minor_version),
+            query,
+            dockerfile: recipe.dockerfile(),
+            tree: job.tree.clone(),
+        }
+    }
+
+    async fn run(&self, job: &BuildJob, recipe: &Recipe, backend: Backend, log: &dyn LineSink) -> Result<(), Stopped> {
+        let mut building = Building::begin(&self.host, self.request(job, recipe, backend)).await?;
+        let mut progress = Progress::new(recipe);
+        let mut printed = 0;
+        while let Some(message) = building.next().await? {
+            for event in progress.take(&message) {
+                tell(event, &mut printed, log)?;
+            }
+        }
+        let mut rest = Vec::new();
+        progress.flush(&mut rest);
+        rest.into_iter().try_for_each(|event| tell(event, &mut printed, log))
+    }
+
+    async fn run_either(&self, job: &BuildJob, recipe: &Recipe, log: &dyn LineSink) -> Result<(), BuildError> {
+        let first = self.run(job, recipe, self.backend, log).await;
+        let ended = match first {
+            Err(Stopped::NeedsSession) => self.run(job, recipe, Backend::Classic, log).await,
+            other => other,
+        };
+        match ended {
+            Ok(()) => Ok(()),
+            Err(Stopped::Failed(error)) => Err(error),
+            Err(Stopped::NeedsSession) => Err(BuildError::Runtime("Docker's builders both ask for a session".into())),
+        }
+    }
+}
+
+/// What a size means to the classic builder: at least a whole CPU and a gigabyte, as builds need.
+fn limits(job: &BuildJob) -> Vec<(&'static str, String)> {
+    let memory = job.size.memory.0.max(1 << 30).to_string();
+    vec![
+        ("memory", memory.clone()),
+        ("memswap", memory),
+        ("cpuperiod", "100000".into()),
+        ("cpuquota", (u64::from(job.size.cpu.0.max(1000)) * 100).to_string()),
+    ]
+}
+
+/// Tells an event to the log, or ends the build with it.
+fn tell(event: Event, printed: &mut usize, log: &dyn LineSink) -> Result<(), Stopped> {
+    match event {
+        Event::Runs(command) => log.line(LineSource::AppRunner, &announce(&command, "")),
+        Event::Cached(command) => log.line(LineSource::AppRunner, &announce(&command, " (unchanged, from the cache)")),
+        Event::Line(text) => {
+            *printed += text.len() + 1;
+            if *printed > OUTPUT_BYTES {
+                let message = format!("the build printed more than {} MB", OUTPUT_BYTES >> 20);
+                return Err(BuildError::Limit(message).into());
+            }
+            log.line(LineSource::Build, &text);
+        }
+        Event::Failed { message, .. } if message.contains("no active session") => return Err(Stopped::NeedsSession),
+        Event::Failed { command: Some(command), message, code } => {
+            let ended = code.map_or(message, ended);
+            return Err(BuildError::Command { phase: command.phase, command: command.line, ended }.into());
+        }
+        Event::Failed { command: None, message, .. } => {
+            return Err(BuildError::Runtime(format!("The build could not be prepared: {message}")).into());
+        }
+    }
+    Ok(())
+}
+
+fn announce(command: &recipe::Command, note: &str) -> String {
+    let mut lines = command.line.trim().lines();
+    let first = lines.next().unwrap_or_default();
+    let more = if lines.next().is_some() { " …" } else { "" };
+    format!("Running '{}' command: {first}{more}{note}", command.phase)
+}
+
+fn ended(code: i64) -> String {
+    match code {
+        137 => "killed by signal 9 (SIGKILL), perhaps out of memory".into(),
+        129..=192 => format!("killed by signal {}", code - 128),
+        127 => "exited with code 127 (command not found)".into(),
+        code => format!("exited with code {code}"),
+    }
+}
+
+async fn call<T>(act: &str, future: impl Future<Output = Result<T, Error>>) -> Result<T, BuildError> {
+    match tokio::time::timeout(CALL, future).await {
+        Ok(result) => result.map_err(|error| describe(act, error)),
+        Err(_) => Err(BuildError::Unreachable(format!("failed to {act}: no answer within {} s", CALL.as_secs()))),
+    }
+}
+
+fn describe(act: &str, error: Error) -> BuildError {
+    match error {
+        Error::DockerResponseServerError { message, .. } => {
+            BuildError::Io { act: act.to_owned(), source: std::io::Error::other(message.trim().to_owned()) }
+        }
+        other => BuildError::Unreachable(format!("failed to {act}: {other}")),
+    }
+}
+
+#[async_trait]
+impl Builder for DockerBuilder {
+    async fn identify(&self, commit: &Commit, settings: &AppSettings) -> Result<BuildId, BuildError> {
+        let (recipe, image) = self.recipe(settings)?;
+        let base = self.base(&image, &settings.runtime).await?;
+        Ok(Digest::of(&(RECIPE_VERSION, &commit.tree, recipe.dockerfile(), base)))
+    }
+
+    async fn find(&self, id: &BuildId) -> Result<Option<Artifact>, BuildError> {
+        Ok(self.images(Some(id)).await?.into_iter().next().map(|(id, _)| Artifact::Image { id }))
+    }
+
+    async fn build(
+        &self,
+        job: BuildJob,
+        log: &dyn LineSink,
+        cancel: CancellationToken,
+    ) -> Result<Artifact, BuildError> {
+        let work = async {
+            let (recipe, image) = self.recipe(&job.settings)?;
+            self.base(&image, &job.settings.runtime).await?;
+            self.run_either(&job, &recipe, log).await?;
+            self.find(&job.id)
+                .await?
+                .ok_or_else(|| BuildError::Runtime("Docker built the image, but does not have it any more".into()))
+        };
+        // Dropping the work closes the connection, which ends the build on the engine.
+        tokio::select! {
+            ended = tokio::time::timeout(job.deadline, work) => ended.unwrap_or_else(|_| {
+                Err(BuildError::Limit(format!("the build took longer than {} s", job.deadline.as_secs())))
+            }),
+            () = cancel.cancelled() => Err(BuildError::Cancelled),
+        }
+    }
+
+    async fn remove(&self, id: &BuildId) -> Result<(), BuildError> {
+        for (image, _) in self.images(Some(id)).await? {
+            let options = RemoveImageOptionsBuilder::default().force(true).build();
+            let removal = self.docker.remove_image(&image, Some(options), None);
+            match tokio::time::timeout(CALL, removal).await {
+                Ok(Ok(_) | Err(Error::DockerResponseServerError { status_code: 404, .. })) => {}
+                Ok(Err(error)) => return Err(describe("remove an image", error)),
+                Err(_) => return Err(BuildError::Unreachable("failed to remove an image: no answer in time".into())),
+            }
+        }
+        Ok(())
+    }
+
+    async fn list(&self) -> Result<Vec<BuildId>, BuildError> {
+        let ids: BTreeSet<BuildId> = self.images(None).await?.into_iter().map(|(_, id)| id).collect();
+        Ok(ids.into_iter().collect())
+    }
+}

@@ -1,0 +1,198 @@
+//! The recipe: from a service's build settings to a Dockerfile. Pure.
+//!
+//! Whatever comes from a repository or a manifest stands in JSON strings only. Docker expands nothing in the JSON form
+//! of `RUN`, so a line can be neither an instruction nor an option, and no text of it meets a second interpreter.
+
+use crate::build::BuildError;
+use crate::model::{AppSettings, Catalogue, Language, Runtime, RuntimeName, VersionLock};
+use std::collections::BTreeMap;
+
+/// Docker's parser of 20.10 reads lines of less than 64 KiB.
+const LONGEST_INSTRUCTION: usize = 60 << 10;
+
+/// Where the application is in the image, and where all its commands run.
+const APP: &str = "/app";
+
+/// The directory of the build context that holds the application: beside the Dockerfile, so that files of the
+/// repository cannot take its place, nor a `.dockerignore` of the repository leave files out.
+pub(super) const CONTEXT_APP: &str = "app";
+
+/// What images without a `PATH` of their own get from Docker.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// One command of the three phases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Command {
+    /// `pre-build`, `build` or `post-build`.
+    pub phase: &'static str,
+    /// The line as written.
+    pub line: String,
+}
+
+/// What an instruction is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// Settings that make no layer: BuildKit does not count them as steps.
+    Setting,
+    /// Brings runtime or application into place.
+    Prepare,
+    /// A command of a phase.
+    Command(Command),
+}
+
+/// A Dockerfile, with what each of its steps is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Recipe {
+    instructions: Vec<(String, Purpose)>,
+}
+
+impl Recipe {
+    /// The recipe of these settings on this base image. Fails on a line that is too long for Docker.
+    pub fn new(settings: &AppSettings, language: Language, image: &str) -> Result<Self, BuildError> {
+        let mut recipe = Self { instructions: Vec::new() };
+        recipe.prepare(format!("FROM {image}"));
+        recipe.prepare(format!("WORKDIR {APP}"));
+        // Before the application's files: these layers are the same for every commit, and come from the cache.
+        recipe.toolchain(language);
+        recipe.prepare(format!("COPY {CONTEXT_APP}/ {APP}/"));
+        let phases =
+            [("pre-build", &settings.pre_build), ("build", &settings.build), ("post-build", &settings.post_build)];
+        for (phase, lines) in phases {
+            for line in lines {
+                let text = run(&settings.build_env, &["/bin/sh", "-c", line]);
+                recipe.instructions.push((text, Purpose::Command(Command { phase, line: line.clone() })));
+            }
+        }
+        recipe.setting("ENTRYPOINT []".into());
+        recipe.check()
+    }
+
+    fn prepare(&mut self, text: String) {
+        self.instructions.push((text, Purpose::Prepare));
+    }
+
+    fn setting(&mut self, text: String) {
+        self.instructions.push((text, Purpose::Setting));
+    }
+
+    /// What the language's own tools need besides the interpreter.
+    fn toolchain(&mut self, language: Language) {
+        match language {
+            Language::Python => {
+                // Distributions refuse `pip install` outside a virtual environment (PEP 668).
+                self.prepare(run(&BTreeMap::new(), &["python3", "-m", "venv", "/opt/venv"]));
+                self.setting("ENV VIRTUAL_ENV=/opt/venv PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONUNBUFFERED=1".into());
+                self.setting(format!("ENV PATH=/opt/venv/bin:${{PATH:-{DEFAULT_PATH}}}"));
+            }
+            Language::Node => {
+                self.setting(format!("ENV PATH={APP}/node_modules/.bin:${{PATH:-{DEFAULT_PATH}}}"));
+            }
+            Language::Java | Language::Go | Language::Dotnet | Language::Php | Language::Ruby => {}
+        }
+    }
+
+    fn check(self) -> Result<Self, BuildError> {
+        match self.instructions.iter().find(|(text, _)| text.len() > LONGEST_INSTRUCTION) {
+            Some((_, Purpose::Command(command))) => Err(BuildError::Limit(format!(
+                "a `{}` command is longer than {} KiB: put it into a script in the repository",
+                command.phase,
+                LONGEST_INSTRUCTION >> 10
+            ))),
+            Some((text, _)) => Err(BuildError::Limit(format!("`{}…` is too long for Docker", &text[..20]))),
+            None => Ok(self),
+        }
+    }
+
+    /// The Dockerfile's text.
+    pub fn dockerfile(&self) -> String {
+        self.instructions.iter().map(|(text, _)| format!("{text}\n")).collect()
+    }
+
+    /// The command that the `n`th step (from 1) of the classic builder runs: it counts every instruction.
+    pub fn classic_step(&self, n: usize) -> Option<&Command> {
+        Self::command(self.instructions.get(n.checked_sub(1)?)?)
+    }
+
+    /// The command that the `n`th step (from 1) of BuildKit runs: it counts instructions that make a layer.
+    pub fn buildkit_step(&self, n: usize) -> Option<&Command> {
+        let mut layers = self.instructions.iter().filter(|(_, purpose)| *purpose != Purpose::Setting);
+        Self::command(layers.nth(n.checked_sub(1)?)?)
+    }
+
+    fn command(instruction: &(String, Purpose)) -> Option<&Command> {
+        match &instruction.1 {
+            Purpose::Command(command) => Some(command),
+            _ => None,
+        }
+    }
+}
+
+/// `RUN` in JSON form. Variables are given by `env`, so that they end with the command (row S7).
+fn run(env: &BTreeMap<crate::model::EnvName, String>, words: &[&str]) -> String {
+    let mut all: Vec<String> = Vec::new();
+    if !env.is_empty() {
+        all.push("/usr/bin/env".into());
+        all.extend(env.iter().map(|(name, value)| format!("{name}={value}")));
+    }
+    all.extend(words.iter().map(|w| (*w).to_owned()));
+    let words: Vec<serde_json::Value> = all.into_iter().map(serde_json::Value::String).collect();
+    // Escaped, `<<` is no here-document to any version of Docker's parser.
+    format!("RUN {}", serde_json::Value::Array(words)).replace('<', "\\u003c")
+}
+
+/// The base images of an installation: the catalogue, with images that the operator names instead.
+#[derive(Clone, Debug)]
+pub(super) struct BaseImages {
+    pub catalogue: Catalogue,
+    /// Runtime → image, in which `{version}` stands for the chosen version.
+    pub overrides: BTreeMap<RuntimeName, String>,
+}
+
+impl BaseImages {
+    /// The language and the base image for these settings (rows S3, S4).
+    pub fn choose(&self, settings: &AppSettings) -> Result<(Language, String), BuildError> {
+        let runtime = self.catalogue.find(&settings.runtime).ok_or_else(|| {
+            BuildError::Runtime(format!("The runtime `{}` is not in this installation's catalogue.", settings.runtime))
+        })?;
+        let version = choose_version(runtime, settings.runtime_version.as_ref())?;
+        let image = self.overrides.get(&runtime.name).unwrap_or(&runtime.image);
+        let image = image.replace("{version}", &version.to_string());
+        if is_reference(&image) {
+            return Ok((runtime.language, image));
+        }
+        Err(BuildError::Runtime(format!(
+            "`{}` is not an image; correct the image of runtime `{}` in the installation's settings",
+            image.escape_debug(),
+            runtime.name
+        )))
+    }
+}
+
+/// The newest version without a lock; with one, whichever of lock and listed version says more (row S4).
+fn choose_version(runtime: &Runtime, lock: Option<&VersionLock>) -> Result<VersionLock, BuildError> {
+    let none = || BuildError::Runtime(format!("The runtime `{}` offers no version.", runtime.name));
+    let Some(lock) = lock else { return runtime.versions.first().cloned().ok_or_else(none) };
+    let fits = |v: &&VersionLock| v.0.iter().zip(&lock.0).all(|(a, b)| a == b);
+    match runtime.versions.iter().find(fits) {
+        Some(listed) if listed.0.len() >= lock.0.len() => Ok(listed.clone()),
+        Some(_) => Ok(lock.clone()),
+        None => {
+            let offered: Vec<String> = runtime.versions.iter().map(VersionLock::to_string).collect();
+            Err(BuildError::Runtime(format!(
+                "The specified runtime version is not supported. `{}` offers {}, not {lock}.",
+                runtime.name,
+                offered.join(", ")
+            )))
+        }
+    }
+}
+
+/// Whether a text is an image reference and nothing more: it becomes a word of the Dockerfile.
+fn is_reference(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"./:@_-".contains(&b);
+    (1..=255).contains(&text.len()) && text.bytes().all(plain) && text.as_bytes()[0].is_ascii_alphanumeric()
+}
+
+#[cfg(test)]
+#[path = "recipe_tests.rs"]
+mod tests;

@@ -1,0 +1,102 @@
+use super::*;
+
+fn settings() -> AppSettings {
+    AppSettings {
+        runtime: "python3".parse().unwrap(),
+        runtime_version: None,
+        pre_build: vec!["echo \"$HOME\" <<EOF".into()],
+        build: vec!["pip install -r requirements.txt".into(), "a\nUSER nobody\n\\".into()],
+        post_build: vec!["rm -rf tests".into()],
+        build_env: [("TOKEN".parse().unwrap(), "a b\"$c".to_owned())].into(),
+        pre_run: Vec::new(),
+        start: "python3 app.py".into(),
+        port: 8080,
+        port_env: None,
+        env: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+    }
+}
+
+fn images(overrides: &[(&str, &str)]) -> BaseImages {
+    let overrides = overrides.iter().map(|(r, i)| (r.parse().unwrap(), (*i).to_owned())).collect();
+    BaseImages { catalogue: Catalogue::builtin(), overrides }
+}
+
+fn locked(lock: &str) -> AppSettings {
+    AppSettings { runtime_version: Some(lock.parse().unwrap()), ..settings() }
+}
+
+#[test]
+fn a_python_service_has_this_dockerfile() {
+    let recipe = Recipe::new(&settings(), Language::Python, "python:3.8").unwrap();
+    let expected = r#"FROM python:3.8
+WORKDIR /app
+RUN ["python3","-m","venv","/opt/venv"]
+ENV VIRTUAL_ENV=/opt/venv PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONUNBUFFERED=1
+ENV PATH=/opt/venv/bin:${PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}
+COPY app/ /app/
+RUN ["/usr/bin/env","TOKEN=a b\"$c","/bin/sh","-c","echo \"$HOME\" \u003c\u003cEOF"]
+RUN ["/usr/bin/env","TOKEN=a b\"$c","/bin/sh","-c","pip install -r requirements.txt"]
+RUN ["/usr/bin/env","TOKEN=a b\"$c","/bin/sh","-c","a\nUSER nobody\n\\"]
+RUN ["/usr/bin/env","TOKEN=a b\"$c","/bin/sh","-c","rm -rf tests"]
+ENTRYPOINT []
+"#;
+    assert_eq!(recipe.dockerfile(), expected);
+}
+
+#[test]
+fn a_node_service_has_this_dockerfile() {
+    let settings = AppSettings { build_env: BTreeMap::new(), pre_build: vec![], post_build: vec![], ..settings() };
+    let recipe =
+        Recipe::new(&AppSettings { build: vec!["npm ci".into()], ..settings }, Language::Node, "node:18").unwrap();
+    let expected = r#"FROM node:18
+WORKDIR /app
+ENV PATH=/app/node_modules/.bin:${PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}
+COPY app/ /app/
+RUN ["/bin/sh","-c","npm ci"]
+ENTRYPOINT []
+"#;
+    assert_eq!(recipe.dockerfile(), expected);
+}
+
+#[test]
+fn steps_of_both_builders_lead_to_the_same_command() {
+    let recipe = Recipe::new(&settings(), Language::Python, "python:3.8").unwrap();
+    assert_eq!(recipe.classic_step(8), recipe.buildkit_step(6));
+    assert_eq!(recipe.buildkit_step(6).unwrap().line, "pip install -r requirements.txt");
+    assert_eq!(recipe.classic_step(10).unwrap().phase, "post-build");
+    assert_eq!((recipe.classic_step(0), recipe.classic_step(3), recipe.buildkit_step(99)), (None, None, None));
+}
+
+#[test]
+fn no_line_of_a_repository_can_begin_an_instruction() {
+    let recipe = Recipe::new(&settings(), Language::Python, "python:3.8").unwrap();
+    assert!(recipe.dockerfile().lines().all(|line| !line.starts_with("USER")));
+}
+
+#[test]
+fn a_line_that_docker_could_not_read_is_refused_with_a_way_out() {
+    let long = AppSettings { build: vec!["x".repeat(70_000)], ..settings() };
+    let error = Recipe::new(&long, Language::Python, "python:3.8").unwrap_err();
+    assert!(error.to_string().contains("put it into a script"), "{error}");
+}
+
+#[test]
+fn a_lock_chooses_the_base_image() {
+    let image = |settings: AppSettings| images(&[]).choose(&settings).unwrap().1;
+    assert_eq!(image(settings()), "docker.io/library/python:3.8-slim-bookworm");
+    assert_eq!(image(locked("3")), "docker.io/library/python:3.8-slim-bookworm");
+    assert_eq!(image(locked("3.7")), "docker.io/library/python:3.7-slim-bookworm");
+    assert_eq!(image(locked("3.7.16")), "docker.io/library/python:3.7.16-slim-bookworm");
+    let error = images(&[]).choose(&locked("3.12")).unwrap_err().to_string();
+    assert_eq!(error, "The specified runtime version is not supported. `python3` offers 3.8, 3.7, not 3.12.");
+}
+
+#[test]
+fn an_operators_image_takes_the_place_of_the_catalogues() {
+    let own = images(&[("python3", "registry.local:5000/python:{version}")]);
+    assert_eq!(own.choose(&settings()).unwrap().1, "registry.local:5000/python:3.8");
+    for bad in ["", "a b", "x\nRUN evil", "--platform=x", "$x"] {
+        assert!(images(&[("python3", bad)]).choose(&settings()).is_err(), "{bad:?}");
+    }
+}

@@ -1,0 +1,137 @@
+//! The labels on containers and networks: how everything of ours is found again, and what it was meant to be.
+
+use crate::model::{Digest, InstallationId, InstanceId, InstanceSpec, RevisionNumber, ServiceId};
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The installation that owns the object.
+pub(super) const INSTALLATION: &str = "io.towpath.installation";
+/// The instance.
+pub(super) const INSTANCE: &str = "io.towpath.instance";
+const SERVICE: &str = "io.towpath.service";
+const SERVICE_NAME: &str = "io.towpath.service-name";
+const REVISION: &str = "io.towpath.revision";
+const CONFIG: &str = "io.towpath.config";
+const LOG: &str = "io.towpath.log";
+const ADDRESS: &str = "io.towpath.address";
+const IMAGE: &str = "io.towpath.image";
+const MEMORY: &str = "io.towpath.memory";
+const CPU: &str = "io.towpath.cpu";
+const ENVIRONMENT: &str = "io.towpath.environment";
+
+/// What a container's labels say. Labels cannot be changed once a container exists, so they hold what was meant, and
+/// whatever differs from them was changed by hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Labels {
+    pub instance: InstanceId,
+    pub service: ServiceId,
+    pub service_name: String,
+    pub revision: RevisionNumber,
+    pub config: Digest,
+    /// The file that receives the output.
+    pub log: PathBuf,
+    /// The lease: where the instance answers for as long as the container exists, running or not.
+    pub address: SocketAddr,
+    pub image: String,
+    /// Bytes.
+    pub memory: u64,
+    /// Thousandths of a vCPU.
+    pub cpu: u32,
+    /// The digest of the variables that were given, see [`environment_digest`].
+    pub environment: String,
+}
+
+impl Labels {
+    /// The labels of an instance to be. `environment` is the whole of it, as `NAME=value`.
+    pub fn of(spec: &InstanceSpec, image: &str, address: SocketAddr, environment: &[String]) -> Self {
+        Self {
+            instance: spec.id.clone(),
+            service: spec.service.clone(),
+            service_name: spec.name.to_string(),
+            revision: spec.revision,
+            config: spec.config.clone(),
+            log: spec.log.clone(),
+            address,
+            image: image.to_owned(),
+            memory: spec.size.memory.0,
+            cpu: spec.size.cpu.0,
+            environment: environment_digest(environment),
+        }
+    }
+
+    /// As Docker takes them.
+    pub fn to_map(&self, installation: &InstallationId) -> HashMap<String, String> {
+        [
+            (INSTALLATION, installation.to_string()),
+            (INSTANCE, self.instance.to_string()),
+            (SERVICE, self.service.to_string()),
+            (SERVICE_NAME, self.service_name.clone()),
+            (REVISION, self.revision.to_string()),
+            (CONFIG, self.config.to_string()),
+            (LOG, self.log.to_string_lossy().into_owned()),
+            (ADDRESS, self.address.to_string()),
+            (IMAGE, self.image.clone()),
+            (MEMORY, self.memory.to_string()),
+            (CPU, self.cpu.to_string()),
+            (ENVIRONMENT, self.environment.clone()),
+        ]
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
+    }
+
+    /// Reads them back; `None` when they are not ours, or damaged.
+    pub fn read(map: &HashMap<String, String>) -> Option<Self> {
+        let get = |key: &str| map.get(key).cloned();
+        Some(Self {
+            instance: get(INSTANCE)?.parse().ok()?,
+            service: get(SERVICE)?.parse().ok()?,
+            service_name: get(SERVICE_NAME)?,
+            revision: RevisionNumber(get(REVISION)?.parse().ok()?),
+            config: get(CONFIG)?.try_into().ok()?,
+            log: get(LOG)?.into(),
+            address: get(ADDRESS)?.parse().ok()?,
+            image: get(IMAGE)?,
+            memory: get(MEMORY)?.parse().ok()?,
+            cpu: get(CPU)?.parse().ok()?,
+            environment: get(ENVIRONMENT)?,
+        })
+    }
+}
+
+/// A keyless digest of `NAME=value` lines. It tells no more than the container's own environment, which whoever can
+/// read labels can read as well.
+pub(super) fn environment_digest(lines: &[String]) -> String {
+    let ordered: BTreeMap<&str, &str> = lines.iter().map(|l| l.split_once('=').unwrap_or((l, ""))).collect();
+    Digest::of(&ordered).short().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_read_back_as_they_were_written() {
+        let labels = Labels {
+            instance: InstanceId::from_random([1; 16]),
+            service: ServiceId::from_random([2; 16]),
+            service_name: "shop".into(),
+            revision: RevisionNumber(7),
+            config: Digest::of(&"x"),
+            log: "/var/log/x.log".into(),
+            address: "10.201.0.2:8080".parse().unwrap(),
+            image: "sha256:1".into(),
+            memory: 1 << 29,
+            cpu: 250,
+            environment: environment_digest(&["A=1".into()]),
+        };
+        let map = labels.to_map(&InstallationId::from_random([3; 16]));
+        assert_eq!(Labels::read(&map), Some(labels));
+    }
+
+    #[test]
+    fn a_container_of_strangers_has_no_labels_of_ours() {
+        assert_eq!(Labels::read(&HashMap::from([(INSTANCE.to_owned(), "../etc".to_owned())])), None);
+    }
+}

@@ -1,0 +1,185 @@
+//! The file that receives an instance's output: bounded, and resumed after a restart without a line twice.
+
+use std::collections::HashMap;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use tokio::io::AsyncWriteExt;
+
+/// A file of this size becomes `<file>.1`, whose place it takes.
+const ROTATE_BYTES: u64 = 16 << 20;
+
+/// How much of the file's end is read to know what is there already.
+const TAIL_BYTES: u64 = 256 << 10;
+
+/// What the file has already, as far as it can come again.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// Lines with earlier time stamps than this were written, or are older than what is asked for.
+    oldest: Vec<u8>,
+    newest: Vec<u8>,
+    lines: HashMap<Vec<u8>, usize>,
+}
+
+impl Seen {
+    /// Reads the end of a log. Docker's time stamps have a fixed width, so that they compare as text.
+    fn of(tail: &[u8]) -> Self {
+        let mut seen = Self::default();
+        for line in tail.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
+            if seen.oldest.is_empty() {
+                seen.oldest = stamp(line).to_vec();
+            }
+            seen.newest = stamp(line).to_vec();
+            *seen.lines.entry(line.to_vec()).or_default() += 1;
+        }
+        seen
+    }
+
+    /// The second from which Docker has to tell again; 0 for everything.
+    pub fn since(&self) -> i32 {
+        let newest = std::str::from_utf8(&self.newest).ok().and_then(|t| t.parse::<jiff::Timestamp>().ok());
+        // One second less: the two output streams of a container may be out of order by a moment.
+        newest.and_then(|t| i32::try_from(t.as_second() - 1).ok()).unwrap_or(0)
+    }
+
+    /// Whether this line, told again, is in the file already. Each line of the file answers for one.
+    pub fn has(&mut self, line: &[u8]) -> bool {
+        if stamp(line) < self.oldest.as_slice() {
+            return true;
+        }
+        match self.lines.get_mut(line) {
+            Some(count) if *count > 0 => {
+                *count -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+fn stamp(line: &[u8]) -> &[u8] {
+    line.split(|b| *b == b' ').next().unwrap_or_default()
+}
+
+/// An open log.
+#[derive(Debug)]
+pub(super) struct LogFile {
+    path: PathBuf,
+    file: tokio::fs::File,
+    size: u64,
+}
+
+impl LogFile {
+    /// Opens a log to append to it, and says what it has.
+    pub async fn open(path: &Path) -> std::io::Result<(Self, Seen)> {
+        let path = path.to_owned();
+        let (tail, torn) = {
+            let path = path.clone();
+            tokio::task::spawn_blocking(move || prepare(&path)).await.map_err(std::io::Error::other)??
+        };
+        let mut file = tokio::fs::OpenOptions::new().create(true).append(true).open(&path).await?;
+        if torn {
+            file.write_all(b"\n").await?;
+        }
+        let size = file.metadata().await?.len();
+        Ok((Self { path, file, size }, Seen::of(&tail)))
+    }
+
+    /// Appends whole lines.
+    pub async fn append(&mut self, lines: &[u8]) -> std::io::Result<()> {
+        if self.size > 0 && self.size + lines.len() as u64 > ROTATE_BYTES {
+            self.rotate().await?;
+        }
+        self.file.write_all(lines).await?;
+        self.file.flush().await?;
+        self.size += lines.len() as u64;
+        Ok(())
+    }
+
+    async fn rotate(&mut self) -> std::io::Result<()> {
+        tokio::fs::rename(&self.path, older(&self.path)).await?;
+        self.file = tokio::fs::OpenOptions::new().create(true).append(true).open(&self.path).await?;
+        self.size = 0;
+        Ok(())
+    }
+}
+
+/// Makes the directory; reads the end of the log, across a rotation; says whether its last line is cut off.
+fn prepare(path: &Path) -> std::io::Result<(Vec<u8>, bool)> {
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let mut tail = read_tail(path)?;
+    let torn = tail.last().is_some_and(|last| *last != b'\n');
+    if tail.len() < 4096 {
+        let mut before = read_tail(&older(path))?;
+        before.append(&mut tail);
+        tail = before;
+    }
+    Ok((tail, torn))
+}
+
+fn older(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".1");
+    name.into()
+}
+
+/// The whole lines in the last [`TAIL_BYTES`] of a file; nothing when there is no file.
+fn read_tail(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let start = file.metadata()?.len().saturating_sub(TAIL_BYTES);
+    file.seek(SeekFrom::Start(start))?;
+    let mut tail = Vec::new();
+    file.take(TAIL_BYTES).read_to_end(&mut tail)?;
+    let cut = if start == 0 { 0 } else { tail.iter().position(|b| *b == b'\n').map_or(tail.len(), |at| at + 1) };
+    Ok(tail.split_off(cut))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: &[u8] = b"2026-11-22T13:06:13.513325559Z a";
+    const B: &[u8] = b"2026-11-22T13:06:14.000000001Z b";
+
+    #[tokio::test]
+    async fn a_resumed_log_has_no_line_twice_and_none_is_lost() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("deep/x.log");
+        let (mut log, seen) = LogFile::open(&path).await.unwrap();
+        assert_eq!(seen.since(), 0);
+        log.append(&[A, b"\n", A, b"\n", B, b"\n"].concat()).await.unwrap();
+        let (_, mut seen) = LogFile::open(&path).await.unwrap();
+        assert_eq!(seen.since(), 1_795_352_774 - 1);
+        assert_eq!([seen.has(A), seen.has(A), seen.has(A)], [true, true, false], "the same line three times is news");
+        assert!(seen.has(b"2026-11-22T13:06:12.000000001Z older"));
+        assert!(!seen.has(b"2026-11-22T13:06:14.000000001Z c"));
+    }
+
+    #[tokio::test]
+    async fn a_torn_last_line_is_ended_before_the_log_goes_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.log");
+        std::fs::write(&path, [A, b"\n", &B[..20]].concat()).unwrap();
+        let (mut log, mut seen) = LogFile::open(&path).await.unwrap();
+        assert!(!seen.has(B));
+        log.append(&[B, b"\n"].concat()).await.unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), [A, b"\n", &B[..20], b"\n", B, b"\n"].concat());
+    }
+
+    #[tokio::test]
+    async fn a_full_log_is_rotated_once_and_resumed_across_the_rotation() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.log");
+        std::fs::write(&path, [A, b"\n"].concat().repeat(500_000)).unwrap();
+        let (mut log, _) = LogFile::open(&path).await.unwrap();
+        let block = [B, b"\n"].concat().repeat(50_000);
+        log.append(&block).await.unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), block.len() as u64);
+        assert!(std::fs::metadata(older(&path)).unwrap().len() <= ROTATE_BYTES + (1 << 20));
+    }
+}

@@ -1,0 +1,298 @@
+//! The engine `docker`: an instance is a container on a bridge of the installation's own.
+//!
+//! Everything is found again by labels; nothing is remembered here that a restart would lose. What an instance is made
+//! of is decided in `container`, what is seen of it in `observe`: both pure. Secrets stand in a container's
+//! environment, readable to whoever may use Docker on the host.
+
+mod client;
+mod container;
+mod events;
+mod follow;
+mod labels;
+mod lease;
+mod logfile;
+mod network;
+mod observe;
+mod ports;
+mod start;
+
+use super::{Engine, EngineError, InstanceUsage};
+use crate::model::{DockerHost, InstallationId, InstanceId, InstanceSpec, ObservedInstance};
+use async_trait::async_trait;
+use bollard::Docker;
+use bollard::models::{ContainerInspectResponse, ContainerStatsResponse, ContainerSummary};
+use bollard::query_parameters::{
+    ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StatsOptionsBuilder, StopContainerOptionsBuilder,
+};
+use client::{CALL, call, call_optional, call_within};
+use follow::Followers;
+use futures_util::{StreamExt, TryStreamExt};
+use network::Bridge;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// Containers inspected at the same time.
+const PARALLEL: usize = 8;
+
+/// How long the rest of an ended container's output may take.
+const LAST_LINES: Duration = Duration::from_secs(10);
+
+/// How instances are reached from this host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// By the container's address where this host routes to the bridge, else as `Published`.
+    #[default]
+    Auto,
+    /// By a port of this host's loopback. Docker's proxy accepts before the application listens: use HTTP checks only.
+    Published,
+}
+
+/// The Docker engine. Dropping it ends its background tasks; containers go on.
+pub struct DockerEngine {
+    docker: Docker,
+    installation: InstallationId,
+    reach: Reach,
+    /// Where the search for a free lease goes on; held from the choice until the container carries it.
+    leasing: tokio::sync::Mutex<u32>,
+    /// Whether Docker has its init process, until a start says otherwise.
+    init: std::sync::atomic::AtomicBool,
+    followers: Followers,
+    changes: watch::Receiver<u64>,
+    _events: DropGuard,
+}
+
+impl DockerEngine {
+    /// Connects to the engine at `host`, agrees on an API version (1.41 or later), makes the installation's bridge, and
+    /// goes on copying the output of instances that run. Fails with [`EngineError::Unreachable`] when nothing answers,
+    /// with [`EngineError::Refused`] when the engine is too old or on another machine.
+    pub async fn connect(host: &DockerHost, installation: InstallationId, reach: Reach) -> Result<Self, EngineError> {
+        let docker = client::connect(host).await?;
+        let bridge = network::ensure(&docker, &installation).await?;
+        refuse_remote(host, &bridge)?;
+        let (sender, changes) = watch::channel(0);
+        let stop = CancellationToken::new();
+        tokio::spawn(events::watch(docker.clone(), installation.clone(), sender, stop.clone()));
+        let engine = Self {
+            followers: Followers::new(docker.clone()),
+            docker,
+            installation,
+            reach,
+            leasing: tokio::sync::Mutex::new(fastrand::u32(..)),
+            init: true.into(),
+            changes,
+            _events: stop.drop_guard(),
+        };
+        engine.observe().await?;
+        Ok(engine)
+    }
+
+    /// Whether instances are reached by a published port only: then TCP health checks say nothing.
+    pub async fn publishes(&self) -> Result<bool, EngineError> {
+        let bridge = network::ensure(&self.docker, &self.installation).await?;
+        Ok(!self.is_direct(&bridge))
+    }
+
+    fn is_direct(&self, bridge: &Bridge) -> bool {
+        bridge.routed && self.reach == Reach::Auto
+    }
+
+    /// Containers of this installation, or of one instance, in every state.
+    async fn list(&self, instance: Option<&InstanceId>) -> Result<Vec<ContainerSummary>, EngineError> {
+        let mut wanted = vec![format!("{}={}", labels::INSTALLATION, self.installation)];
+        wanted.extend(instance.map(|id| format!("{}={id}", labels::INSTANCE)));
+        let filters = HashMap::from([("label", wanted)]);
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        call("list containers", self.docker.list_containers(Some(options))).await
+    }
+
+    /// The container of an instance.
+    async fn find(&self, id: &InstanceId) -> Result<Option<ContainerInspectResponse>, EngineError> {
+        for summary in self.list(Some(id)).await? {
+            let Some(container) = summary.id else { continue };
+            if let Some(inspect) = self.inspect(&container).await? {
+                return Ok(Some(inspect));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn inspect(&self, container: &str) -> Result<Option<ContainerInspectResponse>, EngineError> {
+        call_optional("inspect a container", self.docker.inspect_container(container, None)).await
+    }
+
+    /// Sees to it that the output of a container that was started is copied.
+    fn follow(&self, inspect: &ContainerInspectResponse) {
+        let (Some(labels), Some(container)) = (observe::labels(inspect), &inspect.id) else { return };
+        if observe::was_started(inspect) {
+            self.followers.ensure(&labels.instance, container, labels.log, observe::is_alive(inspect));
+        }
+    }
+
+    /// The container's id and what is known of it, where an instance must be there.
+    async fn existing(&self, id: &InstanceId) -> Result<(String, ContainerInspectResponse), EngineError> {
+        let inspect = self.find(id).await?;
+        inspect
+            .and_then(|inspect| Some((inspect.id.clone()?, inspect)))
+            .ok_or_else(|| EngineError::Refused(format!("there is no container for instance `{id}`")))
+    }
+
+    /// SIGTERM, `grace`, SIGKILL; waits for the end. A frozen container could not hear SIGTERM: it is thawed first.
+    async fn end(&self, container: &str, frozen: bool, grace: Duration) -> Result<(), EngineError> {
+        if frozen {
+            call_optional("thaw a container", self.docker.unpause_container(container)).await?;
+        }
+        let seconds = i32::try_from(grace.as_millis().div_ceil(1000)).unwrap_or(i32::MAX);
+        let options = StopContainerOptionsBuilder::default().t(seconds).build();
+        let stopped = self.docker.stop_container(container, Some(options));
+        match tokio::time::timeout(grace.saturating_add(CALL), stopped).await {
+            Ok(Err(error)) if client::status(&error) == Some(404) => Ok(()),
+            Ok(result) => result.map_err(|error| client::describe("stop a container", error)),
+            Err(_) => Err(client::unreachable("failed to stop a container: no answer in time".into())),
+        }
+    }
+
+    async fn discard(&self, container: &str) -> Result<(), EngineError> {
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        match tokio::time::timeout(CALL, self.docker.remove_container(container, Some(options))).await {
+            Ok(Err(error)) if client::status(&error) == Some(404) => Ok(()),
+            // Somebody removes it at this moment.
+            Ok(Err(error)) if client::status(&error) == Some(409) => self.wait_until_gone(container).await,
+            Ok(result) => result.map_err(|error| client::describe("remove a container", error)),
+            Err(_) => Err(client::unreachable("failed to remove a container: no answer in time".into())),
+        }
+    }
+
+    async fn wait_until_gone(&self, container: &str) -> Result<(), EngineError> {
+        for _ in 0..50 {
+            if self.inspect(container).await?.is_none() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Err(EngineError::Io {
+            act: "remove a container".into(),
+            source: std::io::Error::other("it is being removed by someone else, and does not go away"),
+        })
+    }
+}
+
+/// A published port of another machine's loopback cannot be reached.
+fn refuse_remote(host: &DockerHost, bridge: &Bridge) -> Result<(), EngineError> {
+    let DockerHost::Tcp(authority) = host else { return Ok(()) };
+    let name = authority.rsplit_once(':').map_or(authority.as_str(), |(name, _)| name);
+    if bridge.routed || name == "localhost" || name == "[::1]" || name.starts_with("127.") {
+        return Ok(());
+    }
+    Err(EngineError::Refused(format!(
+        "the Docker engine at {host} is on another machine, and instances there could not be reached; run towpath there"
+    )))
+}
+
+/// The kernel's id of this boot; empty where there is none to read.
+async fn boot_id() -> String {
+    let text = tokio::fs::read_to_string("/proc/sys/kernel/random/boot_id").await;
+    text.map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
+/// CPU and memory of a one-shot sample; cache that the kernel can drop is no memory in use.
+fn usage(stats: &ContainerStatsResponse) -> Option<InstanceUsage> {
+    let cpu = stats.cpu_stats.as_ref()?.cpu_usage.as_ref()?.total_usage?;
+    let memory = stats.memory_stats.as_ref()?;
+    let used = memory.usage?;
+    let cache = memory.stats.as_ref().and_then(|s| s.get("inactive_file").or_else(|| s.get("total_inactive_file")));
+    Some(InstanceUsage { cpu: Duration::from_nanos(cpu), memory: used.saturating_sub(cache.copied().unwrap_or(0)) })
+}
+
+#[async_trait]
+impl Engine for DockerEngine {
+    fn name(&self) -> &'static str {
+        "docker"
+    }
+
+    async fn identity(&self) -> Result<String, EngineError> {
+        let info = call("ask Docker who it is", self.docker.info()).await?;
+        Ok(format!("{}/{}", info.id.unwrap_or_default(), boot_id().await))
+    }
+
+    async fn observe(&self) -> Result<Vec<ObservedInstance>, EngineError> {
+        let bridge = network::ensure(&self.docker, &self.installation).await?;
+        let ids: Vec<String> = self.list(None).await?.into_iter().filter_map(|c| c.id).collect();
+        let inspections: Vec<_> = ids.iter().map(|id| self.inspect(id)).collect();
+        let inspected: Vec<Option<ContainerInspectResponse>> =
+            futures_util::stream::iter(inspections).buffered(PARALLEL).try_collect().await?;
+        inspected.iter().flatten().for_each(|inspect| self.follow(inspect));
+        let present = inspected.iter().flatten();
+        let seen: Vec<_> = present.filter_map(|inspect| observe::instance(inspect, &bridge.name)).collect();
+        self.followers.keep(&seen.iter().map(|i| i.id.clone()).collect());
+        Ok(seen)
+    }
+
+    async fn start(&self, spec: &InstanceSpec) -> Result<SocketAddr, EngineError> {
+        self.start_instance(spec).await
+    }
+
+    async fn stop(&self, id: &InstanceId, grace: Duration) -> Result<(), EngineError> {
+        match self.find(id).await? {
+            Some(inspect) if observe::is_alive(&inspect) => {
+                let container = inspect.id.clone().unwrap_or_default();
+                self.end(&container, observe::is_frozen(&inspect), grace).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn remove(&self, id: &InstanceId) -> Result<(), EngineError> {
+        let Some(inspect) = self.find(id).await? else {
+            self.followers.finish(id, Duration::ZERO).await;
+            return Ok(());
+        };
+        let container = inspect.id.clone().unwrap_or_default();
+        if observe::is_alive(&inspect) {
+            self.end(&container, observe::is_frozen(&inspect), Duration::ZERO).await?;
+        }
+        self.follow(&inspect);
+        self.followers.finish(id, LAST_LINES).await;
+        self.discard(&container).await
+    }
+
+    async fn freeze(&self, id: &InstanceId) -> Result<(), EngineError> {
+        let (container, inspect) = self.existing(id).await?;
+        if observe::is_frozen(&inspect) {
+            return Ok(());
+        }
+        call("freeze an instance", self.docker.pause_container(&container)).await
+    }
+
+    async fn thaw(&self, id: &InstanceId) -> Result<(), EngineError> {
+        let (container, inspect) = self.existing(id).await?;
+        if !observe::is_frozen(&inspect) {
+            return Ok(());
+        }
+        call("thaw an instance", self.docker.unpause_container(&container)).await
+    }
+
+    async fn usage(&self, id: &InstanceId) -> Result<Option<InstanceUsage>, EngineError> {
+        let Some(inspect) = self.find(id).await?.filter(observe::is_alive) else { return Ok(None) };
+        let container = inspect.id.unwrap_or_default();
+        let options = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
+        let mut samples = Box::pin(self.docker.stats(&container, Some(options)));
+        let first = call_within(CALL, "read an instance's usage", async { samples.next().await.transpose() }).await?;
+        Ok(first.as_ref().and_then(usage))
+    }
+
+    async fn listening_ports(&self, id: &InstanceId) -> Result<Vec<u16>, EngineError> {
+        let Some(inspect) = self.find(id).await?.filter(observe::is_alive) else { return Ok(Vec::new()) };
+        let pid = inspect.state.and_then(|s| s.pid).filter(|pid| *pid > 0);
+        match (pid, inspect.id) {
+            (Some(pid), Some(container)) => Ok(ports::listening(pid, &container).await),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.clone()
+    }
+}

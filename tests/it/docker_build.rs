@@ -1,0 +1,269 @@
+//! Builds on a real Docker engine, by both of its builders.
+
+use crate::docker::{IMAGE, Lab};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+use towpath::build::docker::{Backend, DockerBuilder, DockerBuilderOptions};
+use towpath::build::{BuildError, BuildJob, Builder};
+use towpath::engine::Engine;
+use towpath::engine::docker::{DockerEngine, Reach};
+use towpath::model::{
+    AppSettings, Artifact, BuildId, Catalogue, Commit, Digest, InstanceId, InstanceSize, InstanceSpec, InstanceState,
+    LineSink, LineSource, RevisionNumber, ServiceId, StartCommand, Timestamp,
+};
+
+const BOTH: [Backend; 2] = [Backend::BuildKit, Backend::Classic];
+
+#[derive(Default)]
+struct Lines(Mutex<Vec<String>>);
+
+impl LineSink for Lines {
+    fn line(&self, source: LineSource, text: &str) {
+        self.0.lock().unwrap().push(format!("{} {text}", source.prefix()));
+    }
+}
+
+impl Lines {
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+async fn builder(lab: &Lab, backend: Backend) -> DockerBuilder {
+    let options = DockerBuilderOptions {
+        host: lab.host.clone(),
+        installation: lab.installation.clone(),
+        catalogue: Catalogue::builtin(),
+        images: BTreeMap::from([("python3".parse().unwrap(), IMAGE.to_owned())]),
+        backend,
+    };
+    DockerBuilder::connect(options).await.unwrap()
+}
+
+/// A line that no run of these tests had before, so that it is not in a cache.
+fn unique() -> String {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).unwrap();
+    format!(": {}", InstanceId::from_random(random))
+}
+
+fn settings(build: &[&str]) -> AppSettings {
+    AppSettings {
+        runtime: "python3".parse().unwrap(),
+        runtime_version: None,
+        pre_build: Vec::new(),
+        build: build.iter().map(|line| (*line).to_owned()).collect(),
+        post_build: Vec::new(),
+        build_env: BTreeMap::from([("BUILD_ONLY".parse().unwrap(), "b $x \"q\"".to_owned())]),
+        pre_run: Vec::new(),
+        start: "cat out".into(),
+        port: 8080,
+        port_env: None,
+        env: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+    }
+}
+
+fn commit(tree: &str) -> Commit {
+    Commit {
+        id: "0".repeat(40).parse().unwrap(),
+        tree: tree.into(),
+        author: "a".into(),
+        summary: "s".into(),
+        time: Timestamp(0),
+    }
+}
+
+fn tree(lab: &Lab) -> PathBuf {
+    let tree = lab.directory.path().join("tree");
+    std::fs::create_dir_all(tree.join(".git")).unwrap();
+    std::fs::write(tree.join("hello.txt"), "hello\n").unwrap();
+    std::fs::write(tree.join(".dockerignore"), "*\n").unwrap();
+    tree
+}
+
+fn job(lab: &Lab, id: BuildId, settings: AppSettings) -> BuildJob {
+    BuildJob {
+        id,
+        name: "My_Shop-".parse().unwrap(),
+        commit: commit("t"),
+        tree: tree(lab),
+        settings,
+        size: InstanceSize::default(),
+        deadline: Duration::from_secs(120),
+    }
+}
+
+async fn run(
+    lab: &Lab,
+    builder: &DockerBuilder,
+    settings: AppSettings,
+) -> (Result<Artifact, BuildError>, Vec<String>, BuildId) {
+    let lines = Lines::default();
+    let id = builder.identify(&commit("t"), &settings).await.unwrap();
+    let built = builder.build(job(lab, id.clone(), settings), &lines, CancellationToken::new()).await;
+    (built, lines.take(), id)
+}
+
+/// Runs an image's command to its end and gives its output.
+async fn output_of(lab: &Lab, image: Artifact, words: &[&str]) -> String {
+    let engine = DockerEngine::connect(&lab.host, lab.installation.clone(), Reach::Auto).await.unwrap();
+    let spec = InstanceSpec {
+        id: lab.installation.as_str().parse().unwrap(),
+        service: ServiceId::from_random([2; 16]),
+        name: "shop".parse().unwrap(),
+        revision: RevisionNumber(1),
+        config: Digest::of(&"c"),
+        artifact: image,
+        pre_run: Vec::new(),
+        command: StartCommand::Words(words.iter().map(|w| (*w).to_owned()).collect()),
+        env: BTreeMap::new(),
+        port: 8080,
+        sole: true,
+        port_env: Vec::new(),
+        size: InstanceSize::default(),
+        log: lab.directory.path().join("out.log"),
+    };
+    engine.start(&spec).await.unwrap();
+    for _ in 0..100 {
+        if let InstanceState::Exited { .. } = engine.observe().await.unwrap()[0].state {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    engine.remove(&spec.id).await.unwrap();
+    tokio::fs::read_to_string(&spec.log).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_build_makes_an_image_that_is_found_listed_run_and_removed() {
+    let Some(lab) = Lab::open(false) else { return };
+    for backend in BOTH {
+        let builder = builder(&lab, backend).await;
+        let mut settings = settings(&["cat hello.txt; echo \"$BUILD_ONLY\" > out; export GONE=1; cd /tmp"]);
+        settings.pre_build = vec![unique(), "ls -a && echo to-stderr >&2".into()];
+        settings.post_build = vec!["pwd; echo \"[$GONE]\"; which python3 pip".into()];
+        let (built, lines, id) = run(&lab, &builder, settings.clone()).await;
+        let artifact = built.unwrap();
+        for wanted in [
+            "[AppRunner] Running 'pre-build' command: ls -a && echo to-stderr >&2",
+            "[Build] to-stderr",
+            "[Build] hello",
+            "[Build] /app",
+            "[Build] []",
+            "[Build] /opt/venv/bin/pip",
+            "[Build] .dockerignore",
+        ] {
+            assert!(lines.iter().any(|line| line == wanted), "{backend:?}: no {wanted:?} in {lines:#?}");
+        }
+        assert!(!lines.iter().any(|l| l.contains(".git") || l.contains("Step ") || l.contains("--->")), "{lines:#?}");
+        assert_eq!(builder.find(&id).await.unwrap().as_ref(), Some(&artifact));
+        assert_eq!(builder.list().await.unwrap(), std::slice::from_ref(&id));
+
+        let output =
+            output_of(&lab, artifact, &["sh", "-c", "cat out; echo \"[$BUILD_ONLY]\"; command -v python3"]).await;
+        let lines: Vec<&str> = output.lines().map(|l| l.split_once("Z ").unwrap().1).collect();
+        assert_eq!(lines, ["b $x \"q\"", "[]", "/opt/venv/bin/python3"], "build variables end with the build");
+        std::fs::remove_file(lab.directory.path().join("out.log")).unwrap();
+
+        let (again, lines, _) = run(&lab, &builder, settings).await;
+        again.unwrap();
+        assert!(lines.iter().all(|l| l.ends_with("(unchanged, from the cache)")), "{backend:?}: {lines:#?}");
+        builder.remove(&id).await.unwrap();
+        builder.remove(&id).await.unwrap();
+        assert_eq!((builder.find(&id).await.unwrap(), builder.list().await.unwrap()), (None, vec![]));
+    }
+}
+
+#[tokio::test]
+async fn a_failing_command_is_named_with_its_phase_and_leaves_no_image() {
+    let Some(lab) = Lab::open(false) else { return };
+    for backend in BOTH {
+        let builder = builder(&lab, backend).await;
+        let mut settings = settings(&[&unique(), "echo before; exit 3"]);
+        settings.post_build = vec!["echo never".into()];
+        let (built, lines, id) = run(&lab, &builder, settings).await;
+        match built {
+            Err(BuildError::Command { phase: "build", command, ended }) => {
+                assert_eq!((command.as_str(), ended.as_str()), ("echo before; exit 3", "exited with code 3"));
+            }
+            other => panic!("{backend:?}: {other:?}"),
+        }
+        assert!(lines.contains(&"[Build] before".into()) && !lines.iter().any(|l| l.contains("never")), "{lines:#?}");
+        assert_eq!(builder.find(&id).await.unwrap(), None);
+    }
+}
+
+/// Whether a process with this argument runs on the host.
+fn runs(argument: &str) -> bool {
+    std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+        let words = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        words.split(|b| *b == 0).any(|word| word == argument.as_bytes()) && words.starts_with(b"sleep")
+    })
+}
+
+async fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < end, "{what}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_build_ends_on_the_engine_too() {
+    let Some(lab) = Lab::open(false) else { return };
+    for (backend, seconds) in [(Backend::BuildKit, "30187"), (Backend::Classic, "30188")] {
+        let builder = builder(&lab, backend).await;
+        let settings = settings(&[&format!("sleep {seconds}")]);
+        let id = builder.identify(&commit("t"), &settings).await.unwrap();
+        let (cancel, lines) = (CancellationToken::new(), Lines::default());
+        let canceller = async {
+            wait_until("the build runs", || runs(seconds)).await;
+            cancel.cancel();
+        };
+        let (built, ()) =
+            tokio::join!(builder.build(job(&lab, id.clone(), settings), &lines, cancel.clone()), canceller);
+        assert!(matches!(built, Err(BuildError::Cancelled)), "{backend:?}: {built:?}");
+        wait_until("the command ended", || !runs(seconds)).await;
+        assert_eq!(builder.find(&id).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_build_that_takes_or_prints_too_much_is_stopped() {
+    let Some(lab) = Lab::open(false) else { return };
+    let slow = builder(&lab, Backend::BuildKit).await;
+    let settings_slow = settings(&["sleep 30189"]);
+    let mut job_slow = job(&lab, slow.identify(&commit("t"), &settings_slow).await.unwrap(), settings_slow);
+    job_slow.deadline = Duration::from_secs(3);
+    let built = slow.build(job_slow, &Lines::default(), CancellationToken::new()).await;
+    assert!(matches!(&built, Err(BuildError::Limit(text)) if text.contains("longer than 3 s")), "{built:?}");
+
+    let loud = builder(&lab, Backend::Classic).await;
+    let (built, lines, _) =
+        run(&lab, &loud, settings(&[&unique(), "yes 0123456789012345678901234567890123456789"])).await;
+    assert!(matches!(&built, Err(BuildError::Limit(text)) if text.contains("64 MB")), "{built:?}");
+    assert!(lines.iter().map(String::len).sum::<usize>() < 100 << 20);
+    wait_until("the loud command ended", || !runs("30189")).await;
+}
+
+#[tokio::test]
+async fn the_id_follows_tree_settings_and_base_image() {
+    let Some(lab) = Lab::open(false) else { return };
+    let builder = builder(&lab, Backend::BuildKit).await;
+    let id = async |tree: &str, settings: AppSettings| builder.identify(&commit(tree), &settings).await.unwrap();
+    let one = id("t", settings(&["x"])).await;
+    assert_eq!(id("t", AppSettings { start: "other".into(), port: 1, ..settings(&["x"]) }).await, one);
+    assert_ne!(id("u", settings(&["x"])).await, one);
+    assert_ne!(id("t", settings(&["y"])).await, one);
+    let error = builder
+        .identify(&commit("t"), &AppSettings { runtime: "nodejs18".parse().unwrap(), ..settings(&["x"]) })
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("`docker.io/library/node:18-bookworm-slim`") && error.contains("docker load"), "{error}");
+}

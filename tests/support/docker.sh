@@ -1,0 +1,136 @@
+#!/bin/sh
+# A Docker engine and base images for tests. Every command may be repeated.
+#
+#   docker.sh start DIR   prints DOCKER_HOST=…: of an engine that answers already (DOCKER_HOST, then
+#                         /var/run/docker.sock), else of one that is started here with all its state under DIR
+#   docker.sh restart DIR ends and starts the engine that `start` started (to test what survives it)
+#   docker.sh stop DIR    ends the engine that `start` started, and nothing else
+#   docker.sh image DIR   makes sure that the base image towpath-test/python:3.11 exists (tarball kept in DIR)
+#   docker.sh env DIR     start, then image, then prints DOCKER_HOST=… (what `make test` calls)
+#
+# Exit codes: 0 done; 1 failed; 3 there is no Docker engine to be had here, and the last line says why.
+set -eu
+
+IMAGE=towpath-test/python:3.11
+say() { printf 'docker.sh: %s\n' "$*" >&2; }
+skip() { say "$*"; exit 3; }
+
+[ $# -eq 2 ] || { say "usage: docker.sh start|restart|stop|image|env DIR"; exit 1; }
+mkdir -p "$2"
+DIR=$(cd "$2" && pwd)
+# One at a time: tests run in processes of their own.
+exec 9>"$DIR/lock"
+flock 9
+SOCKET=$DIR/docker.sock
+# A Unix socket's path has at most 107 bytes; deep directories get a short one beside their name.
+[ ${#SOCKET} -le 100 ] || SOCKET=/tmp/towpath-test-docker-$(printf %s "$DIR" | cksum | cut -d' ' -f1).sock
+PIDFILE=$DIR/dockerd.pid
+
+answers() { curl --silent --max-time 5 --unix-socket "$1" http://docker/_ping 2>/dev/null | grep -q OK; }
+
+# The socket of the engine in use, or nothing.
+engine() {
+    case ${DOCKER_HOST:-} in
+    unix://*) answers "${DOCKER_HOST#unix://}" && { echo "${DOCKER_HOST#unix://}"; return; } ;;
+    esac
+    for socket in /var/run/docker.sock "$SOCKET"; do
+        answers "$socket" && { echo "$socket"; return; }
+    done
+    return 0
+}
+
+install() {
+    missing=
+    for tool in "$@"; do command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"; done
+    [ -n "$missing" ] || return 0
+    [ "$(id -u)" = 0 ] || skip "not found:$missing; install docker.io and debootstrap, or run as root"
+    command -v apt-get >/dev/null 2>&1 || skip "not found:$missing, and there is no apt-get to install them with"
+    say "installing docker.io and debootstrap for$missing"
+    { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
+        docker.io debootstrap iptables curl; } >"$DIR/apt.log" 2>&1 || skip "apt-get failed; see $DIR/apt.log"
+}
+
+launch() {
+    # The bridge's addresses stay away from Docker's defaults, so that a second engine on the host does not clash.
+    nohup dockerd --data-root "$DIR/data" --exec-root "$DIR/exec" --pidfile "$PIDFILE" --host "unix://$SOCKET" \
+        --group root --bip 10.250.0.1/24 --default-address-pool base=10.251.0.0/16,size=24 \
+        >>"$DIR/dockerd.log" 2>&1 </dev/null 9>&- &
+    pid=$!
+    waited=0
+    until answers "$SOCKET"; do
+        kill -0 "$pid" 2>/dev/null || skip "dockerd ended: $(tail -n 1 "$DIR/dockerd.log")"
+        [ "$waited" -lt 60 ] || skip "dockerd did not answer within 60 s; see $DIR/dockerd.log"
+        sleep 1
+        waited=$((waited + 1))
+    done
+}
+
+start() {
+    found=$(engine)
+    if [ -z "$found" ]; then
+        install dockerd curl
+        [ "$(id -u)" = 0 ] || skip "no Docker engine answers, and only root can start one"
+        launch
+        found=$SOCKET
+    fi
+    echo "DOCKER_HOST=unix://$found"
+}
+
+stop() {
+    [ -s "$PIDFILE" ] || return 0
+    pid=$(cat "$PIDFILE")
+    # The number may be another process' by now.
+    tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q -- "--pidfile $PIDFILE" || { rm -f "$PIDFILE"; return 0; }
+    kill "$pid"
+    waited=0
+    while kill -0 "$pid" 2>/dev/null; do
+        [ "$waited" -lt 30 ] || { say "dockerd ($pid) does not end"; exit 1; }
+        sleep 1
+        waited=$((waited + 1))
+    done
+}
+
+# A Debian with Python, imported flat: no registry is needed. The host's extra authorities go along, so that pip works
+# where the way out is a proxy with a certificate of its own. For tests only.
+tarball() {
+    [ -s "$DIR/python.tar" ] && return 0
+    install debootstrap
+    [ "$(id -u)" = 0 ] || skip "debootstrap needs root"
+    root=$DIR/root.$$
+    say "making $DIR/python.tar"
+    debootstrap --variant=minbase --include=python3,python3-venv,python3-pip,ca-certificates \
+        bookworm "$root" >"$DIR/debootstrap.log" 2>&1 || { rm -rf "$root"; skip "debootstrap failed; see $DIR/debootstrap.log"; }
+    rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
+    if [ -s /etc/ssl/certs/ca-certificates.crt ]; then
+        cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
+        cp -r /usr/local/share/ca-certificates "$root/usr/local/share/" 2>/dev/null || true
+        printf '[global]\ncert = /etc/ssl/certs/ca-certificates.crt\n' >"$root/etc/pip.conf"
+    fi
+    tar --numeric-owner --exclude=./dev -C "$root" -cf "$DIR/python.tar.part" .
+    mv "$DIR/python.tar.part" "$DIR/python.tar"
+    rm -rf "$root"
+}
+
+image() {
+    socket=$(engine)
+    [ -n "$socket" ] || skip "no Docker engine answers; run \`docker.sh start\` first"
+    code=$(curl --silent --max-time 20 -o /dev/null -w '%{http_code}' --unix-socket "$socket" "http://docker/images/$IMAGE/json")
+    [ "$code" = 200 ] && return 0
+    tarball
+    # The Engine API itself, so that no docker command is needed.
+    answer=$(curl --silent --max-time 300 --unix-socket "$socket" -H 'Content-Type: application/x-tar' \
+        -T "$DIR/python.tar" -X POST "http://docker/images/create?fromSrc=-&repo=${IMAGE%:*}&tag=${IMAGE#*:}")
+    case $answer in
+    *sha256:*) ;;
+    *) say "import failed: $answer"; exit 1 ;;
+    esac
+}
+
+case $1 in
+start) start ;;
+stop) stop ;;
+restart) [ -s "$PIDFILE" ] || { say "no engine was started under $DIR"; exit 1; }; stop; launch; echo "DOCKER_HOST=unix://$SOCKET" ;;
+image) image ;;
+env) line=$(start); DOCKER_HOST=${line#DOCKER_HOST=}; export DOCKER_HOST; image; echo "$line" ;;
+*) say "unknown command: $1"; exit 1 ;;
+esac
