@@ -38,6 +38,23 @@ pub(super) async fn answer(client: Arc<Client>, request: Request<Incoming>) -> R
     Ok(response)
 }
 
+fn find(client: &Client, request: &Request<Incoming>) -> Result<(HeaderValue, Arc<Route>), Failure> {
+    // hyper's own bound is checked between reads, each of which may double its buffer.
+    if head_bytes(request) > client.core.limits().head_bytes {
+        return Err(Failure::HeadTooLarge);
+    }
+    let host = host::of(request).ok_or(Failure::BadHost)?;
+    let route = client.core.find(&host)?;
+    Ok((host, route))
+}
+
+fn head_bytes(request: &Request<Incoming>) -> usize {
+    const SEPARATORS: usize = ": \r\n".len();
+    let path = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    let lines = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + SEPARATORS);
+    path + lines.sum::<usize>()
+}
+
 async fn pass_on(
     client: &Arc<Client>,
     route: &Arc<Route>,

@@ -165,7 +165,8 @@ mod tests {
     #[tokio::test]
     async fn a_message_larger_than_the_socket_buffer_arrives_whole() {
         let (a, b) = UnixStream::pair().unwrap();
-        let (sender, _ra) = split(a);
+        let (sender, unused) = split(a);
+        drop(unused);
         let (_sb, mut receiver) = split(b);
         let big = "x".repeat(3_000_000);
         let sent = big.clone();

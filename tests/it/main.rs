@@ -1,0 +1,2 @@
+//! One test binary: linking does not eat the day.
+mod ingress;
