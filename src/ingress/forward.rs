@@ -9,9 +9,10 @@ use super::headers;
 use super::instance::{InFlight, Instance};
 use super::proxy::Job;
 use super::reply::Reply;
+use super::spare::Spare;
 use super::table::Route;
-use super::upstream::{Connection, Upload};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use super::upstream::Connection;
+use http::{Response, StatusCode, Version};
 use hyper::body::Incoming;
 use std::io;
 use std::sync::Arc;
@@ -24,32 +25,6 @@ const MOST_ATTEMPTS: usize = 4;
 /// after 2 s (gunicorn), 5 s (Node, uvicorn) or more, and a request that crosses such a close is lost.
 const SURELY_OPEN: Duration = Duration::from_secs(1);
 
-/// What it takes to make a request without body again.
-struct Spare {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-}
-
-impl Spare {
-    fn of(request: &Request<Upload>) -> Option<Self> {
-        let repeatable = request.method().is_idempotent() && matches!(request.body(), Upload::Empty);
-        repeatable.then(|| Self {
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            headers: request.headers().clone(),
-        })
-    }
-
-    fn request(&self) -> Request<Upload> {
-        let mut request = Request::new(Upload::Empty);
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = self.headers.clone();
-        request
-    }
-}
-
 /// How an attempt failed.
 enum Missed {
     /// Nothing was written; the request is back in its job.
@@ -60,7 +35,7 @@ enum Missed {
 
 /// Sends a request until it is answered or it is no use.
 pub(super) async fn forward(job: &mut Job, route: Arc<Route>) -> Result<Response<Reply>, Failure> {
-    let spare = job.request.as_ref().and_then(Spare::of).map(Box::new);
+    let spare = job.request.as_ref().and_then(Spare::of);
     let mut reuse = if spare.is_some() { Some(job.client.core.limits().idle()) } else { Some(SURELY_OPEN) };
     let (mut tried, mut failure, mut route) = (Vec::new(), Failure::NoInstance, Some(route));
     for _ in 0..MOST_ATTEMPTS {
