@@ -2,6 +2,29 @@
 //!
 //! Imports `model` only. Down go whole *service* entries, each with a generation; up come the generation that all the
 //! ingress' cores apply, requests in flight per instance as gauges, and totals.
+//!
+//! - [`frame`]: bytes to frames and back. Pure.
+//! - [`message`]: what the frames say.
+//! - [`channel`]: frames and file descriptors over a Unix socket.
+//! - [`listen`]: binding the listeners, *port in use* seen.
+//! - [`handle`]: the control plane's end: adopts or spawns the ingress, keeps it alive, publishes, waits for drains.
+
+pub mod channel;
+pub mod error;
+pub mod frame;
+pub mod handle;
+mod ledger;
+pub mod listen;
+pub mod message;
+mod session;
+mod spawn;
+
+/// The name of the socket in the ingress' directory.
+pub const SOCKET: &str = "link.sock";
+
+pub use error::LinkError;
+pub use handle::{Drained, IngressConfig, IngressHandle, IngressStatus};
+pub use message::{Ejection, Limits, Settings, Subnet, Totals};
 
 use crate::model::{InstanceId, ServiceId, ServiceName};
 use serde::{Deserialize, Serialize};

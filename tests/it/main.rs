@@ -22,3 +22,7 @@ mod process_engine;
 mod docker;
 mod docker_build;
 mod docker_engine;
+//! One test binary: linking does not eat the day.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop, in its helpers too")]
+
+mod ingress;

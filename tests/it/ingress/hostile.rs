@@ -1,0 +1,120 @@
+//! Clients that mean no good.
+
+use super::app::App;
+use super::world::*;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+#[tokio::test]
+async fn no_ambiguous_framing_smuggles_a_request_to_the_application() {
+    let app = App::named("shop").await;
+    let world = World::serving(vec![on("shop", &[&app])]).await;
+    let inner = "GET /smuggled HTTP/1.1\r\nhost: shop.localhost\r\n\r\n";
+    let length = inner.len();
+    // Each with a body that one reading takes for a body and another for the next request.
+    let attempts = [
+        format!("content-length: {length}\r\ncontent-length: 0\r\n\r\n{inner}"),
+        format!("content-length: +{length}\r\n\r\n{inner}"),
+        format!("content-length: {length}, {length}1\r\n\r\n{inner}"),
+        format!("transfer-encoding: chunked, identity\r\n\r\n0\r\n\r\n{inner}"),
+        format!("transfer-encoding: xchunked\r\n\r\n0\r\n\r\n{inner}"),
+        format!("transfer-encoding : chunked\r\n\r\n0\r\n\r\n{inner}"),
+        format!("x: y\r\n transfer-encoding: chunked\r\n\r\n0\r\n\r\n{inner}"),
+        format!("transfer-encoding: chunked\r\n\r\n0x0\r\n\r\n{inner}"),
+        format!("transfer-encoding: chunked\r\n\r\n-1\r\n\r\n{inner}"),
+        format!("content-length: 0\r\nx: a\rb\r\n\r\n{inner}"),
+    ];
+    for attempt in &attempts {
+        let bytes = format!("POST /outer HTTP/1.1\r\nhost: shop.localhost\r\n{attempt}");
+        let answer = exchange(world.address(), bytes).await;
+        assert!(matches!(status(&answer), 0 | 400 | 502), "{attempt:?}: {answer}");
+    }
+    assert!(!app.saw("GET /smuggled"), "{:?}", app.seen);
+}
+
+#[tokio::test]
+async fn a_length_beside_chunks_does_not_reach_the_application() {
+    let app = App::named("shop").await;
+    let world = World::serving(vec![on("shop", &[&app])]).await;
+    // RFC 9112 §6.1: chunked wins. What the application gets has one framing, made by us.
+    let both = "POST /headers HTTP/1.1\r\nhost: shop.localhost\r\nconnection: close\r\ncontent-length: 60\r\n\
+                transfer-encoding: chunked\r\n\r\n0\r\n\r\n";
+    let answer = exchange(world.address(), both).await;
+    assert!(!body(&answer).contains("content-length: 60"), "{answer}");
+    let old = "POST / HTTP/1.0\r\nhost: shop.localhost\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n";
+    assert_eq!(status(&exchange(world.address(), old).await), 400);
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_or_has_too_many_lines_is_refused() {
+    let world = World::serving(vec![]).await;
+    for size in [66_000, 70_000, 140_000, 1_000_000] {
+        let long = format!("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\nx: {}\r\n\r\n", "y".repeat(size));
+        // 0: the answer was lost in the reset that follows bytes which nobody read.
+        assert!(matches!(status(&exchange(world.address(), long).await), 0 | 431), "{size}");
+    }
+    let fits = format!("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\nx: {}\r\n\r\n", "y".repeat(60_000));
+    assert_eq!(status(&exchange(world.address(), fits).await), 404);
+    let many = format!("GET / HTTP/1.1\r\nhost: a\r\n{}\r\n", "x: y\r\n".repeat(101));
+    assert_eq!(status(&exchange(world.address(), many).await), 431);
+}
+
+#[tokio::test]
+async fn a_head_that_trickles_in_is_cut_off() {
+    let world = World::with(|config| config.limits.head_ms = 400).await;
+    world.settle(vec![]).await;
+    let began = Instant::now();
+    let mut stream = TcpStream::connect(world.address()).await.unwrap();
+    let trickle = async {
+        for byte in b"GET / HTTP/1.1\r\nx: ".iter().cycle() {
+            if stream.write_all(&[*byte]).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(SOON, trickle).await.expect("the connection is never cut off");
+    assert!(began.elapsed() >= Duration::from_millis(400));
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed() {
+    let world = World::with(|config| config.limits.head_ms = 300).await;
+    world.settle(vec![]).await;
+    assert_eq!(exchange(world.address(), "").await, "");
+    let kept = exchange(world.address(), "GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(status(&kept), 404);
+}
+
+#[tokio::test]
+async fn nonsense_is_a_bad_request() {
+    let world = World::serving(vec![]).await;
+    for bytes in [
+        "\x16\x03\x01\x02\x00",
+        "GET\r\n\r\n",
+        "G@T / HTTP/1.1\r\n\r\n",
+        "CONNECT a:1 HTTP/1.1\r\nhost: a:1\r\nconnection: close\r\n\r\n",
+    ] {
+        let answer = exchange(world.address(), bytes.to_owned() + "\r\n\r\n").await;
+        assert!(matches!(status(&answer), 400 | 404), "{bytes:?}: {answer}");
+    }
+    // And goes on.
+    assert_eq!(status(&get(world.address(), "a", "/").await), 404);
+}
+
+#[tokio::test]
+async fn connections_over_the_bound_wait_until_others_end() {
+    let world = World::with(|config| (config.limits.connections, config.cores) = (2, 1)).await;
+    world.settle(vec![]).await;
+    let (a, b) = (TcpStream::connect(world.address()).await, TcpStream::connect(world.address()).await);
+    let (mut a, b) = (a.unwrap(), b.unwrap());
+    a.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    assert!(a.read(&mut [0; 100]).await.unwrap() > 0);
+    let address = world.address();
+    let third = tokio::spawn(async move { get(address, "a", "/").await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!third.is_finished());
+    drop((a, b));
+    assert_eq!(status(&third.await.unwrap()), 404);
+}
