@@ -1,3 +1,4 @@
 //! Integration tests: one binary, a module per room.
 
+mod logs;
 mod store;

@@ -1,4 +1,5 @@
 //! The store under `kill -9` and on a full disk.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -108,11 +109,11 @@ fn a_store_killed_at_any_moment_holds_a_prefix_of_its_writes() {
 }
 
 /// A file system of a given size that fills up; unmounted when dropped.
-struct SmallDisk(tempfile::TempDir);
+pub(crate) struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
     /// `None`, loudly, where mounting is not possible.
-    fn mount(size: &str) -> Option<Self> {
+    pub(crate) fn mount(size: &str) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let options = format!("size={size}");
         let mounted =
@@ -126,8 +127,13 @@ impl SmallDisk {
         }
     }
 
+    /// Where it is mounted.
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
     /// Takes all the room that is left; removing the file gives it back.
-    fn fill(&self) -> std::path::PathBuf {
+    pub(crate) fn fill(&self) -> std::path::PathBuf {
         use std::io::Write as _;
         let path = self.0.path().join("filler");
         let mut file = std::fs::File::create(&path).unwrap();
@@ -146,7 +152,7 @@ impl Drop for SmallDisk {
 fn on_a_full_disk_writes_fail_whole_and_go_on_once_there_is_room() {
     let Some(disk) = SmallDisk::mount("4m") else { return };
     run(async {
-        let dir = disk.0.path().join("store");
+        let dir = disk.path().join("store");
         let (store, ..) = Store::open(&dir, Timestamp(0)).await.unwrap();
         store.write(write_of(1)).await.unwrap();
         let filler = disk.fill();
@@ -177,7 +183,7 @@ fn a_store_that_does_not_fit_on_the_disk_says_so_and_is_created_later() {
     let Some(disk) = SmallDisk::mount("1m") else { return };
     run(async {
         let filler = disk.fill();
-        let dir = disk.0.path().join("store");
+        let dir = disk.path().join("store");
         let Err(error) = Store::open(&dir, Timestamp(0)).await else { panic!("opened") };
         assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
         std::fs::remove_file(filler).unwrap();

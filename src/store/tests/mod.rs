@@ -7,6 +7,7 @@ use std::path::Path;
 
 mod build;
 mod damage;
+mod figures;
 
 use build::Seeded;
 
