@@ -120,7 +120,21 @@ async fn try_backup(files: &Files, backup: &Path) -> Result<Option<World>, Store
     })
     .await?;
     match load(&files.unfinished()).await {
+        Ok(Some(world)) => {
+            skip_event_numbers(&files.unfinished()).await?;
+            Ok(Some(world))
+        }
         Err(StoreError::Damaged { .. }) => Ok(None),
         other => other,
     }
+}
+
+/// Numbers given after the backup are not given again: who follows events asks for those after the last that they saw.
+async fn skip_event_numbers(path: &Path) -> Result<(), StoreError> {
+    let mut connection = connect(path, false).await?;
+    let skipped =
+        sqlx::query("UPDATE counters SET value = value + 1000000 WHERE name = 'events'").execute(&mut connection).await;
+    let closed = close(connection, path).await;
+    skipped.map_err(|e| StoreError::database("write a change", path, e))?;
+    closed
 }

@@ -26,8 +26,11 @@ async fn filled(dir: &Path, services: usize) -> (World, World) {
     (backed_up, world)
 }
 
+/// A name, and what it does to the file.
+type Ruin = (&'static str, fn(&Path));
+
 /// Ways to ruin a file, each of which must be noticed.
-fn ruins() -> Vec<(&'static str, fn(&Path))> {
+fn ruins() -> Vec<Ruin> {
     fn overwrite(path: &Path, at: u64, with: &[u8]) {
         use std::os::unix::fs::FileExt;
         std::fs::OpenOptions::new().write(true).open(path).unwrap().write_all_at(with, at).unwrap();
@@ -60,8 +63,10 @@ fn a_damaged_store_is_set_aside_and_the_backup_takes_its_place() {
             assert_eq!(world, backed_up, "{name}");
             let Opened::Restored { set_aside: Some(aside), .. } = opened else { panic!("{name}: {opened:?}") };
             assert!(std::fs::metadata(&aside).unwrap().len() >= u64::try_from(ruined.len()).unwrap() / 2, "{name}");
-            // What was restored is a store like any other.
-            store.write(vec![Write::PutMeta("new".into(), serde_json::json!(1))]).await.unwrap();
+            // What was restored is a store like any other, and gives no event number twice.
+            let event = Write::AppendEvent(Seeded::new(1).event(None));
+            store.write(vec![Write::PutMeta("new".into(), serde_json::json!(1)), event]).await.unwrap();
+            assert_eq!(store.newest_events(None, 1).await.unwrap()[0].0, 1_000_001, "{name}");
             drop(store);
             let (_store, world, opened) = open(dir.path()).await;
             assert_eq!((opened, world.meta.len()), (Opened::Existing, 1), "{name}");

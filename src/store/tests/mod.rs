@@ -226,3 +226,33 @@ fn three_backups_are_kept_and_their_order_does_not_need_the_clock() {
         assert_eq!(world.meta["i"], 4);
     });
 }
+
+#[test]
+fn many_tasks_write_and_read_while_a_backup_is_made() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let store = std::sync::Arc::new(open(dir.path()).await.0);
+        let mut tasks = tokio::task::JoinSet::new();
+        for task in 0..4_u64 {
+            let store = store.clone();
+            tasks.spawn(async move {
+                for _ in 0..25 {
+                    store.write(vec![Write::AppendEvent(Seeded::new(task).event(None))]).await.unwrap();
+                    assert!(!store.events(None, 0, 1000).await.unwrap().is_empty());
+                }
+            });
+        }
+        for _ in 0..3 {
+            let store = store.clone();
+            tasks.spawn(async move { drop(store.back_up(NOW).await.unwrap()) });
+        }
+        while let Some(ended) = tasks.join_next().await {
+            ended.unwrap();
+        }
+        let events = store.events(None, 0, 1000).await.unwrap();
+        assert_eq!(events.iter().map(|(n, _)| *n).collect::<Vec<_>>(), (1..=100).collect::<Vec<_>>());
+        let whole = std::fs::read_dir(dir.path().join("backups")).unwrap().count();
+        assert_eq!(whole, 3);
+    });
+}

@@ -82,3 +82,42 @@ fn remove(path: &Path) -> io::Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::OperationGroup;
+
+    fn deployment(n: u8) -> Stream {
+        Stream::Operation { group: OperationGroup::Deployment, id: OperationId::from_random([n; 16]) }
+    }
+
+    fn instance(n: u8) -> InstanceId {
+        InstanceId::from_random([n; 16])
+    }
+
+    #[test]
+    fn retention_keeps_the_newest_and_whatever_is_in_use() {
+        let info = |stream: Stream, age: u64| StreamInfo {
+            stream,
+            bytes: 1,
+            modified: Timestamp(1_790_000_000_000 - i64::try_from(age).unwrap() * 1000),
+        };
+        let streams: Vec<StreamInfo> = [
+            info(Stream::Events, 1_000_000),
+            info(deployment(1), 1),
+            info(deployment(2), 2),
+            info(deployment(3), 3),
+            info(deployment(4), 4),
+            info(Stream::Instance(instance(1)), 5),
+            info(Stream::Instance(instance(2)), 5000),
+            info(Stream::Instance(instance(3)), 6000),
+        ]
+        .into();
+        let Stream::Operation { id: running, .. } = deployment(4) else { unreachable!() };
+        let in_use = InUse { operations: HashSet::from([running]), instances: HashSet::from([instance(3)]) };
+        let retention = Retention { operations: 2, instances: 9, max_age: Duration::from_secs(4000) };
+        let removals = decide_removals(&streams, retention, &in_use, Timestamp(1_790_000_000_000));
+        assert_eq!(removals, [deployment(3), Stream::Instance(instance(2))]);
+    }
+}
