@@ -232,7 +232,9 @@ fn many_tasks_write_and_read_while_a_backup_is_made() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
     runtime.block_on(async {
         let dir = tempfile::tempdir().unwrap();
-        let store = std::sync::Arc::new(open(dir.path()).await.0);
+        let path = dir.path().to_owned();
+        let opening = tokio::spawn(async move { open(&path).await.0 });
+        let store = std::sync::Arc::new(opening.await.unwrap());
         let mut tasks = tokio::task::JoinSet::new();
         for task in 0..4_u64 {
             let store = store.clone();
