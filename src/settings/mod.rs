@@ -1,1 +1,3 @@
 //! The installation's settings: flags, variables, defaults.
+
+pub mod datadir;

@@ -1,7 +1,24 @@
 //! One SQL schema on SQLite: what must survive a restart. Only `towpath up` opens it, under a lock on the data directory.
 //!
 //! Imports `model`. The reconciler keeps the whole state in memory and writes through: one [`Write`] list is one
-//! transaction.
+//! transaction. [`Store::open`] gives the [`World`]; what is not in it (old operations, events) is read on demand.
+//!
+//! The database has one writing and one reading connection. A damaged file is set aside and the newest good backup takes
+//! its place; without one, nothing is decided.
+
+mod backup;
+mod connection;
+mod error;
+mod files;
+mod open;
+mod read;
+mod record;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use error::StoreError;
+pub use open::Opened;
 
 use crate::model::{
     BuildId, Event, InstanceId, InstanceRecord, Operation, OperationId, Revision, RevisionNumber, ServiceId,
@@ -46,6 +63,22 @@ pub struct World {
     pub instances: BTreeMap<InstanceId, InstanceRecord>,
     /// Values of the installation.
     pub meta: BTreeMap<String, serde_json::Value>,
+}
+
+/// The open store. All methods take `&self`; writes queue behind each other, reads do not wait for writes.
+pub struct Store {
+    writer: connection::Connection,
+    reader: connection::Connection,
+    files: files::Files,
+    backing_up: tokio::sync::Mutex<()>,
+}
+
+impl Store {
+    /// Closes it in good order. Not needed for safety: what was written is durable.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        self.reader.close().await?;
+        self.writer.close().await
+    }
 }
 
 /// What a service's builds are, for collection: which revisions need which build.

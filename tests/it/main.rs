@@ -26,3 +26,7 @@ mod docker_engine;
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop, in its helpers too")]
 
 mod ingress;
+//! Integration tests: one binary, a module per room.
+
+mod logs;
+mod store;
