@@ -1,1 +1,3 @@
 //! Commands and how they print.
+
+pub mod problems;

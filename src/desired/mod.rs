@@ -2,6 +2,20 @@
 //!
 //! Imports `model`, `source`, `store`. Parsing is pure: text in, value and problems out.
 
+pub mod apprunner;
+pub mod duration;
+mod fields;
+pub mod file;
+pub mod findings;
+mod keys;
+pub mod manifest;
+mod withheld;
+pub mod yaml;
+
+pub use apprunner::parse_apprunner;
+pub use file::{FileKind, check_file};
+pub use manifest::parse_manifest;
+
 use crate::model::{Digest, Place, Problem, ServiceSpec};
 use serde::{Deserialize, Serialize};
 

@@ -1,0 +1,115 @@
+//! `build`: the name of the configuration file, or the settings in place (row S6).
+
+use super::{Context, keys, values};
+use crate::desired::apprunner::{self, find_runtime, line, start_command};
+use crate::desired::fields::{Fields, mismatch, text_of};
+use crate::desired::findings::{Findings, quote};
+use crate::desired::yaml::{Node, Span, Value};
+use crate::model::{AppSettings, BuildSource};
+use std::collections::BTreeMap;
+
+/// Reads `build`; `port` is the service's.
+pub(super) fn read(
+    service: &Fields,
+    port: Option<u16>,
+    context: &Context,
+    findings: &mut Findings,
+) -> Option<BuildSource> {
+    let hint = "write `build: apprunner.yaml`, or the settings in place: `build: { runtime: python311, start: python app.py }`";
+    // An image is not built; that it is not in this version yet is said there.
+    if service.entry("build").is_none() && service.value("source").is_some_and(|s| s.get("image").is_some()) {
+        return None;
+    }
+    let node = service.required("build", hint, findings)?;
+    let path = service.path("build");
+    match &node.value {
+        Value::Mapping(_) => {
+            let fields = Fields::open(node, path, findings)?;
+            in_place(fields, port, context, findings).map(|settings| BuildSource::Inline(Box::new(settings)))
+        }
+        Value::Scalar(..) => {
+            let (text, span) = text_of(node, &path, findings)?;
+            file(text, span, &path, findings)
+        }
+        Value::Sequence(_) => {
+            mismatch(node, &path, "a file name or a mapping", findings);
+            None
+        }
+    }
+}
+
+fn file(text: &str, span: Span, path: &str, findings: &mut Findings) -> Option<BuildSource> {
+    match text {
+        apprunner::FILE_NAME => return Some(BuildSource::Repository),
+        "Dockerfile" => drop(keys::not_yet(&format!("`{path}` from a Dockerfile"), span, findings)),
+        _ => {
+            let message =
+                format!("`{path}` must be `{}`, or settings in place, not {}", apprunner::FILE_NAME, quote(text));
+            findings
+                .error("build", span, message)
+                .hint("the file is read in the root of the repository, under this name only");
+        }
+    }
+    None
+}
+
+fn in_place(fields: Fields, port: Option<u16>, context: &Context, findings: &mut Findings) -> Option<AppSettings> {
+    let fields = &keys::check(fields, "build", findings);
+    let runtime = runtime(fields, context, findings);
+    let lock = fields
+        .text("runtimeVersion", findings)
+        .and_then(|found| apprunner::lock(found, runtime, context.catalogue, findings));
+    let mut phase = |key| commands(fields, key, findings);
+    let (pre_build, build, post_build, pre_run) =
+        (phase("preBuild"), phase("command"), phase("postBuild"), phase("preRun"));
+    let build_env = values::environment(fields, "env", findings);
+    let start = start(fields, findings);
+    Some(AppSettings {
+        runtime: runtime?.name.clone(),
+        runtime_version: lock,
+        pre_build,
+        build,
+        post_build,
+        build_env,
+        pre_run,
+        start: start?,
+        port: port.unwrap_or(apprunner::DEFAULT_PORT),
+        port_env: None,
+        env: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+    })
+}
+
+fn runtime<'c>(fields: &Fields, context: &Context<'c>, findings: &mut Findings) -> Option<&'c crate::model::Runtime> {
+    // A build of a later version is one error, not three.
+    if is_later(fields) && fields.entry("runtime").is_none() {
+        return None;
+    }
+    let node = fields.required("runtime", "name the managed runtime, such as `runtime: python311`", findings)?;
+    let (text, span) = text_of(node, &fields.path("runtime"), findings)?;
+    find_runtime(text, span, context.catalogue, findings)
+}
+
+fn start(fields: &Fields, findings: &mut Findings) -> Option<String> {
+    if is_later(fields) && fields.entry("start").is_none() {
+        return None;
+    }
+    let node =
+        fields.required("start", "write how the application is started, such as `start: python app.py`", findings)?;
+    let (text, span) = text_of(node, &fields.path("start"), findings)?;
+    start_command(text, span, &fields.path("start"), findings)
+}
+
+fn is_later(fields: &Fields) -> bool {
+    fields.entry("dockerfile").is_some() || fields.entry("image").is_some()
+}
+
+/// One command, or a list of them.
+fn commands(fields: &Fields, key: &str, findings: &mut Findings) -> Vec<String> {
+    let Some(node) = fields.present(key, "a command or a list of commands", findings) else { return Vec::new() };
+    let items: &[Node] = match &node.value {
+        Value::Sequence(items) => items,
+        _ => std::slice::from_ref(node),
+    };
+    items.iter().filter_map(|item| line(item, &fields.path(key), findings)).collect()
+}

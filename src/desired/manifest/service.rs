@@ -1,0 +1,52 @@
+//! One service of the manifest.
+
+use super::{Context, build, keys, settings, source, values};
+use crate::desired::fields::Fields;
+use crate::desired::findings::Findings;
+use crate::model::{BuildSource, ServiceName, ServiceSpec};
+
+/// Reads a service; `None` where something that it needs is wrong, which is among the findings then.
+pub(super) fn read(
+    fields: Fields,
+    name: Option<ServiceName>,
+    context: &Context,
+    findings: &mut Findings,
+) -> Option<ServiceSpec> {
+    let fields = &keys::check(fields, "service", findings);
+    let source = source::read(fields, context, findings);
+    let port = fields.number("port", 1..=65535, findings).and_then(|port| u16::try_from(port).ok());
+    let build = build::read(fields, port, context, findings);
+    let env = values::environment(fields, "env", findings);
+    let secrets = values::secrets(fields, context.directory, findings);
+    let instance = settings::instance(fields, findings);
+    let health = context.shared.health(fields, findings);
+    let scaling = context.shared.scaling(fields, findings);
+    let deploy = settings::deploy(fields, findings);
+    let tags = values::tags(fields, findings);
+    values::check_overlap(fields, findings);
+    if matches!(build, Some(BuildSource::Repository)) {
+        warn_of_port(fields, findings);
+    }
+    Some(ServiceSpec {
+        name: name?,
+        source: source?,
+        build: build?,
+        instance,
+        env: values::without_port(env),
+        secrets,
+        health,
+        scaling,
+        deploy,
+        tags,
+    })
+}
+
+/// With a configuration file the values given here are ignored (row S6): not without a word.
+fn warn_of_port(fields: &Fields, findings: &mut Findings) {
+    if let Some(entry) = fields.entry("port") {
+        let message = format!("`{}` has no effect: the port is read from `apprunner.yaml`", fields.path("port"));
+        findings
+            .warning("unused", entry.key_span, message)
+            .hint("set `run.network.port` in that file, or build in place");
+    }
+}

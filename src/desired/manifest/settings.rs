@@ -1,0 +1,237 @@
+//! Sizes, health checks, scaling and deployment settings, in place or shared by name.
+
+use super::keys;
+use crate::desired::duration::{parse_duration, show_duration};
+use crate::desired::fields::{Fields, checked, mismatch};
+use crate::desired::findings::{Findings, quote};
+use crate::desired::keys::{listed, nearest};
+use crate::desired::yaml::{Entry, Span, Value};
+use crate::model::{DeploySettings, HealthCheck, HealthProtocol, InstanceSize, Scaling};
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// The autoscaling configuration that is always there (row I6).
+const DEFAULT_SCALING: &str = "DefaultConfiguration";
+
+/// The shared configurations of the manifest, by name.
+pub(super) struct Shared {
+    health: BTreeMap<String, HealthCheck>,
+    scaling: BTreeMap<String, Scaling>,
+}
+
+impl Shared {
+    /// Reads the top-level `health` and `autoscaling`.
+    pub(super) fn read(top: &Fields, findings: &mut Findings) -> Self {
+        let health = named(top, "health", health, findings);
+        let mut scaling = named(top, "autoscaling", scaling, findings);
+        scaling.entry(DEFAULT_SCALING.to_owned()).or_default();
+        Self { health, scaling }
+    }
+
+    /// A service's health check.
+    pub(super) fn health(&self, service: &Fields, findings: &mut Findings) -> HealthCheck {
+        in_place_or_named(service, "health", &self.health, health, findings)
+    }
+
+    /// A service's scaling.
+    pub(super) fn scaling(&self, service: &Fields, findings: &mut Findings) -> Scaling {
+        in_place_or_named(service, "autoscaling", &self.scaling, scaling, findings)
+    }
+}
+
+type Read<T> = fn(Fields, &mut Findings) -> T;
+
+fn named<T>(top: &Fields, key: &str, read: Read<T>, findings: &mut Findings) -> BTreeMap<String, T> {
+    let Some(section) = top.mapping(key, findings) else { return BTreeMap::new() };
+    let mut shared = BTreeMap::new();
+    for entry in section.entries {
+        check_name(entry, findings);
+        if let Some(fields) = Fields::open(&entry.value, section.path(&entry.key), findings) {
+            shared.insert(entry.key.clone(), read(fields, findings));
+        }
+    }
+    shared
+}
+
+/// Names of resources other than services: 4–32 characters (App Runner's rule).
+fn check_name(entry: &Entry, findings: &mut Findings) {
+    let name = entry.key.as_str();
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    if name == DEFAULT_SCALING {
+        findings.error("name", entry.key_span, format!("`{DEFAULT_SCALING}` is there already and cannot be declared"));
+    } else if !plain || !(4..=32).contains(&name.len()) || name.starts_with(['-', '_']) {
+        findings
+            .error("name", entry.key_span, format!("{} is not the name of a configuration", quote(name)))
+            .hint("a name has 4 to 32 letters, digits, `-` or `_`, and starts with a letter or digit");
+    }
+}
+
+fn in_place_or_named<T: Default + Clone>(
+    service: &Fields,
+    key: &str,
+    shared: &BTreeMap<String, T>,
+    read: Read<T>,
+    findings: &mut Findings,
+) -> T {
+    let Some(node) = service.present(key, "a name or the settings", findings) else { return T::default() };
+    let path = service.path(key);
+    match (&node.value, node.text()) {
+        (Value::Mapping(_), _) => Fields::open(node, path, findings).map(|fields| read(fields, findings)),
+        (_, Some(name)) => find_shared(name, node.span, key, shared, findings),
+        _ => {
+            mismatch(node, &path, "a name or a mapping", findings);
+            None
+        }
+    }
+    .unwrap_or_default()
+}
+
+fn find_shared<T: Clone>(
+    name: &str,
+    span: Span,
+    key: &str,
+    shared: &BTreeMap<String, T>,
+    findings: &mut Findings,
+) -> Option<T> {
+    let found = shared.get(name).cloned();
+    if found.is_none() {
+        let names = shared.keys().map(String::as_str);
+        let hint = match nearest(name, names.clone()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if shared.is_empty() => {
+                format!("declare it under `{key}` at the top level, or write the settings in place")
+            }
+            None => format!("there are {}; or write the settings in place", listed(names)),
+        };
+        findings.error("unknown-name", span, format!("there is no `{key}` configuration {}", quote(name))).hint(hint);
+    }
+    found
+}
+
+fn health(fields: Fields, findings: &mut Findings) -> HealthCheck {
+    let fields = &keys::check(fields, "health", findings);
+    let default = HealthCheck::default();
+    let protocol = protocol(fields, findings).unwrap_or(default.protocol);
+    let path = health_path(fields, findings);
+    if let (HealthProtocol::Tcp, Some(entry)) = (protocol, fields.entry("path")) {
+        let message = format!("`{}` has no effect: a TCP check asks for no path", fields.path("path"));
+        findings.warning("unused", entry.key_span, message).hint("add `protocol: HTTP`");
+    }
+    let mut seconds = |key, default| check_seconds(fields, key, findings).unwrap_or(default);
+    let interval_seconds = seconds("interval", default.interval_seconds);
+    let timeout_seconds = seconds("timeout", default.timeout_seconds);
+    let mut threshold = |key, default| fields.number(key, 1..=20, findings).unwrap_or(default);
+    HealthCheck {
+        protocol,
+        path: path.unwrap_or(default.path),
+        interval_seconds,
+        timeout_seconds,
+        healthy_threshold: threshold("healthyThreshold", default.healthy_threshold),
+        unhealthy_threshold: threshold("unhealthyThreshold", default.unhealthy_threshold),
+    }
+}
+
+fn protocol(fields: &Fields, findings: &mut Findings) -> Option<HealthProtocol> {
+    let (text, span) = fields.text("protocol", findings)?;
+    match text {
+        "TCP" | "tcp" => Some(HealthProtocol::Tcp),
+        "HTTP" | "http" => Some(HealthProtocol::Http),
+        _ => {
+            let message = format!("`{}` must be `TCP` or `HTTP`, not {}", fields.path("protocol"), quote(text));
+            findings.error("type", span, message);
+            None
+        }
+    }
+}
+
+fn health_path(fields: &Fields, findings: &mut Findings) -> Option<String> {
+    let (text, span) = fields.text("path", findings)?;
+    let fits = text.starts_with('/') && text.len() <= 2048 && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+    if !fits {
+        let message = format!("{} is not a path to ask for", quote(text));
+        findings.error("path", span, message).hint("write it like `/healthz`, without spaces");
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+/// Whole seconds, 1–20 (row I4).
+fn check_seconds(fields: &Fields, key: &str, findings: &mut Findings) -> Option<u32> {
+    let range = Duration::from_secs(1)..=Duration::from_secs(20);
+    let (duration, span) = duration(fields, key, range, findings)?;
+    if duration.subsec_millis() != 0 {
+        findings.error("range", span, format!("`{}` must be whole seconds", fields.path(key)));
+        return None;
+    }
+    u32::try_from(duration.as_secs()).ok()
+}
+
+fn duration(
+    fields: &Fields,
+    key: &str,
+    range: RangeInclusive<Duration>,
+    findings: &mut Findings,
+) -> Option<(Duration, Span)> {
+    let (text, span) = fields.text(key, findings)?;
+    let duration = checked(parse_duration(text), "unit", span, findings)?;
+    if range.contains(&duration) {
+        return Some((duration, span));
+    }
+    let (start, end) = (show_duration(*range.start()), show_duration(*range.end()));
+    let message = format!("`{}` must be from {start} to {end}, not {}", fields.path(key), quote(text));
+    findings.error("range", span, message);
+    None
+}
+
+fn scaling(fields: Fields, findings: &mut Findings) -> Scaling {
+    let fields = &keys::check(fields, "autoscaling", findings);
+    let default = Scaling::default();
+    let max_concurrency = fields.number("maxConcurrency", 1..=200, findings).unwrap_or(default.max_concurrency);
+    let zero = fields.value("minSize").filter(|node| node.text() == Some("0"));
+    let min_size = match zero {
+        Some(node) => {
+            keys::not_yet(&format!("`{}: 0`", fields.path("minSize")), node.span, findings)
+                .hint("1 is the least: write `minSize: 1`");
+            None
+        }
+        None => fields.number("minSize", 1..=25, findings),
+    };
+    let max_size = fields.number("maxSize", 1..=25, findings);
+    let min_size = min_size.unwrap_or(default.min_size);
+    let max_size = max_size.unwrap_or(default.max_size);
+    if min_size > max_size {
+        let span = fields.entry("minSize").map_or(fields.span, |e| e.value.span);
+        let message = format!("`minSize` ({min_size}) is greater than `maxSize` ({max_size})");
+        findings.error("range", span, message);
+    }
+    Scaling { max_concurrency, min_size, max_size }
+}
+
+/// `instance`: any size (row I1).
+pub(super) fn instance(service: &Fields, findings: &mut Findings) -> InstanceSize {
+    let default = InstanceSize::default();
+    let Some(fields) = service.mapping("instance", findings) else { return default };
+    let fields = keys::check(fields, "instance", findings);
+    InstanceSize {
+        cpu: fields.parsed("cpu", "unit", findings).unwrap_or(default.cpu),
+        memory: fields.parsed("memory", "unit", findings).unwrap_or(default.memory),
+    }
+}
+
+/// `deploy`.
+pub(super) fn deploy(service: &Fields, findings: &mut Findings) -> DeploySettings {
+    const HOUR: u64 = 3600;
+    let default = DeploySettings::default();
+    let Some(fields) = service.mapping("deploy", findings) else { return default };
+    let fields = keys::check(fields, "deploy", findings);
+    let mut read = |key, least, most, default| {
+        let range = Duration::from_secs(least)..=Duration::from_secs(most);
+        duration(&fields, key, range, findings).map_or(default, |(duration, _)| duration)
+    };
+    DeploySettings {
+        drain: read("drain", 0, HOUR, default.drain),
+        start_deadline: read("startDeadline", 1, HOUR, default.start_deadline),
+        build_deadline: read("buildDeadline", 1, 24 * HOUR, default.build_deadline),
+    }
+}

@@ -1,0 +1,73 @@
+//! `source`: where a service's code comes from.
+
+use super::{Context, keys, values};
+use crate::desired::fields::{Fields, checked};
+use crate::desired::findings::Findings;
+use crate::desired::yaml::Span;
+use crate::model::{CodeSource, RepositoryUrl};
+use std::net::IpAddr;
+use std::path::Path;
+
+/// Reads `source` (row S1).
+pub(super) fn read(service: &Fields, context: &Context, findings: &mut Findings) -> Option<CodeSource> {
+    let hint = "say where the code is: `source: { repository: https://github.com/acme/hello }`";
+    let fields = Fields::open(service.required("source", hint, findings)?, service.path("source"), findings)?;
+    let fields = keys::check(fields, "source", findings);
+    let branch = fields.parsed("branch", "branch", findings);
+    let auto_deploy = fields.flag("autoDeploy", findings).unwrap_or(true);
+    // A source of a later version is one error, not two.
+    if fields.entry("image").is_none() {
+        fields.required("repository", "write the URL or path of a git repository", findings)?;
+    }
+    let (text, span) = fields.value("repository").and_then(|_| fields.text("repository", findings))?;
+    let repository = checked(repository(text, context.directory), "repository", span, findings)?;
+    warn_of_plain_http(&repository, span, findings);
+    Some(CodeSource { repository, branch, auto_deploy })
+}
+
+/// A repository; a relative path is relative to the manifest.
+fn repository(text: &str, directory: &Path) -> Result<RepositoryUrl, crate::model::Invalid> {
+    if matches!(text, "." | "..") || text.starts_with("./") || text.starts_with("../") {
+        return Ok(RepositoryUrl::File(values::absolute(directory, text)?));
+    }
+    text.parse()
+}
+
+/// Whoever is on the way can change what is deployed.
+fn warn_of_plain_http(repository: &RepositoryUrl, span: Span, findings: &mut Findings) {
+    let RepositoryUrl::Http(url) = repository else { return };
+    let Some(rest) = url.strip_prefix("http://") else { return };
+    let authority = rest.split('/').next().unwrap_or_default();
+    if !is_loopback(authority) {
+        findings
+            .warning(
+                "plain-http",
+                span,
+                "this repository is read without encryption: what is deployed can be changed on the way",
+            )
+            .hint("use `https://`");
+    }
+}
+
+fn is_loopback(authority: &str) -> bool {
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for host in ["localhost", "localhost:3000", "127.0.0.1:80", "[::1]:80", "git.localhost"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["example.com", "localhost.example.com", "10.0.0.1", "[::2]", ""] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+}

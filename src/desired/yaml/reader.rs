@@ -1,0 +1,277 @@
+//! From parser events to the tree, within the limits.
+
+use super::{Entry, MAX_BYTES, MAX_DEPTH, MAX_NODES, Node, Span, Style, Value, syntax};
+use crate::desired::findings::Findings;
+use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
+use std::collections::HashMap;
+
+/// Reads one document. `None` when it is empty or cannot be read; every reason is among the findings. With a duplicate
+/// key the first value stays in the tree, so that the rest is looked at too.
+pub fn read(text: &str, findings: &mut Findings) -> Option<Node> {
+    if text.len() > MAX_BYTES {
+        let message = format!("the file has {} bytes; at most {MAX_BYTES} are read", text.len());
+        findings.error("limit", Span::START, message);
+        return None;
+    }
+    // The mark would shift the columns of the first line.
+    let mut reader = Reader::new(text.strip_prefix('\u{feff}').unwrap_or(text));
+    for event in Parser::new_from_str(reader.text) {
+        let step = match event {
+            Ok((event, span)) => reader.event(event, span, findings),
+            Err(error) => {
+                syntax::report(reader.text, &error, findings);
+                Err(Stopped)
+            }
+        };
+        if step.is_err() {
+            return None;
+        }
+    }
+    if reader.root.is_none() {
+        empty(findings);
+    }
+    reader.root.filter(|node| !node.is_null())
+}
+
+fn empty(findings: &mut Findings) {
+    findings.error("empty", Span::START, "the file is empty");
+}
+
+/// Reading went no further; the reason is among the findings.
+struct Stopped;
+
+/// A collection that is being read.
+struct Open {
+    span: Span,
+    anchor: usize,
+    /// The number of nodes before it.
+    before: usize,
+    items: Items,
+}
+
+enum Items {
+    Sequence(Vec<Node>),
+    Mapping { entries: Vec<Entry>, seen: HashMap<String, Span>, merges: Vec<Node>, key: Option<(String, Span)> },
+}
+
+struct Reader<'t> {
+    text: &'t str,
+    lines: Vec<&'t str>,
+    /// The number of characters in each line.
+    widths: Vec<u32>,
+    open: Vec<Open>,
+    root: Option<Node>,
+    nodes: usize,
+    documents: usize,
+    /// Finished anchored nodes with their sizes in nodes.
+    anchors: HashMap<usize, (Node, usize)>,
+}
+
+impl<'t> Reader<'t> {
+    fn new(text: &'t str) -> Self {
+        let lines: Vec<&str> = text.split('\n').map(|l| l.trim_end_matches('\r')).collect();
+        let widths = lines.iter().map(|line| narrow(line.chars().count())).collect();
+        Self { text, lines, widths, open: Vec::new(), root: None, nodes: 0, documents: 0, anchors: HashMap::new() }
+    }
+
+    fn event(&mut self, event: Event, span: saphyr_parser::Span, findings: &mut Findings) -> Result<(), Stopped> {
+        let place = self.span(span);
+        match event {
+            Event::DocumentStart(_) => self.document(place, findings)?,
+            Event::DocumentEnd if self.root.as_ref().is_some_and(Node::is_null) => empty(findings),
+            Event::Scalar(text, style, anchor, tag) => {
+                check_tag(tag.as_deref(), place, findings);
+                let style = if style == ScalarStyle::Plain { Style::Plain } else { Style::Quoted };
+                self.grow(1, place, findings)?;
+                let missing = text.is_empty() && style == Style::Plain;
+                let place = if missing { self.key_span().unwrap_or_else(|| self.dash(place)) } else { place };
+                self.add(Node { span: place, value: Value::Scalar(text.into_owned(), style) }, anchor, 1, findings);
+            }
+            Event::Alias(anchor) => self.alias(anchor, place, findings)?,
+            Event::SequenceStart(anchor, tag) => {
+                check_tag(tag.as_deref(), place, findings);
+                self.start(anchor, self.dash(place), Items::Sequence(Vec::new()), findings)?;
+            }
+            Event::MappingStart(anchor, tag) => {
+                check_tag(tag.as_deref(), place, findings);
+                let items = Items::Mapping { entries: Vec::new(), seen: HashMap::new(), merges: Vec::new(), key: None };
+                self.start(anchor, place, items, findings)?;
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.end(findings),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn document(&mut self, place: Span, findings: &mut Findings) -> Result<(), Stopped> {
+        self.documents += 1;
+        if self.documents == 1 {
+            return Ok(());
+        }
+        findings
+            .error("documents", place, "a second document starts here; only one is read")
+            .hint("remove the `---`, or move what follows into a file of its own");
+        Err(Stopped)
+    }
+
+    /// A span as people count, clipped to its first line and to the text.
+    fn span(&self, span: saphyr_parser::Span) -> Span {
+        let last = self.widths.len();
+        let line = span.start.line().clamp(1, last);
+        let width = self.widths.get(line - 1).copied().unwrap_or(0);
+        let column = if span.start.line() > last { width + 1 } else { narrow(span.start.col()) + 1 }.min(width + 1);
+        let end = if span.end.line() == line { (narrow(span.end.col()) + 1).min(width + 1) } else { width + 1 };
+        Span { line: narrow(line), column, length: end.saturating_sub(column).max(1) }
+    }
+
+    /// The `-` that a list begins with: the parser points behind it where the list is not indented under its key.
+    fn dash(&self, span: Span) -> Span {
+        // Only a list of short lines is a block; in a line of 1 MiB the walk to each column would take for ever.
+        let [line, column] =
+            [span.line, span.column].map(|n| usize::try_from(n).unwrap_or(usize::MAX).saturating_sub(1));
+        let Some(line) = self.lines.get(line).filter(|line| line.len() < 1000) else { return span };
+        let before: String = line.chars().take(column).collect();
+        if line[before.len()..].starts_with(['-', '[', '&', '!']) || !before.trim_end().ends_with('-') {
+            return span;
+        }
+        Span { column: narrow(before.trim_end().chars().count()), length: 1, ..span }
+    }
+
+    /// Where the key stands whose value is being read.
+    fn key_span(&self) -> Option<Span> {
+        match &self.open.last()?.items {
+            Items::Mapping { key, .. } => key.as_ref().map(|(_, span)| *span),
+            Items::Sequence(_) => None,
+        }
+    }
+
+    fn grow(&mut self, nodes: usize, place: Span, findings: &mut Findings) -> Result<(), Stopped> {
+        self.nodes = self.nodes.saturating_add(nodes);
+        if self.nodes <= MAX_NODES {
+            return Ok(());
+        }
+        let message =
+            format!("the file has more than {MAX_NODES} values here, aliases counted as often as they are used");
+        findings.error("limit", place, message);
+        Err(Stopped)
+    }
+
+    fn start(&mut self, anchor: usize, span: Span, items: Items, findings: &mut Findings) -> Result<(), Stopped> {
+        let before = self.nodes;
+        self.grow(1, span, findings)?;
+        if self.open.len() >= MAX_DEPTH {
+            findings.error("limit", span, format!("this is nested more than {MAX_DEPTH} deep"));
+            return Err(Stopped);
+        }
+        self.open.push(Open { span, anchor, before, items });
+        Ok(())
+    }
+
+    fn end(&mut self, findings: &mut Findings) {
+        let Some(open) = self.open.pop() else { return };
+        let mut span = open.span;
+        let value = match open.items {
+            Items::Sequence(items) => Value::Sequence(items),
+            Items::Mapping { mut entries, seen, merges, .. } => {
+                merge(&mut entries, seen, merges, findings);
+                // A block mapping has no mark of its own: it is shown by its first key. Another is shown by its `{`.
+                let first = entries.first().map(|e| e.key_span);
+                let begins = first.filter(|key| (key.line, key.column) == (span.line, span.column));
+                span.length = begins.map_or(1, |key| key.length);
+                Value::Mapping(entries)
+            }
+        };
+        let size = self.nodes - open.before;
+        self.add(Node { span, value }, open.anchor, size, findings);
+    }
+
+    fn alias(&mut self, anchor: usize, place: Span, findings: &mut Findings) -> Result<(), Stopped> {
+        let Some((node, size)) = self.anchors.get(&anchor) else {
+            findings.error("alias", place, "this alias refers to something that contains it");
+            return Err(Stopped);
+        };
+        let (node, size) = (node.clone(), *size);
+        self.grow(size, place, findings)?;
+        self.add(node, 0, size, findings);
+        Ok(())
+    }
+
+    fn add(&mut self, node: Node, anchor: usize, size: usize, findings: &mut Findings) {
+        if anchor > 0 {
+            self.anchors.insert(anchor, (node.clone(), size));
+        }
+        match self.open.last_mut().map(|open| &mut open.items) {
+            None => self.root = Some(node),
+            Some(Items::Sequence(items)) => items.push(node),
+            Some(Items::Mapping { entries, seen, merges, key }) => match key.take() {
+                None => *key = Some(key_of(&node, findings)),
+                Some((name, _)) if name == "<<" => merges.push(node),
+                Some((name, span)) => insert(entries, seen, name, span, node, findings),
+            },
+        }
+    }
+}
+
+fn key_of(node: &Node, findings: &mut Findings) -> (String, Span) {
+    match &node.value {
+        Value::Scalar(text, _) => (text.clone(), node.span),
+        _ => {
+            findings
+                .error("type", node.span, "a key must be a text")
+                .hint("put quotes around it, or mend the indentation");
+            (String::new(), node.span)
+        }
+    }
+}
+
+fn insert(
+    entries: &mut Vec<Entry>,
+    seen: &mut HashMap<String, Span>,
+    key: String,
+    key_span: Span,
+    value: Node,
+    findings: &mut Findings,
+) {
+    if let Some(first) = seen.get(&key) {
+        let shown = findings.quote(&key);
+        findings
+            .error("duplicate-key", key_span, format!("{shown} stands here twice"))
+            .hint(format!("it stands on line {}, column {} already; keep one of the two", first.line, first.column));
+        return;
+    }
+    seen.insert(key.clone(), key_span);
+    entries.push(Entry { key, key_span, value });
+}
+
+/// Adds what `<<` brings in and is not set in place.
+fn merge(entries: &mut Vec<Entry>, mut seen: HashMap<String, Span>, merges: Vec<Node>, findings: &mut Findings) {
+    for node in merges {
+        let span = node.span;
+        let sources = match node.value {
+            Value::Sequence(items) => items,
+            value => vec![Node { span, value }],
+        };
+        for source in sources {
+            let Value::Mapping(more) = source.value else {
+                findings.error("type", source.span, "`<<` takes a mapping, or a list of them");
+                continue;
+            };
+            entries.extend(more.into_iter().filter(|entry| seen.insert(entry.key.clone(), entry.key_span).is_none()));
+        }
+    }
+}
+
+/// Only the core schema's tags are let through: a text under a tag of another tool would not mean what it says.
+fn check_tag(tag: Option<&Tag>, place: Span, findings: &mut Findings) {
+    let Some(tag) = tag else { return };
+    let core = matches!(tag.suffix.as_str(), "str" | "int" | "float" | "bool" | "null" | "map" | "seq");
+    if !(tag.is_yaml_core_schema() && core) {
+        let shown = findings.quote(&tag.to_string());
+        findings.error("tag", place, format!("the tag {shown} is not read here")).hint("write the value itself");
+    }
+}
+
+/// Positions fit: the text is at most 1 MiB.
+fn narrow(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
