@@ -2,6 +2,38 @@
 //!
 //! Imports `model` and the snapshot types of `desired` and `observed`. A plan carries every id, order and reason, so
 //! that execution makes no choices (house rule 1); each change is bound to a digest of what it was computed from.
+//!
+//! - [`plan`]: the heart; in `planner`, with a file per question it answers (`operations`, `running`, `in_flight`,
+//!   `deletion`, `healing`, `admission`).
+//! - [`diff`]: which fields of two declarations differ.
+//! - [`check_stale`]: whether a stored plan still fits.
+//! - [`checker`]: the invariants of any state and plan, written without the planner.
+//! - [`render_text`], [`exit_code`]: a plan for people and for CI. As JSON a plan is itself.
+
+mod admission;
+pub mod checker;
+mod deletion;
+mod diff;
+mod healing;
+mod ids;
+mod in_flight;
+mod judgement;
+mod operations;
+mod planner;
+mod render;
+mod running;
+mod stale;
+mod subject;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+pub use diff::{diff, rebuilds, replaces};
+pub use planner::plan;
+pub use render::{exit_code, render_text};
+
+pub use stale::{Stale, check_stale};
 
 use crate::desired::ManifestVersion;
 use crate::model::{
@@ -48,6 +80,27 @@ pub struct Change {
     pub effect: String,
     /// The digest of everything this change was computed from; a stale one is refused with what moved.
     pub basis: Digest,
+}
+
+impl Change {
+    /// Whether the reconciler does this without being asked: everything, or with `--apply manual` only what puts back
+    /// what was already agreed.
+    pub fn happens_by_itself(&self, policy: &Policy) -> bool {
+        policy.apply_automatically || matches!(self.action, Action::Heal { .. } | Action::RemoveStrays { .. })
+    }
+}
+
+impl Action {
+    /// The operation that it begins, if it begins one.
+    pub fn operation(&self) -> Option<&OperationId> {
+        match self {
+            Self::Create { operation, .. }
+            | Self::Deploy { operation, .. }
+            | Self::Update { operation, .. }
+            | Self::Delete { operation, .. } => Some(operation),
+            Self::Heal { .. } | Self::RemoveStrays { .. } => None,
+        }
+    }
 }
 
 /// What a change does. Ids are decided here.

@@ -1,0 +1,226 @@
+//! Which fields of two declarations differ, with paths and values as people write them in the manifest.
+//!
+//! Every struct is taken apart without `..`: a field added to the model and forgotten here does not compile.
+
+use super::FieldChange;
+use super::words::quoted;
+use crate::model::{
+    AppSettings, BuildSource, CodeSource, DeploySettings, HealthCheck, HealthProtocol, InstanceSize, Scaling,
+    SecretRef, ServiceSpec,
+};
+use std::collections::BTreeMap;
+use std::fmt::{Debug, Display};
+use std::time::Duration;
+
+/// The fields that differ from one declaration to the next; empty exactly when they are equal (names apart, which
+/// make another service). Values of secrets are never known here: references are shown.
+pub fn diff(from: &ServiceSpec, to: &ServiceSpec) -> Vec<FieldChange> {
+    let mut out = Differences(Vec::new());
+    let ServiceSpec { name, source, build, instance, env, secrets, health, scaling, deploy, tags } = from;
+    out.text("name", name, &to.name);
+    out.source(source, &to.source);
+    out.build(build, &to.build);
+    out.instance(instance, &to.instance);
+    out.map("env", env, &to.env, |v| quoted(v));
+    out.map("secrets", secrets, &to.secrets, SecretRef::to_string);
+    out.health(health, &to.health);
+    out.scaling(scaling, &to.scaling);
+    out.deploy(deploy, &to.deploy);
+    out.map("tags", tags, &to.tags, |v| quoted(v));
+    out.0
+}
+
+/// Whether going from one declaration to the next needs new instances (row D4): anything but health check, scaling,
+/// deadlines, tags and automatic deployment differs.
+pub fn replaces(from: &ServiceSpec, to: &ServiceSpec) -> bool {
+    let ServiceSpec { name, source, build, instance, env, secrets, health: _, scaling: _, deploy: _, tags: _ } = from;
+    !same_source(source, &to.source)
+        || (name, build, instance, env, secrets) != (&to.name, &to.build, &to.instance, &to.env, &to.secrets)
+}
+
+/// Whether going from one declaration to the next needs a build: other code, or other build settings.
+pub fn rebuilds(from: &ServiceSpec, to: &ServiceSpec) -> bool {
+    if !same_source(&from.source, &to.source) {
+        return true;
+    }
+    match (&from.build, &to.build) {
+        (BuildSource::Repository, BuildSource::Repository) => false,
+        (BuildSource::Inline(a), BuildSource::Inline(b)) => {
+            let inputs = |s: &AppSettings| {
+                let lines = [s.pre_build.clone(), s.build.clone(), s.post_build.clone()];
+                (s.runtime.clone(), s.runtime_version.clone(), lines, s.build_env.clone())
+            };
+            inputs(a) != inputs(b)
+        }
+        _ => true,
+    }
+}
+
+/// Whether two sources are the same code: repository and branch (row D4); automatic deployment is no part of it.
+pub(super) fn same_source(a: &CodeSource, b: &CodeSource) -> bool {
+    (&a.repository, &a.branch) == (&b.repository, &b.branch)
+}
+
+struct Differences(Vec<FieldChange>);
+
+impl Differences {
+    fn push(&mut self, field: impl Into<String>, from: Option<String>, to: Option<String>) {
+        if from != to {
+            self.0.push(FieldChange { field: field.into(), from, to });
+        }
+    }
+
+    fn text<T: Display>(&mut self, field: &str, from: &T, to: &T) {
+        self.push(field, Some(from.to_string()), Some(to.to_string()));
+    }
+
+    fn option<T: Display>(&mut self, field: &str, from: Option<&T>, to: Option<&T>) {
+        self.push(field, from.map(T::to_string), to.map(T::to_string));
+    }
+
+    fn seconds(&mut self, field: &str, from: u32, to: u32) {
+        self.push(field, Some(format!("{from}s")), Some(format!("{to}s")));
+    }
+
+    fn span(&mut self, field: &str, from: Duration, to: Duration) {
+        self.push(field, Some(span(from)), Some(span(to)));
+    }
+
+    fn lines(&mut self, field: &str, from: &[String], to: &[String]) {
+        self.push(field, written(from), written(to));
+    }
+
+    fn map<K: Ord + Display, V>(
+        &mut self,
+        field: &str,
+        from: &BTreeMap<K, V>,
+        to: &BTreeMap<K, V>,
+        show: impl Fn(&V) -> String,
+    ) {
+        let mut keys: Vec<&K> = from.keys().chain(to.keys()).collect();
+        keys.sort();
+        keys.dedup();
+        for key in keys {
+            self.push(format!("{field}.{key}"), from.get(key).map(&show), to.get(key).map(&show));
+        }
+    }
+
+    fn source(&mut self, from: &CodeSource, to: &CodeSource) {
+        let CodeSource { repository, branch, auto_deploy } = from;
+        self.text("source.repository", repository, &to.repository);
+        self.option("source.branch", branch.as_ref(), to.branch.as_ref());
+        self.text("source.autoDeploy", auto_deploy, &to.auto_deploy);
+    }
+
+    fn build(&mut self, from: &BuildSource, to: &BuildSource) {
+        match (from, to) {
+            (BuildSource::Inline(a), BuildSource::Inline(b)) => self.settings(a, b),
+            _ => self.push("build", Some(build_source(from)), Some(build_source(to))),
+        }
+    }
+
+    fn settings(&mut self, from: &AppSettings, to: &AppSettings) {
+        let AppSettings {
+            runtime,
+            runtime_version,
+            pre_build,
+            build,
+            post_build,
+            build_env,
+            pre_run,
+            start,
+            port,
+            port_env,
+            env,
+            secrets,
+        } = from;
+        self.text("build.runtime", runtime, &to.runtime);
+        self.option("build.runtimeVersion", runtime_version.as_ref(), to.runtime_version.as_ref());
+        self.lines("build.preBuild", pre_build, &to.pre_build);
+        self.lines("build.command", build, &to.build);
+        self.lines("build.postBuild", post_build, &to.post_build);
+        self.map("build.buildEnv", build_env, &to.build_env, |v| quoted(v));
+        self.lines("build.preRun", pre_run, &to.pre_run);
+        self.push("build.start", Some(quoted(start)), Some(quoted(&to.start)));
+        self.text("build.port", port, &to.port);
+        self.option("build.portEnv", port_env.as_ref(), to.port_env.as_ref());
+        self.map("build.env", env, &to.env, |v| quoted(v));
+        self.map("build.secrets", secrets, &to.secrets, |v| quoted(v));
+    }
+
+    fn instance(&mut self, from: &InstanceSize, to: &InstanceSize) {
+        let InstanceSize { cpu, memory } = from;
+        self.text("instance.cpu", cpu, &to.cpu);
+        self.exact("instance.memory", memory, &to.memory);
+    }
+
+    /// Two values that print alike (1 GB and 1 GB and a byte) are still two values.
+    fn exact<T: Display + Debug + PartialEq>(&mut self, field: &str, from: &T, to: &T) {
+        if from.to_string() == to.to_string() {
+            self.push(field, Some(format!("{from:?}")), Some(format!("{to:?}")));
+        } else {
+            self.text(field, from, to);
+        }
+    }
+
+    fn health(&mut self, from: &HealthCheck, to: &HealthCheck) {
+        let HealthCheck { protocol, path, interval_seconds, timeout_seconds, healthy_threshold, unhealthy_threshold } =
+            from;
+        self.push("health.protocol", Some(protocol_name(*protocol)), Some(protocol_name(to.protocol)));
+        self.push("health.path", Some(quoted(path)), Some(quoted(&to.path)));
+        self.seconds("health.interval", *interval_seconds, to.interval_seconds);
+        self.seconds("health.timeout", *timeout_seconds, to.timeout_seconds);
+        self.text("health.healthyThreshold", healthy_threshold, &to.healthy_threshold);
+        self.text("health.unhealthyThreshold", unhealthy_threshold, &to.unhealthy_threshold);
+    }
+
+    fn scaling(&mut self, from: &Scaling, to: &Scaling) {
+        let Scaling { max_concurrency, min_size, max_size } = from;
+        self.text("autoscaling.maxConcurrency", max_concurrency, &to.max_concurrency);
+        self.text("autoscaling.minSize", min_size, &to.min_size);
+        self.text("autoscaling.maxSize", max_size, &to.max_size);
+    }
+
+    fn deploy(&mut self, from: &DeploySettings, to: &DeploySettings) {
+        let DeploySettings { drain, start_deadline, build_deadline } = from;
+        self.span("deploy.drain", *drain, to.drain);
+        self.span("deploy.startDeadline", *start_deadline, to.start_deadline);
+        self.span("deploy.buildDeadline", *build_deadline, to.build_deadline);
+    }
+}
+
+/// No lines, one line, or a list of them.
+fn written(lines: &[String]) -> Option<String> {
+    match lines {
+        [] => None,
+        [line] => Some(quoted(line)),
+        _ => Some(format!("[{}]", lines.iter().map(|line| quoted(line)).collect::<Vec<_>>().join(", "))),
+    }
+}
+
+fn build_source(build: &BuildSource) -> String {
+    match build {
+        BuildSource::Repository => "apprunner.yaml".into(),
+        BuildSource::Inline(settings) => format!("{{ runtime: {}, … }}", settings.runtime),
+    }
+}
+
+fn protocol_name(protocol: HealthProtocol) -> String {
+    match protocol {
+        HealthProtocol::Tcp => "TCP".into(),
+        HealthProtocol::Http => "HTTP".into(),
+    }
+}
+
+/// A span in the largest unit that loses nothing; nanoseconds below milliseconds.
+fn span(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match (time.subsec_nanos(), seconds) {
+        (0, 0) => "0s".into(),
+        (0, s) if s % 3600 == 0 => format!("{}h", s / 3600),
+        (0, s) if s % 60 == 0 => format!("{}m", s / 60),
+        (0, s) => format!("{s}s"),
+        (n, _) if n % 1_000_000 == 0 => format!("{}ms", time.as_millis()),
+        _ => format!("{}ns", time.as_nanos()),
+    }
+}
