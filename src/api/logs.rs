@@ -1,10 +1,10 @@
 //! Reading log streams: what the wire needs of telemetry, and the two operations on it.
 
+use super::arn;
 use super::control::{LogStream, Refusal};
 use super::dispatch::{Context, output};
 use super::errors::ApiError;
 use super::views::{Epoch, LogAnswer, LogEventView, LogStreamView};
-use super::arn;
 use crate::model::{InstanceId, ServiceId, Timestamp};
 use async_trait::async_trait;
 use serde::Deserialize;

@@ -18,12 +18,13 @@ mod revisions;
 pub mod server;
 mod service_shape;
 mod services;
+mod socket;
 mod status;
 pub mod token;
 pub mod urls;
 pub mod views;
 
 pub use errors::{ApiError, Fault};
-pub use server::{ServeError, serve_api, serve_control};
+pub use server::{serve_api, serve_control};
+pub use socket::ServeError;
 pub use token::Token;
-

@@ -26,8 +26,7 @@ pub(super) async fn list(context: &Context, input: ListOperations) -> Result<Val
     let arn = required(input.service_arn, "ServiceArn")?;
     let (id, name) = find_by_arn(&*context.control, &arn).await?;
     let operations = context.control.operations(&id).await?;
-    let page =
-        page(operations, |o| o.id.to_string(), MAX_RESULTS, input.max_results, input.next_token.as_deref())?;
+    let page = page(operations, |o| o.id.to_string(), MAX_RESULTS, input.max_results, input.next_token.as_deref())?;
     let arn = service_arn(&context.control.snapshot(), &name, &id);
     let views: Vec<OperationView> = page.items.iter().map(|o| OperationView::summary(o, arn.clone())).collect();
     let mut answer = json!({ "OperationSummaryList": output(&views)? });

@@ -68,10 +68,7 @@ mod tests {
     #[test]
     fn a_size_out_of_range_and_a_foreign_token_are_refused() {
         for (max, token) in [(Some(0), None), (Some(21), None), (Some(-1), None), (None, Some("9"))] {
-            assert!(matches!(
-                page(vec![1, 2], u32::to_string, 20, max, token),
-                Err(Refusal::InvalidRequest(_))
-            ));
+            assert!(matches!(page(vec![1, 2], u32::to_string, 20, max, token), Err(Refusal::InvalidRequest(_))));
         }
     }
 }

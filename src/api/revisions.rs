@@ -20,8 +20,7 @@ pub(super) async fn list(context: &Context, input: ListRevisions) -> Result<Valu
     let snapshot = context.control.snapshot();
     let current = snapshot.observed.services.iter().find(|s| s.record.id == id).and_then(|s| s.record.current);
     let revisions = context.control.revisions(&id).await?;
-    let views: Vec<RevisionView> =
-        revisions.iter().map(|r| RevisionView::of(r, Some(r.number) == current)).collect();
+    let views: Vec<RevisionView> = revisions.iter().map(|r| RevisionView::of(r, Some(r.number) == current)).collect();
     Ok(json!({ "Revisions": output(&views)? }))
 }
 

@@ -59,11 +59,7 @@ fn not_created(snapshot: &Snapshot) -> impl Iterator<Item = &DeclaredService> {
     declared.filter(|d| !snapshot.observed.services.iter().any(|s| s.record.name == d.spec.name))
 }
 
-async fn existing(
-    control: &dyn ControlPlane,
-    snapshot: &Snapshot,
-    view: &ServiceView,
-) -> Result<StatusView, Refusal> {
+async fn existing(control: &dyn ControlPlane, snapshot: &Snapshot, view: &ServiceView) -> Result<StatusView, Refusal> {
     let record = &view.record;
     let arn = service_arn(snapshot, &record.name, &record.id);
     let newest = control.operations(&record.id).await?.into_iter().next();
