@@ -4,7 +4,7 @@ use crate::desired::{Desired, ManifestVersion};
 use crate::model::{
     Event, InstanceId, Operation, OperationId, Problem, Revision, RevisionNumber, ServiceId, ServiceName,
 };
-use crate::observed::Observed;
+use crate::observed::{Observed, ServiceView};
 use crate::plan::{Plan, Report};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -141,6 +141,13 @@ pub trait ControlPlane: Send + Sync + 'static {
 
     /// The service of this name or id, deleted ones by id only.
     async fn find_service(&self, name_or_id: &str) -> Result<(ServiceId, ServiceName), Refusal>;
+
+    /// One service as it is, deleted ones that are still describable too (row D6).
+    async fn describe(&self, service: &ServiceId) -> Result<ServiceView, Refusal> {
+        let snapshot = self.snapshot();
+        let found = snapshot.observed.services.iter().find(|s| &s.record.id == service);
+        found.cloned().ok_or_else(|| Refusal::NotFound(format!("there is no service `{service}` any more")))
+    }
 
     /// Begins an operation on a service. Returns when it is stored, not when it ended.
     async fn act(&self, service: &ServiceId, act: Act, by: Principal) -> Result<OperationId, Refusal>;

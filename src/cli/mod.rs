@@ -1,3 +1,138 @@
 //! Commands and how they print.
+//!
+//! Parses, calls the server of a data directory over its control socket, and prints text for people or JSON for
+//! machines. Exit codes: 0 done, 1 error, 64 wrong usage; `plan --detailed-exitcode`: 0 nothing to do, 1 error, 2 changes.
+//! Must not decide anything that the control plane decides.
 
+mod acts;
+mod args;
+mod client;
+mod down;
+mod events;
+mod failure;
+mod logs;
+mod offline;
+mod operations;
+mod plan;
 pub mod problems;
+mod screen;
+mod status;
+mod up;
+mod validate;
+mod wait;
+
+pub use down::Leftovers;
+
+use crate::settings::UpSettings;
+use args::{Cli, Command, Common};
+use clap::Parser;
+use clap::error::ErrorKind;
+use client::Client;
+use failure::Failure;
+use screen::Screen;
+use std::error::Error;
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Wrong usage (`EX_USAGE` of BSD's sysexits).
+const USAGE: u8 = 64;
+
+/// What other rooms do for the command line. Given by `main`, so that this room runs no server.
+#[derive(Clone, Copy)]
+pub struct Hooks {
+    /// `towpath up`: runs the server until it ends.
+    pub up: fn(UpSettings) -> ExitCode,
+    /// `towpath ingress`, which `up` starts; the arguments after that word.
+    pub ingress: fn(Vec<OsString>) -> ExitCode,
+    /// `towpath shim`, which the process engine starts; the arguments after that word.
+    pub shim: fn(Vec<OsString>) -> ExitCode,
+    /// Stops an ingress and instances that a control plane left in a data directory; called when none runs any more.
+    pub stop_leftovers: fn(&Path) -> Result<Leftovers, Box<dyn Error + Send + Sync>>,
+}
+
+/// Runs the command that the process' arguments name.
+pub fn main(hooks: Hooks) -> ExitCode {
+    run(std::env::args_os().collect(), hooks)
+}
+
+fn run(arguments: Vec<OsString>, hooks: Hooks) -> ExitCode {
+    // These are our own processes' doors, not commands for people: no parsing, no memory spent on it.
+    match arguments.get(1).and_then(|word| word.to_str()) {
+        Some("ingress") => return (hooks.ingress)(arguments.into_iter().skip(2).collect()),
+        Some("shim") => return (hooks.shim)(arguments.into_iter().skip(2).collect()),
+        _ => {}
+    }
+    match Cli::try_parse_from(arguments) {
+        Ok(cli) => dispatch(cli, hooks),
+        Err(error) => {
+            // Nobody is left to be told when this fails.
+            let _ = error.print();
+            match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+                _ => ExitCode::from(USAGE),
+            }
+        }
+    }
+}
+
+fn dispatch(cli: Cli, hooks: Hooks) -> ExitCode {
+    let Cli { common, command } = cli;
+    let screen = Screen::new(common.output);
+    let ended = match command {
+        Command::Up(args) => match args.settings(&common) {
+            Ok(settings) => return (hooks.up)(settings),
+            Err(failure) => {
+                failure.print(&screen);
+                return ExitCode::from(USAGE);
+            }
+        },
+        Command::Validate(args) => validate::validate(&screen, &args),
+        command => with_client(command, &common, &screen, hooks),
+    };
+    match ended {
+        Ok(code) => code,
+        Err(Failure::ReaderGone) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print(&screen);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Commands that talk to a server: a runtime of one thread, for as long as the command runs.
+fn with_client(command: Command, common: &Common, screen: &Screen, hooks: Hooks) -> Result<ExitCode, Failure> {
+    let data_dir = up::data_dir(common)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::caused("failed to start a runtime", &e))?;
+    let client = Client::new(&data_dir);
+    runtime.block_on(call(command, &client, &data_dir, screen, hooks))
+}
+
+async fn call(
+    command: Command,
+    client: &Client,
+    data_dir: &Path,
+    screen: &Screen,
+    hooks: Hooks,
+) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Up(_) | Command::Validate(_) => return Err(Failure::Silent),
+        Command::Down => down::down(screen, client, data_dir, hooks.stop_leftovers).await?,
+        Command::Plan(args) => return plan::plan(screen, client, data_dir, &args).await,
+        Command::Apply(args) => plan::apply(screen, client, &args).await?,
+        Command::Status { service } => status::status(screen, client, service.as_deref()).await?,
+        Command::Deploy(args) => acts::act(screen, client, "AppRunner.StartDeployment", &args).await?,
+        Command::Pause(args) => acts::act(screen, client, "AppRunner.PauseService", &args).await?,
+        Command::Resume(args) => acts::act(screen, client, "AppRunner.ResumeService", &args).await?,
+        Command::Delete(args) => acts::delete(screen, client, &args).await?,
+        Command::Rollback(args) => acts::rollback(screen, client, &args).await?,
+        Command::Cancel(args) => acts::cancel(screen, client, &args).await?,
+        Command::Operations { service } => operations::operations(screen, client, &service).await?,
+        Command::Events { service, tail } => events::events(screen, client, service.as_deref(), tail).await?,
+        Command::Logs(args) => logs::logs(screen, client, &args).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -81,7 +81,7 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 /// A version 4 UUID (RFC 9562 §5.4) of random bytes, dashed.
-fn uuid4(mut bytes: [u8; 16]) -> String {
+pub fn uuid4(mut bytes: [u8; 16]) -> String {
     bytes[6] = (bytes[6] & 0x0f) | 0x40;
     bytes[8] = (bytes[8] & 0x3f) | 0x80;
     let h = hex(&bytes);

@@ -1,3 +1,171 @@
-//! The installation's settings: flags, variables, defaults.
+//! The installation's settings: flags, variables, defaults. The only room that reads the environment.
+//!
+//! Flags and `TOWPATH_*` variables are parsed by the CLI into [`UpSettings`]; everything in it is checked.
 
-pub mod datadir;
+mod network;
+
+pub use network::{BaseDomain, Cidr};
+
+use crate::model::{Invalid, RuntimeName};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What `towpath up` was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpSettings {
+    /// The manifest file.
+    pub manifest: PathBuf,
+    /// Where everything that must survive a restart is kept.
+    pub data_dir: PathBuf,
+    /// What runs instances.
+    pub engine: EngineChoice,
+    /// Where services answer (plain HTTP); at least one.
+    pub http: Vec<SocketAddr>,
+    /// Where the API answers.
+    pub api: SocketAddr,
+    /// The domain under which services get their hosts.
+    pub base_domain: BaseDomain,
+    /// How often sources are asked for new versions.
+    pub poll: Duration,
+    /// Whether changes are made by themselves.
+    pub apply: ApplyMode,
+    /// How events are printed.
+    pub output: Output,
+    /// The region in ARNs and default domains.
+    pub region: String,
+    /// The account in ARNs: 12 digits.
+    pub account: String,
+    /// The Docker engine, as `DOCKER_HOST` writes it; the local one if none.
+    pub docker_host: Option<String>,
+    /// Base images that replace the catalogue's.
+    pub runtime_images: BTreeMap<RuntimeName, String>,
+    /// Networks whose `X-Forwarded-*` headers are believed.
+    pub trusted_proxies: Vec<Cidr>,
+    /// How far the sum of instance memory may exceed the host's, in percent: 100 is not at all.
+    pub overcommit_percent: u32,
+}
+
+/// What runs instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum EngineChoice {
+    /// Docker where an engine answers, else processes; resolved once and recorded.
+    Auto,
+    /// Processes of this machine.
+    Process,
+    /// The Docker engine.
+    Docker,
+}
+
+/// Whether changes are made by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ApplyMode {
+    /// As soon as they are seen.
+    Auto,
+    /// Only healing is; everything else waits for `towpath apply`.
+    Manual,
+}
+
+/// How a command prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// `/var/lib/towpath` as root; else the user's state directory (`$XDG_STATE_HOME/towpath`, `~/.local/state/towpath`).
+///
+/// # Errors
+/// When neither can be told: no `HOME`.
+pub fn default_data_dir() -> Result<PathBuf, Invalid> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/towpath"));
+    }
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_STATE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+        .map(|state| state.join("towpath"))
+        .ok_or_else(|| Invalid::new("no data directory: `HOME` is not set").hint("name one with `--data-dir DIR`"))
+}
+
+/// Whether the user asked for no colour (<https://no-color.org>: set and not empty), or the terminal has none.
+pub fn color_is_unwanted() -> bool {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    unwanted || std::env::var_os("TERM").is_some_and(|value| value == "dumb")
+}
+
+/// A region: `[a-z0-9-]+` (row R1).
+///
+/// # Errors
+/// For anything else.
+pub fn parse_region(text: &str) -> Result<String, Invalid> {
+    let fits = (1..=63).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    if fits {
+        return Ok(text.to_owned());
+    }
+    Err(Invalid::new("a region has lower-case letters, digits and `-` in between, like `local-1`"))
+}
+
+/// An account: 12 digits (row R1).
+///
+/// # Errors
+/// For anything else.
+pub fn parse_account(text: &str) -> Result<String, Invalid> {
+    let fits = text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
+    if fits { Ok(text.to_owned()) } else { Err(Invalid::new("an account has 12 digits")) }
+}
+
+/// Overcommit: `200%`, at least `100%`.
+///
+/// # Errors
+/// For a number without `%`, and out of 100 to 10000.
+pub fn parse_overcommit(text: &str) -> Result<u32, Invalid> {
+    let number = text.strip_suffix('%').ok_or_else(|| Invalid::new("write it with its unit, like `200%`"))?;
+    match number.parse() {
+        Ok(percent) if (100..=10_000).contains(&percent) => Ok(percent),
+        _ => Err(Invalid::new("overcommit goes from `100%` (none) to `10000%`")),
+    }
+}
+
+/// `NAME=IMAGE`.
+///
+/// # Errors
+/// For a name that no runtime can have, and an image that looks like an option or holds spaces.
+pub fn parse_runtime_image(text: &str) -> Result<(RuntimeName, String), Invalid> {
+    let (name, image) =
+        text.split_once('=').ok_or_else(|| Invalid::new("write it like `python3=registry.example.com/python:3.12`"))?;
+    let plain = (1..=512).contains(&image.len())
+        && !image.starts_with('-')
+        && image.bytes().all(|b| b.is_ascii_graphic() && !b"\"'`$\\".contains(&b));
+    if !plain {
+        return Err(Invalid::new("that is not the name of an image"));
+    }
+    Ok((name.parse()?, image.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_the_wrong_shape_are_refused() {
+        for bad in ["", "Local-1", "a b", "-a", "a-", "a/b", "a.b"] {
+            assert!(parse_region(bad).is_err(), "{bad}");
+        }
+        assert!(parse_account("1234").is_err() && parse_account("00000000000x").is_err());
+        assert!(
+            parse_overcommit("200").is_err() && parse_overcommit("99%").is_err() && parse_overcommit("x%").is_err()
+        );
+        assert_eq!(parse_overcommit("200%"), Ok(200));
+        for bad in ["python3", "python3=", "=x", "python3=-v", "python3=a b", "py thon=x"] {
+            assert!(parse_runtime_image(bad).is_err(), "{bad}");
+        }
+        assert_eq!(parse_runtime_image("python3=a/b:1@sha256:00").unwrap().1, "a/b:1@sha256:00");
+    }
+}

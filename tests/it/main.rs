@@ -30,3 +30,8 @@ mod ingress;
 
 mod logs;
 mod store;
+mod cli;
+mod desired;
+mod plan_builders;
+mod plan_scripts;
+mod simulation;

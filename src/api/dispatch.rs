@@ -1,0 +1,93 @@
+//! From a target to the function that answers it. One function, so that access control has one choke point.
+
+use super::control::{ControlPlane, Principal, Refusal};
+use super::errors::{ApiError, Fault};
+use super::logs::{self, LogReader};
+use super::{events, operations, plans, revisions, services, status};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// What operations work on.
+pub struct Context {
+    /// The control plane.
+    pub control: Arc<dyn ControlPlane>,
+    /// The log files.
+    pub logs: Arc<dyn LogReader>,
+}
+
+/// One call, authenticated and parsed as far as every call is alike.
+pub struct Call {
+    /// `AppRunner.<Operation>` or `Towpath.<Operation>`.
+    pub target: String,
+    /// The body: a JSON object.
+    pub input: Value,
+    /// Who calls: `local:<user>`.
+    pub principal: String,
+}
+
+impl Call {
+    /// The input as an operation's own type.
+    ///
+    /// # Errors
+    /// `SerializationException` where a member is unknown, missing or of another type.
+    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        T::deserialize(&self.input).map_err(|error| Fault::Serialization(error.to_string()).into())
+    }
+
+    /// Who asks, with the reason they gave.
+    pub(super) fn by(&self, reason: Option<String>) -> Principal {
+        let reason = reason.map(|r| r.chars().filter(|c| !c.is_control()).take(500).collect());
+        Principal { name: self.principal.clone(), reason }
+    }
+}
+
+/// Answers a call.
+///
+/// # Errors
+/// Everything in the table of [`super::errors`].
+pub async fn dispatch(context: &Context, call: Call) -> Result<Value, ApiError> {
+    match call.target.as_str() {
+        "AppRunner.ListServices" => services::list(context, call.read()?),
+        "AppRunner.DescribeService" => services::describe(context, call.read()?).await,
+        "AppRunner.ListOperations" => operations::list(context, call.read()?).await,
+        "AppRunner.StartDeployment" => services::start_deployment(context, &call).await,
+        "AppRunner.PauseService" => services::pause(context, &call).await,
+        "AppRunner.ResumeService" => services::resume(context, &call).await,
+        "AppRunner.DeleteService" => services::delete(context, &call).await,
+        "Towpath.GetStatus" => status::get(context, call.read()?).await,
+        "Towpath.Plan" => plans::plan(context, call.read()?).await,
+        "Towpath.Apply" => plans::apply(context, &call).await,
+        "Towpath.Rollback" => revisions::rollback(context, &call).await,
+        "Towpath.ListRevisions" => revisions::list(context, call.read()?).await,
+        "Towpath.ListOperations" => operations::list_detailed(context, call.read()?).await,
+        "Towpath.DescribeOperation" => operations::describe(context, call.read()?).await,
+        "Towpath.CancelOperation" => operations::cancel(context, &call).await,
+        "Towpath.ListEvents" => events::list(context, call.read()?).await,
+        "Towpath.GetLogEvents" => logs::get_events(context, call.read()?).await,
+        "Towpath.ListLogStreams" => logs::list_streams(context, call.read()?).await,
+        "Towpath.ShutDown" => services::shut_down(context, &call).await,
+        other => Err(unknown(other).into()),
+    }
+}
+
+fn unknown(target: &str) -> Fault {
+    let shown: String = target.chars().take(100).flat_map(char::escape_debug).collect();
+    Fault::UnknownOperation(format!("there is no operation `{shown}` here"))
+}
+
+/// A member that the model requires.
+///
+/// # Errors
+/// `InvalidRequestException` naming the member.
+pub fn required<T>(member: Option<T>, name: &str) -> Result<T, Refusal> {
+    member.ok_or_else(|| Refusal::InvalidRequest(format!("`{name}` is required")))
+}
+
+/// An operation's answer as JSON.
+///
+/// # Errors
+/// `Internal` for a value that JSON cannot carry, which none of ours is.
+pub fn output<T: serde::Serialize>(value: &T) -> Result<Value, ApiError> {
+    serde_json::to_value(value).map_err(|e| Refusal::Internal(format!("failed to write the answer: {e}")).into())
+}

@@ -1,0 +1,41 @@
+//! Kept revisions, and going back to one.
+
+use super::arn::find;
+use super::control::Act;
+use super::dispatch::{Call, Context, output};
+use super::errors::ApiError;
+use super::views::RevisionView;
+use crate::model::RevisionNumber;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct ListRevisions {
+    service: String,
+}
+
+pub(super) async fn list(context: &Context, input: ListRevisions) -> Result<Value, ApiError> {
+    let (id, _) = find(&*context.control, &input.service).await?;
+    let snapshot = context.control.snapshot();
+    let current = snapshot.observed.services.iter().find(|s| s.record.id == id).and_then(|s| s.record.current);
+    let revisions = context.control.revisions(&id).await?;
+    let views: Vec<RevisionView> = revisions.iter().map(|r| RevisionView::of(r, Some(r.number) == current)).collect();
+    Ok(json!({ "Revisions": output(&views)? }))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Rollback {
+    service: String,
+    revision: Option<u32>,
+    reason: Option<String>,
+}
+
+pub(super) async fn rollback(context: &Context, call: &Call) -> Result<Value, ApiError> {
+    let input: Rollback = call.read()?;
+    let (id, _) = find(&*context.control, &input.service).await?;
+    let act = Act::Rollback(input.revision.map(RevisionNumber));
+    let operation = context.control.act(&id, act, call.by(input.reason)).await?;
+    Ok(json!({ "OperationId": operation }))
+}

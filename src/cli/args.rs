@@ -1,0 +1,222 @@
+//! The commands and their flags.
+
+use super::up::UpArgs;
+use crate::desired::duration;
+use crate::settings::Output;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A team's own AWS App Runner, pulled from git.
+#[derive(Debug, Parser)]
+#[command(name = "towpath", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+pub struct Common {
+    /// Where towpath keeps its state [default: /var/lib/towpath as root, else the user's own]
+    #[arg(long, value_name = "DIR", global = true, env = "TOWPATH_DATA_DIR", hide_env_values = true)]
+    pub data_dir: Option<PathBuf>,
+    /// How to print: text or json
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "text",
+        hide_possible_values = true,
+        global = true,
+        env = "TOWPATH_OUTPUT",
+        hide_env_values = true
+    )]
+    pub output: Output,
+}
+
+/// Every command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server: apply the manifest, follow it and the sources, serve
+    Up(Box<UpArgs>),
+    /// Stop everything gracefully: traffic, instances, the server
+    Down,
+    /// Check manifests and apprunner.yaml files
+    Validate(ValidateArgs),
+    /// Show what would change and why; changes nothing
+    Plan(PlanArgs),
+    /// Do what is declared now, or exactly what a plan says
+    Apply(ApplyArgs),
+    /// Show services: status, URL, revision, instances, what waits
+    Status {
+        /// Only this one
+        service: Option<String>,
+    },
+    /// Deploy the newest version of a service's source
+    Deploy(ActArgs),
+    /// Take a service's compute to zero
+    Pause(ActArgs),
+    /// Bring a paused service back
+    Resume(ActArgs),
+    /// Delete a service
+    Delete(DeleteArgs),
+    /// Run a kept revision again, without a build
+    Rollback(RollbackArgs),
+    /// Stop a running operation; the old version goes on
+    Cancel(CancelArgs),
+    /// List a service's operations, newest first
+    Operations {
+        /// The service
+        service: String,
+    },
+    /// List what happened
+    Events {
+        /// Only to this service
+        service: Option<String>,
+        /// So many of the newest
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        tail: usize,
+    },
+    /// Show the output of a service's instances, of a deployment, or its life
+    Logs(LogsArgs),
+}
+
+/// `validate`.
+#[derive(Debug, Args)]
+pub struct ValidateArgs {
+    /// Files to check [default: towpath.yaml and apprunner.yaml here, whichever are there]
+    pub files: Vec<PathBuf>,
+    /// What the files are, whatever their names: manifest or apprunner [default: by name]
+    #[arg(long = "as", value_enum, value_name = "KIND", hide_possible_values = true)]
+    pub kind: Option<FileKind>,
+}
+
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FileKind {
+    /// A manifest (`towpath.yaml`).
+    Manifest,
+    /// An `apprunner.yaml`.
+    Apprunner,
+}
+
+/// `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The manifest to plan [default: towpath.yaml here; else the one that the server has in force]
+    #[arg(short = 'f', long = "file", value_name = "PATH")]
+    pub file: Option<PathBuf>,
+    /// Exit with 0 when nothing is to be done, 2 when something is, 1 on an error
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+    /// Write the plan to a file, for `towpath apply FILE`
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// `apply`.
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    /// A plan that `towpath plan --out` wrote; refused if what it was made of has changed
+    #[arg(value_name = "PLANFILE")]
+    pub plan: Option<PathBuf>,
+    /// Follow the operations to their end; exit with 1 if one fails
+    #[arg(long)]
+    pub wait: bool,
+    /// Allow that most of the declared services are deleted: those that the manifest leaves out now, no others
+    #[arg(long)]
+    pub allow_mass_delete: bool,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// What is done to one service.
+#[derive(Debug, Args)]
+pub struct ActArgs {
+    /// The service
+    pub service: String,
+    /// Follow the operation to its end; exit with 1 if it fails
+    #[arg(long)]
+    pub wait: bool,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// `delete`.
+#[derive(Debug, Args)]
+pub struct DeleteArgs {
+    /// What is done to one service.
+    #[command(flatten)]
+    pub act: ActArgs,
+    /// Do not ask
+    #[arg(short = 'y', long)]
+    pub yes: bool,
+}
+
+/// `rollback`.
+#[derive(Debug, Args)]
+pub struct RollbackArgs {
+    /// The service
+    pub service: String,
+    /// The revision's number [default: the one before the current]
+    pub revision: Option<u32>,
+    /// Follow the operation to its end; exit with 1 if it fails
+    #[arg(long)]
+    pub wait: bool,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// `cancel`.
+#[derive(Debug, Args)]
+pub struct CancelArgs {
+    /// The operation's id
+    pub operation: String,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// `logs`.
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// The service
+    pub service: String,
+    /// Go on as lines are written
+    #[arg(short = 'f', long)]
+    pub follow: bool,
+    /// The log of a deployment or another operation, by its id; `latest` is the newest
+    #[arg(long, value_name = "ID", conflicts_with_all = ["events", "instance"])]
+    pub deployment: Option<String>,
+    /// The log of the service's life
+    #[arg(long, conflicts_with = "instance")]
+    pub events: bool,
+    /// Only this instance: its id or the beginning of it
+    #[arg(long, value_name = "ID")]
+    pub instance: Option<String>,
+    /// Only lines of the last while: 30s, 10m, 2h
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub since: Option<Duration>,
+    /// Only so many of the newest lines [default: 100 of instances, all otherwise]
+    #[arg(long, value_name = "N")]
+    pub tail: Option<usize>,
+}
+
+/// A duration with its unit; the hint goes into the one line that a usage error has.
+///
+/// # Errors
+/// In words.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    duration::parse_duration(text).map_err(|invalid| match invalid.hint {
+        Some(hint) => format!("{}: {hint}", invalid.message),
+        None => invalid.message,
+    })
+}

@@ -1,0 +1,70 @@
+//! What the CLI does without a server, by the pure parts of other rooms: checking files, planning against nothing,
+//! rendering plans and problems. The one place that calls them.
+
+use super::args;
+use super::failure::Failure;
+use super::problems;
+use super::screen::Screen;
+use crate::api::control::ManifestText;
+use crate::api::views::PlanView;
+use crate::desired::{Desired, FileKind, check_file, parse_manifest};
+use crate::model::{Catalogue, Problem, Timestamp};
+use crate::observed::{EngineView, Observed};
+use crate::plan::{self, Plan, Policy, Report, render_text};
+use std::path::Path;
+
+/// Every problem of a file. What it is says its name, unless the caller does.
+pub fn check(file: &Path, text: &str, kind: Option<args::FileKind>) -> Vec<Problem> {
+    let kind = match kind {
+        None => FileKind::of(file),
+        Some(args::FileKind::Manifest) => FileKind::Manifest,
+        Some(args::FileKind::Apprunner) => FileKind::AppRunner,
+    };
+    check_file(file, text, kind, &Catalogue::builtin())
+}
+
+/// The plan of a manifest where nothing runs yet.
+///
+/// # Errors
+/// When the machine gives no random bytes for the ids in it.
+pub fn plan_against_nothing(manifest: &ManifestText) -> Result<PlanView, Failure> {
+    let read = parse_manifest(&manifest.file, &manifest.directory, &manifest.text, &Catalogue::builtin());
+    let observed = nothing();
+    let now = Timestamp::now();
+    let (plan, report) = match &read.value {
+        Some(desired) => plan::plan(Some(desired), &observed, &policy(desired)?, now),
+        None => (Plan { manifest: None, at: now, changes: Vec::new() }, Report::default()),
+    };
+    Ok(PlanView { plan, report, problems: read.problems, observed: Some(observed) })
+}
+
+/// No services, no instances. Whatever would be created is declared: nothing can be deleted, nor exceed a memory that
+/// is not known.
+fn nothing() -> Observed {
+    let engine = EngineView::Answered { name: "nothing".into() };
+    Observed { services: Vec::new(), heads: Vec::new(), engine, strays: Vec::new(), host_memory: None }
+}
+
+fn policy(desired: &Desired) -> Result<Policy, Failure> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|e| Failure::caused("failed to get random bytes", &e))?;
+    let mass_delete_allowed = Some(desired.manifest.digest.clone());
+    Ok(Policy { seed, mass_delete_allowed, overcommit_percent: 100, apply_automatically: true })
+}
+
+/// A plan for people. The server sends what it observed when it is asked for a plan; without it nothing is taken to run.
+pub fn plan_text(view: &PlanView, screen: &Screen) -> String {
+    let empty = nothing();
+    let observed = view.observed.as_ref().unwrap_or(&empty);
+    render_text(&view.plan, &view.report, observed, screen.color, screen.width)
+}
+
+/// One problem of a file, for people.
+pub fn problem_text(problem: &Problem, color: bool) -> String {
+    problems::render(problem, color)
+}
+
+/// How many problems there are.
+pub fn summary(found: &[Problem]) -> String {
+    problems::summary(found)
+}

@@ -1,0 +1,227 @@
+//! `towpath up`: flags and variables, parsed into settings. What it does is the caller's.
+
+use super::args::{Common, parse_duration};
+use super::failure::Failure;
+use crate::model::RuntimeName;
+use crate::settings::{
+    ApplyMode, BaseDomain, Cidr, EngineChoice, UpSettings, default_data_dir, parse_account, parse_overcommit,
+    parse_region, parse_runtime_image,
+};
+use clap::Args;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The shortest time between two polls of a source that makes sense to ask for.
+const SHORTEST_POLL: Duration = Duration::from_secs(1);
+
+/// The flags of `up`; each is also a `TOWPATH_*` variable.
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// The file that declares what runs
+    #[arg(
+        short = 'f',
+        long,
+        value_name = "FILE",
+        default_value = "towpath.yaml",
+        env = "TOWPATH_MANIFEST",
+        hide_env_values = true
+    )]
+    manifest: PathBuf,
+    /// What runs instances: process, docker, or auto, which is docker where it answers
+    #[arg(
+        long,
+        value_enum,
+        default_value = "auto",
+        hide_possible_values = true,
+        env = "TOWPATH_ENGINE",
+        hide_env_values = true
+    )]
+    engine: EngineChoice,
+    /// Where services answer; repeatable
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8080",
+        value_delimiter = ',',
+        env = "TOWPATH_HTTP",
+        hide_env_values = true
+    )]
+    http: Vec<SocketAddr>,
+    /// Where the API answers
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090", env = "TOWPATH_API", hide_env_values = true)]
+    api: SocketAddr,
+    /// The domain that services get their hosts under
+    #[arg(
+        long,
+        value_name = "DOMAIN",
+        default_value = "localhost",
+        env = "TOWPATH_BASE_DOMAIN",
+        hide_env_values = true
+    )]
+    base_domain: BaseDomain,
+    /// How often sources are asked for new versions
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "30s",
+        value_parser = parse_duration,
+        env = "TOWPATH_POLL",
+        hide_env_values = true
+    )]
+    poll: Duration,
+    /// Whether changes are made by themselves (auto), or wait for `towpath apply` (manual)
+    #[arg(
+        long,
+        value_enum,
+        value_name = "MODE",
+        default_value = "auto",
+        hide_possible_values = true,
+        env = "TOWPATH_APPLY",
+        hide_env_values = true
+    )]
+    apply: ApplyMode,
+    /// The region in ARNs and default domains
+    #[arg(
+        long,
+        default_value = "local-1",
+        value_parser = parse_region,
+        env = "TOWPATH_REGION",
+        hide_env_values = true
+    )]
+    region: String,
+    /// The account in ARNs: 12 digits
+    #[arg(
+        long,
+        default_value = "000000000000",
+        value_parser = parse_account,
+        env = "TOWPATH_ACCOUNT",
+        hide_env_values = true
+    )]
+    account: String,
+    /// The Docker engine [default: the local one]
+    #[arg(long, value_name = "URL", env = "TOWPATH_DOCKER_HOST", hide_env_values = true)]
+    docker_host: Option<String>,
+    /// A base image in place of the catalogue's; repeatable
+    #[arg(
+        long,
+        value_name = "NAME=IMAGE",
+        value_parser = parse_runtime_image,
+        value_delimiter = ',',
+        env = "TOWPATH_RUNTIME_IMAGE",
+        hide_env_values = true
+    )]
+    runtime_image: Vec<(RuntimeName, String)>,
+    /// A network whose X-Forwarded-* headers are believed; repeatable
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', env = "TOWPATH_TRUSTED_PROXY", hide_env_values = true)]
+    trusted_proxy: Vec<Cidr>,
+    /// How far the memory of all instances may exceed the machine's
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        default_value = "200%",
+        value_parser = parse_overcommit,
+        env = "TOWPATH_OVERCOMMIT",
+        hide_env_values = true
+    )]
+    overcommit: u32,
+}
+
+impl UpArgs {
+    /// The settings that the flags make.
+    ///
+    /// # Errors
+    /// Where flags do not fit together.
+    pub fn settings(self, common: &Common) -> Result<UpSettings, Failure> {
+        if self.poll < SHORTEST_POLL {
+            return Err(Failure::new("`--poll` is shorter than a second").hint("write `--poll 1s` or more"));
+        }
+        let mut ports: Vec<SocketAddr> = self.http.iter().copied().chain([self.api]).collect();
+        ports.retain(|address| address.port() != 0);
+        ports.sort_unstable();
+        if let Some(twice) = ports.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Failure::new(format!("`{}` is given to two listeners", twice[0]))
+                .hint("give each of `--http` and `--api` an address of its own"));
+        }
+        Ok(UpSettings {
+            manifest: self.manifest,
+            data_dir: data_dir(common)?,
+            engine: self.engine,
+            http: self.http,
+            api: self.api,
+            base_domain: self.base_domain,
+            poll: self.poll,
+            apply: self.apply,
+            output: common.output,
+            region: self.region,
+            account: self.account,
+            docker_host: self.docker_host,
+            runtime_images: self.runtime_image.into_iter().collect(),
+            trusted_proxies: self.trusted_proxy,
+            overcommit_percent: self.overcommit,
+        })
+    }
+}
+
+/// The data directory, made absolute: where it is must not depend on where a command runs.
+///
+/// # Errors
+/// When there is no default, and when the working directory is gone.
+pub fn data_dir(common: &Common) -> Result<PathBuf, Failure> {
+    let directory = match &common.data_dir {
+        Some(directory) => directory.clone(),
+        None => default_data_dir()?,
+    };
+    std::path::absolute(&directory)
+        .map_err(|e| Failure::caused(format!("failed to find data directory `{}`", directory.display()), &e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::args::{Cli, Command};
+    use super::*;
+    use clap::Parser;
+
+    fn settings(flags: &[&str]) -> Result<UpSettings, Failure> {
+        let line = ["towpath", "up", "--data-dir", "/srv/towpath"].iter().chain(flags);
+        let cli = Cli::try_parse_from(line).unwrap();
+        match cli.command {
+            Command::Up(args) => args.settings(&cli.common),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn no_flags_at_all_are_a_working_installation() {
+        let settings = settings(&[]).unwrap();
+        assert_eq!(settings.manifest, PathBuf::from("towpath.yaml"));
+        assert_eq!(settings.http, ["127.0.0.1:8080".parse().unwrap()]);
+        assert_eq!(settings.api, "127.0.0.1:8090".parse().unwrap());
+        assert_eq!((settings.engine, settings.apply), (EngineChoice::Auto, ApplyMode::Auto));
+        assert_eq!((settings.poll, settings.overcommit_percent), (Duration::from_secs(30), 200));
+        assert_eq!((settings.region.as_str(), settings.account.as_str()), ("local-1", "000000000000"));
+        assert_eq!(settings.base_domain.as_str(), "localhost");
+    }
+
+    #[test]
+    fn repeatable_flags_repeat_and_take_commas() {
+        let flags = ["--http", "127.0.0.1:80,[::1]:80", "--http", "0.0.0.0:0", "--http", "0.0.0.0:0"];
+        assert_eq!(settings(&flags).unwrap().http.len(), 4);
+        let flags =
+            ["--trusted-proxy", "10.0.0.0/8", "--runtime-image", "python3=a:1", "--runtime-image", "nodejs18=b"];
+        let settings = settings(&flags).unwrap();
+        assert_eq!((settings.trusted_proxies.len(), settings.runtime_images.len()), (1, 2));
+    }
+
+    #[test]
+    fn two_listeners_do_not_get_one_address() {
+        assert!(settings(&["--http", "127.0.0.1:8090"]).is_err());
+        assert!(settings(&["--http", "127.0.0.1:80", "--http", "127.0.0.1:80"]).is_err());
+    }
+
+    #[test]
+    fn a_relative_data_directory_is_made_absolute() {
+        let common = Common { data_dir: Some("state".into()), output: crate::settings::Output::Text };
+        assert!(data_dir(&common).unwrap().is_absolute());
+    }
+}

@@ -1,0 +1,267 @@
+//! A control plane and log files in memory.
+
+use super::fixture::{NOW, snapshot};
+use async_trait::async_trait;
+use std::sync::{Arc, Mutex};
+use tokio_util::sync::CancellationToken;
+use towpath::api::control::{Act, ControlPlane, LogStream, ManifestText, PlanAnswer, Principal, Refusal, Snapshot};
+use towpath::api::logs::{LogLine, LogPage, LogReader, LogStart, LogStreamSummary};
+use towpath::model::*;
+use towpath::plan::Plan;
+
+pub struct Memory {
+    world: Mutex<World>,
+    /// What was asked, for assertions: act, who, why.
+    pub asked: Mutex<Vec<(String, Principal)>>,
+    stop: Mutex<Option<CancellationToken>>,
+    /// Whether operations stand still.
+    pub held: std::sync::atomic::AtomicBool,
+}
+
+struct World {
+    snapshot: Snapshot,
+    operations: Vec<Operation>,
+    seed: u8,
+}
+
+impl Memory {
+    pub fn new() -> Self {
+        let world = World { snapshot: snapshot(), operations: Vec::new(), seed: 0 };
+        Self { world: Mutex::new(world), asked: Mutex::default(), stop: Mutex::default(), held: false.into() }
+    }
+
+    pub fn stopped_by(&self, stop: CancellationToken) {
+        *self.stop.lock().unwrap() = Some(stop);
+    }
+
+    pub fn change(&self, change: impl FnOnce(&mut Snapshot)) {
+        change(&mut self.world.lock().unwrap().snapshot);
+    }
+
+    fn note(&self, what: impl Into<String>, by: Principal) {
+        self.asked.lock().unwrap().push((what.into(), by));
+    }
+}
+
+const STEPS: [Step; 4] = [Step::Fetch, Step::Build, Step::Start, Step::Check];
+
+/// Takes the operation one step on. Those of `broken` fail at their build.
+fn advance(operation: &mut Operation, broken: bool) {
+    let next = match operation.step {
+        None => Some(Step::Fetch),
+        Some(step) => STEPS.into_iter().skip_while(|s| *s != step).nth(1),
+    };
+    if broken && next == Some(Step::Build) {
+        operation.failure = Some(Failure {
+            reason: Reason::BuildFailed,
+            class: Class::Stalled,
+            message: "Failed to execute 'build' command.".into(),
+            step: next,
+        });
+        operation.status = OperationStatus::Failed;
+    } else {
+        operation.status = if next.is_some() { OperationStatus::InProgress } else { OperationStatus::Succeeded };
+    }
+    operation.started_at = Some(NOW);
+    operation.step = next.filter(|_| !operation.status.is_final());
+    operation.ended_at = operation.status.is_final().then_some(NOW);
+}
+
+#[async_trait]
+impl ControlPlane for Memory {
+    fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::new(self.world.lock().unwrap().snapshot.clone())
+    }
+
+    async fn find_service(&self, text: &str) -> Result<(ServiceId, ServiceName), Refusal> {
+        let world = self.world.lock().unwrap();
+        let services = &world.snapshot.observed.services;
+        let found = services.iter().find(|s| s.record.id.as_str() == text || s.record.name.as_str() == text);
+        found
+            .map(|s| (s.record.id.clone(), s.record.name.clone()))
+            .ok_or_else(|| Refusal::NotFound(format!("there is no service `{text}`: there are `broken`, `shop`")))
+    }
+
+    async fn act(&self, service: &ServiceId, act: Act, by: Principal) -> Result<OperationId, Refusal> {
+        let mut world = self.world.lock().unwrap();
+        let running = world.operations.iter().any(|o| &o.service == service && !o.status.is_final());
+        if running {
+            return Err(Refusal::InvalidState("an operation runs; wait for it, or cancel it".into()));
+        }
+        let kind = match &act {
+            Act::Deploy | Act::Rollback(None | Some(RevisionNumber(2))) => OperationKind::StartDeployment,
+            Act::Rollback(Some(number)) => {
+                return Err(Refusal::NotFound(format!("revision {number} is not kept: there are 2, 3")));
+            }
+            Act::Pause => OperationKind::PauseService,
+            Act::Resume => return Err(Refusal::InvalidState("the service is not paused".into())),
+            Act::Delete => OperationKind::DeleteService,
+        };
+        world.seed += 1;
+        let id = OperationId::from_random([world.seed; 16]);
+        let target = OperationTarget { spec: None, commit: None, revision: None, in_place: false };
+        let operation = Operation {
+            id: id.clone(),
+            service: service.clone(),
+            kind,
+            cause: Cause::Manual { principal: by.name.clone(), reason: by.reason.clone() },
+            status: OperationStatus::Pending,
+            target,
+            step: None,
+            step_started_at: None,
+            revision: Some(RevisionNumber(4)),
+            previous: Some(RevisionNumber(3)),
+            instances: vec![],
+            cancel_requested: false,
+            failure: None,
+            created_at: NOW,
+            started_at: None,
+            ended_at: None,
+            updated_at: NOW,
+        };
+        world.operations.insert(0, operation);
+        drop(world);
+        self.note(format!("{act:?}"), by);
+        Ok(id)
+    }
+
+    async fn cancel(&self, operation: &OperationId, by: Principal) -> Result<(), Refusal> {
+        let found = self.operation(operation).await?;
+        if found.status.is_final() {
+            return Err(Refusal::InvalidState("the operation has ended".into()));
+        }
+        self.note("cancel", by);
+        Ok(())
+    }
+
+    async fn operations(&self, service: &ServiceId) -> Result<Vec<Operation>, Refusal> {
+        let world = self.world.lock().unwrap();
+        Ok(world.operations.iter().filter(|o| &o.service == service).cloned().collect())
+    }
+
+    async fn operation(&self, id: &OperationId) -> Result<Operation, Refusal> {
+        let mut world = self.world.lock().unwrap();
+        let broken = ServiceId::from_random([2; 16]);
+        let found = world.operations.iter_mut().find(|o| &o.id == id);
+        let found = found.ok_or_else(|| Refusal::NotFound(format!("there is no operation `{id}`")))?;
+        let before = found.clone();
+        if !found.status.is_final() && !self.held.load(std::sync::atomic::Ordering::SeqCst) {
+            advance(found, before.service == broken);
+        }
+        Ok(before)
+    }
+
+    async fn revisions(&self, service: &ServiceId) -> Result<Vec<Revision>, Refusal> {
+        let view = self.describe(service).await?;
+        Ok(view.current.into_iter().collect())
+    }
+
+    async fn events(
+        &self,
+        service: Option<&ServiceId>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Event)>, Refusal> {
+        let event = |n: u64| Event {
+            at: Timestamp(NOW.0 + n as i64),
+            service: service.cloned(),
+            name: Some("shop".parse().unwrap()),
+            operation: None,
+            kind: "DeploymentStarted".into(),
+            severity: EventSeverity::Info,
+            message: format!("event {n}"),
+        };
+        Ok((after + 1..=2500).take(limit).map(|n| (n, event(n))).collect())
+    }
+
+    async fn plan(&self, manifest: Option<ManifestText>) -> Result<PlanAnswer, Refusal> {
+        let snapshot = self.snapshot();
+        let text = manifest.map(|m| m.text).unwrap_or_default();
+        if text == "panic" {
+            panic!("a defect");
+        }
+        if text == "secret" {
+            return Err(Refusal::Internal("the store at /var/lib says hunter2".into()));
+        }
+        let problem = Problem {
+            class: "type".into(),
+            severity: Severity::Error,
+            place: Place { file: "towpath.yaml".into(), line: 1, column: 1 },
+            length: 1,
+            message: "`services` must be a mapping".into(),
+            hint: None,
+            source_line: None,
+        };
+        let problems = if text == "bad" { vec![problem] } else { vec![] };
+        let mut plan = snapshot.plan.clone();
+        if text == "services: {}" {
+            plan.changes.push(towpath::plan::Change {
+                service: Some("shop".parse().unwrap()),
+                place: None,
+                action: towpath::plan::Action::Delete {
+                    id: ServiceId::from_random([1; 16]),
+                    operation: OperationId::from_random([9; 16]),
+                },
+                fields: vec![],
+                effect: "deletes the service".into(),
+                basis: Digest::of(&2),
+            });
+        }
+        Ok(PlanAnswer { plan, report: snapshot.report.clone(), problems })
+    }
+
+    async fn apply(&self, plan: Option<Plan>, mass: bool, by: Principal) -> Result<Vec<OperationId>, Refusal> {
+        let Some(plan) = plan else {
+            self.note(format!("apply mass={mass}"), by);
+            return Ok(vec![]);
+        };
+        if plan.changes.iter().any(|c| c.basis != Digest::of(&2)) {
+            return Err(Refusal::Stale("`shop` has moved since the plan was made: revision 3 → 4".into()));
+        }
+        let shop = ServiceId::from_random([1; 16]);
+        Ok(vec![self.act(&shop, Act::Delete, by).await?])
+    }
+
+    async fn shut_down(&self, by: Principal) -> Result<(), Refusal> {
+        self.note("down", by);
+        self.stop.lock().unwrap().as_ref().unwrap().cancel();
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl LogReader for Memory {
+    async fn page(&self, _: &ServiceId, stream: &LogStream, start: LogStart, limit: usize) -> Result<LogPage, Refusal> {
+        let prefix = match stream {
+            LogStream::Events => "life".to_owned(),
+            LogStream::Operation(_) => "[Build] \x1b[31mstep\x1b[0m".to_owned(),
+            LogStream::Instance(id) => format!("instance {}", &id.as_str()[..2]),
+        };
+        let lines: Vec<LogLine> =
+            (0..2500).map(|n| LogLine { at: Timestamp(NOW.0 + n), message: format!("{prefix} {n}") }).collect();
+        let from = match start {
+            LogStart::Head => 0,
+            LogStart::After(token) => {
+                token.parse().map_err(|_| Refusal::InvalidRequest("the cursor is not of this stream".into()))?
+            }
+            LogStart::Since(time) => lines.iter().position(|l| l.at >= time).unwrap_or(lines.len()),
+            LogStart::Tail(n) => lines.len().saturating_sub(n),
+        };
+        let end = (from + limit).min(lines.len());
+        let more = end < lines.len();
+        Ok(LogPage { lines: lines[from..end].to_vec(), next: end.to_string(), more, complete: !more })
+    }
+
+    async fn streams(&self, _: &ServiceId) -> Result<Vec<LogStreamSummary>, Refusal> {
+        let stream = |seed: u8| {
+            let id = InstanceId::from_random([seed; 16]);
+            LogStreamSummary {
+                name: format!("instance/{id}"),
+                stream: LogStream::Instance(id),
+                first_at: Some(NOW),
+                last_at: Some(Timestamp(NOW.0 + 2499)),
+            }
+        };
+        Ok(vec![stream(1), stream(101)])
+    }
+}
