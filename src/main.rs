@@ -2,14 +2,17 @@
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
-use towpath::cli::{self, Hooks, Leftovers};
+use towpath::cli::{self, Hooks};
+use towpath::reconcile::entry;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // The server, the ingress and the shim are connected here as they are built; until then they fail.
     cli::main(Hooks {
-        up: |_| ExitCode::FAILURE,
-        ingress: |_| ExitCode::FAILURE,
-        shim: |_| ExitCode::FAILURE,
-        stop_leftovers: |_| Ok(Leftovers::default()),
+        up: entry::up,
+        ingress: entry::ingress,
+        shim: entry::shim,
+        stop_leftovers: entry::stop_leftovers,
     })
 }

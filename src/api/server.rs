@@ -6,7 +6,8 @@ use super::control::ControlPlane;
 use super::dispatch::{self, Call, Context};
 use super::errors::{ApiError, CONTENT_TYPE, Fault, answer};
 use super::logs::LogReader;
-use super::socket::{Peer, ServeError, bind_control};
+use super::socket::Peer;
+pub use super::socket::{ServeError, bind_control};
 use super::token::Token;
 use crate::model::ids::uuid4;
 use axum::body::Body;
@@ -20,7 +21,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -49,6 +50,19 @@ pub async fn serve_control(
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
     let listener = bind_control(socket).await?;
+    serve_control_on(listener, socket, token, control, logs, shutdown).await;
+    Ok(())
+}
+
+/// [`serve_control`] on a listener that [`bind_control`] gave.
+pub async fn serve_control_on(
+    listener: UnixListener,
+    socket: &Path,
+    token: Token,
+    control: Arc<dyn ControlPlane>,
+    logs: Arc<dyn LogReader>,
+    shutdown: CancellationToken,
+) {
     let router = Router::new().fallback(control_call).with_state(Arc::new(Control { token, control, logs }));
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     while let Some((stream, permit)) = next(&shutdown, &permits, || async { listener.accept().await }).await {
@@ -62,7 +76,6 @@ pub async fn serve_control(
     finish(&permits).await;
     // Best effort: a socket that is left is found stale by the next start.
     let _ = tokio::fs::remove_file(socket).await;
-    Ok(())
 }
 
 /// Serves the API's TCP listener until `shutdown`: `GET /healthz` answers 200, everything else 403.

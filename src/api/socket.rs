@@ -31,8 +31,18 @@ pub enum ServeError {
     },
 }
 
+impl ServeError {
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::InUse(_) => Some("one towpath runs per data directory; `towpath down` ends it".into()),
+            Self::PathTooLong(_) | Self::NotASocket(_) | Self::Io { .. } => None,
+        }
+    }
+}
+
 /// Listens on a socket that only this user and root can reach.
-pub(super) async fn bind_control(socket: &Path) -> Result<UnixListener, ServeError> {
+pub async fn bind_control(socket: &Path) -> Result<UnixListener, ServeError> {
     let name = socket.display().to_string();
     if name.len() > SOCKET_PATH_BYTES {
         return Err(ServeError::PathTooLong(name));

@@ -3,6 +3,8 @@
 //! Imports `model` and `source`. Knows nothing of operations, stores or routing.
 
 pub mod docker;
+pub mod process;
+pub mod recipe;
 
 use crate::model::{AppSettings, Artifact, BuildId, Class, Commit, InstanceSize, LineSink, ServiceName};
 use async_trait::async_trait;

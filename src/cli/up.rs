@@ -4,8 +4,8 @@ use super::args::{Common, parse_duration};
 use super::failure::Failure;
 use crate::model::RuntimeName;
 use crate::settings::{
-    ApplyMode, BaseDomain, Cidr, EngineChoice, UpSettings, default_data_dir, parse_account, parse_overcommit,
-    parse_region, parse_runtime_image,
+    ApplyMode, BaseDomain, EngineChoice, UpSettings, default_data_dir, parse_account, parse_overcommit, parse_region,
+    parse_runtime_image,
 };
 use clap::Args;
 use std::net::SocketAddr;
@@ -114,7 +114,7 @@ pub struct UpArgs {
     runtime_image: Vec<(RuntimeName, String)>,
     /// A network whose X-Forwarded-* headers are believed; repeatable
     #[arg(long, value_name = "CIDR", value_delimiter = ',', env = "TOWPATH_TRUSTED_PROXY", hide_env_values = true)]
-    trusted_proxy: Vec<Cidr>,
+    trusted_proxy: Vec<crate::link::message::Subnet>,
     /// How far the memory of all instances may exceed the machine's
     #[arg(
         long,

@@ -4,6 +4,7 @@
 //! it sees. It restarts nothing by itself; healing is the reconciler's. Imports `model` only.
 
 pub mod docker;
+pub mod process;
 
 use crate::model::{Class, InstanceId, InstanceSpec, ObservedInstance};
 use async_trait::async_trait;

@@ -25,7 +25,6 @@ mod proxy;
 mod reply;
 mod reports;
 mod snapshot;
-mod spare;
 mod table;
 mod totals;
 mod tunnel;

@@ -1,6 +1,5 @@
 //! The body of an answer: a page of ours, or an instance's bytes as they come, with the request's count and connection.
 
-use super::client::Turn;
 use super::instance::InFlight;
 use super::upstream::Connection;
 use bytes::Bytes;
@@ -11,14 +10,7 @@ use std::task::{Context, Poll};
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Reply {
-    source: Source,
-    /// Ends with the body.
-    turn: Option<Turn>,
-}
-
-#[derive(Debug)]
-enum Source {
+pub(super) enum Reply {
     /// All of it at once; `None` when taken.
     Page(Option<Bytes>),
     /// From an instance.
@@ -37,21 +29,11 @@ pub(super) struct Stream {
 
 impl Reply {
     pub(super) fn page(text: String) -> Self {
-        Self { source: Source::Page(Some(Bytes::from(text))), turn: None }
-    }
-
-    pub(super) fn empty() -> Self {
-        Self { source: Source::Page(None), turn: None }
-    }
-
-    /// The client's turn lasts until this is dropped.
-    pub(super) fn hold(&mut self, turn: Turn) {
-        turn.answer();
-        self.turn = Some(turn);
+        Self::Page(Some(Bytes::from(text)))
     }
 
     pub(super) fn stream(body: Incoming, connection: Option<Connection>, in_flight: InFlight) -> Self {
-        Self { source: Source::Stream(Stream { body, connection, in_flight, ended: false }), turn: None }
+        Self::Stream(Stream { body, connection, in_flight, ended: false })
     }
 }
 
@@ -71,8 +53,9 @@ impl Stream {
     }
 
     fn give_back(&mut self) {
-        // Whether it is open, and has seen the end of its message, is looked at when it is taken out again.
-        if let Some(connection) = self.connection.take() {
+        let Some(mut connection) = self.connection.take() else { return };
+        // Lets it see the end of the message; one that is not done then is of no further use.
+        if connection.is_open() {
             self.in_flight.give_back(connection);
         }
     }
@@ -91,23 +74,23 @@ impl Body for Reply {
     type Error = hyper::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match &mut self.get_mut().source {
-            Source::Page(page) => Poll::Ready(page.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Source::Stream(stream) => stream.poll(cx),
+        match self.get_mut() {
+            Self::Page(page) => Poll::Ready(page.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Stream(stream) => stream.poll(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Source::Page(page) => page.is_none(),
-            Source::Stream(stream) => stream.body.is_end_stream(),
+        match self {
+            Self::Page(page) => page.is_none(),
+            Self::Stream(stream) => stream.body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.source {
-            Source::Page(page) => SizeHint::with_exact(page.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Source::Stream(stream) => stream.body.size_hint(),
+        match self {
+            Self::Page(page) => SizeHint::with_exact(page.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Stream(stream) => stream.body.size_hint(),
         }
     }
 }

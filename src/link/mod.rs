@@ -18,6 +18,7 @@ pub mod listen;
 pub mod message;
 mod session;
 mod spawn;
+mod stop;
 
 /// The name of the socket in the ingress' directory.
 pub const SOCKET: &str = "link.sock";
@@ -25,6 +26,7 @@ pub const SOCKET: &str = "link.sock";
 pub use error::LinkError;
 pub use handle::{Drained, IngressConfig, IngressHandle, IngressStatus};
 pub use message::{Ejection, Limits, Settings, Subnet, Totals};
+pub use stop::stop_running;
 
 use crate::model::{InstanceId, ServiceId, ServiceName};
 use serde::{Deserialize, Serialize};

@@ -109,7 +109,7 @@ async fn greet(config: &IngressConfig, stream: UnixStream) -> Result<Connection,
     greeting.unwrap_or_else(|_| Err(late("the greeting of the ingress", GREETING_DEADLINE)))
 }
 
-async fn exchange(stream: UnixStream) -> Result<Connection, LinkError> {
+pub(super) async fn exchange(stream: UnixStream) -> Result<Connection, LinkError> {
     let (sender, mut receiver) = channel::split(stream);
     sender.send(&Down::Hello { version: VERSION }).await?;
     let Up::Hello { version, pid, generation, cores, .. } = receiver.receive().await? else {

@@ -50,3 +50,16 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_line: Option<String>,
 }
+
+impl Problem {
+    /// The problem in one line, for logs and events: `apprunner.yaml:3:5: error: …; hint: …`.
+    pub fn one_line(&self) -> String {
+        let Place { file, line, column } = &self.place;
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        let hint = self.hint.as_ref().map(|h| format!("; hint: {h}")).unwrap_or_default();
+        format!("{file}:{line}:{column}: {severity}: {}{hint}", self.message)
+    }
+}

@@ -94,7 +94,7 @@ impl std::str::FromStr for Memory {
 
 impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 >= GB && self.0 % (GB / 8) == 0 {
+        if self.0 >= GB && self.0.is_multiple_of(GB / 8) {
             write!(f, "{} GB", self.0 as f64 / GB as f64)
         } else {
             write!(f, "{} MB", self.0 / MB)

@@ -1,1 +1,59 @@
 //! The loop that wakes, plans and executes: operations, the deployment step machine, health checks, healing, collection.
+//!
+//! Imports every room above it. Decisions are `plan`'s and the pure parts' here (`steps`, `routes`, `health::Record`);
+//! the rest performs them. Wake-ups carry no input: every pass compares whole states (law 1).
+
+pub mod adopt;
+pub mod await_healthy;
+pub mod collect;
+pub mod control;
+pub mod core;
+pub mod deploy;
+pub mod down;
+pub mod engines;
+pub mod entry;
+pub mod fault;
+pub mod heal;
+pub mod health;
+pub mod manifest;
+pub mod monitor;
+pub mod operation;
+pub mod pass;
+pub mod reading;
+pub mod routes;
+pub mod secrets;
+pub mod snapshot;
+pub mod steps;
+pub mod up;
+
+/// The digest of the one manifest that may delete many services, once a person allowed it.
+pub const META_MASS_DELETE: &str = "mass-delete-allowed";
+/// The id of this installation.
+pub const META_INSTALLATION: &str = "installation";
+/// The engine that `auto` was resolved to; afterwards that engine is waited for.
+pub const META_ENGINE: &str = "engine";
+/// Where the Docker engine listens, if it is the engine.
+pub const META_DOCKER_HOST: &str = "docker-host";
+/// The identity of the engine when addresses were last known: after another one they mean nothing.
+pub const META_ENGINE_IDENTITY: &str = "engine-identity";
+
+/// An error with its causes in one line, for the edges.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}
+
+/// Random bytes for ids. The system's generator failing is not survivable: ids must not repeat.
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => bytes,
+        Err(error) => panic!("the system's random generator failed: {error}"),
+    }
+}

@@ -2,10 +2,12 @@
 //!
 //! Flags and `TOWPATH_*` variables are parsed by the CLI into [`UpSettings`]; everything in it is checked.
 
+pub mod datadir;
 mod network;
 
-pub use network::{BaseDomain, Cidr};
+pub use network::BaseDomain;
 
+use crate::link::message::Subnet;
 use crate::model::{Invalid, RuntimeName};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -42,7 +44,7 @@ pub struct UpSettings {
     /// Base images that replace the catalogue's.
     pub runtime_images: BTreeMap<RuntimeName, String>,
     /// Networks whose `X-Forwarded-*` headers are believed.
-    pub trusted_proxies: Vec<Cidr>,
+    pub trusted_proxies: Vec<Subnet>,
     /// How far the sum of instance memory may exceed the host's, in percent: 100 is not at all.
     pub overcommit_percent: u32,
 }
@@ -147,6 +149,50 @@ pub fn parse_runtime_image(text: &str) -> Result<(RuntimeName, String), Invalid>
         return Err(Invalid::new("that is not the name of an image"));
     }
     Ok((name.parse()?, image.to_owned()))
+}
+
+/// The whole environment, for secrets that name a variable of it. Variables that are not UTF-8 are left out.
+pub fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
+}
+
+/// Which messages of the process itself are written to stderr (`TOWPATH_LOG`, in `tracing`'s filter language).
+pub fn log_filter() -> String {
+    std::env::var("TOWPATH_LOG").unwrap_or_else(|_| "warn".into())
+}
+
+/// The directories of `PATH`, in its order.
+pub fn search_path() -> Vec<PathBuf> {
+    std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
+}
+
+/// Variables of our own environment that build commands get: how to reach package registries from here.
+const PASSED_ON: &[&str] = &[
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "PIP_CERT",
+    "PIP_INDEX_URL",
+    "PIP_EXTRA_INDEX_URL",
+    "PIP_FIND_LINKS",
+    "PIP_DEFAULT_TIMEOUT",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+    "npm_config_registry",
+    "NPM_CONFIG_REGISTRY",
+    "GOPROXY",
+    "GIT_SSL_CAINFO",
+];
+
+/// See [`PASSED_ON`].
+pub fn passed_on_to_builds() -> BTreeMap<String, String> {
+    environment().into_iter().filter(|(name, _)| PASSED_ON.contains(&name.as_str())).collect()
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod read;
 mod record;
 #[cfg(test)]
 mod tests;
+mod world;
 mod write;
 
 pub use error::StoreError;

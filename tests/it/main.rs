@@ -1,37 +1,24 @@
-//! The integration tests: one binary, a module per room.
+//! All integration tests in one binary, so that they are linked once: a module per room, and the whole in `spine`.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "clippy exempts test functions only, not what they call")]
 
+mod cli;
 mod desired;
+mod docker;
+mod docker_build;
+mod docker_engine;
+mod engine_contract;
 mod git_source;
-//! All integration tests, in one binary so that linking does not eat the day.
-
+mod ingress;
+mod installation;
+mod logs;
 mod plan_builders;
 mod plan_checker;
 mod plan_diff;
 mod plan_scripts;
 mod plan_speed;
 mod plan_stale;
-mod simulation;
-//! One test binary: a module per room.
-
-mod engine_contract;
 mod process_build;
 mod process_engine;
-//! One binary for all integration tests: linking once.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that panics has failed, as it should")]
-
-mod docker;
-mod docker_build;
-mod docker_engine;
-//! One test binary: linking does not eat the day.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop, in its helpers too")]
-
-mod ingress;
-//! Integration tests: one binary, a module per room.
-
-mod logs;
-mod store;
-mod cli;
-mod desired;
-mod plan_builders;
-mod plan_scripts;
 mod simulation;
+mod spine;
+mod store;

@@ -79,6 +79,11 @@ impl Bench {
         self.builder.build(job, &self.log, CancellationToken::new()).await
     }
 
+    fn marker(&self, id: &BuildId) -> String {
+        let builds = self.dir.path().join("builds").canonicalize().unwrap();
+        format!("TOWPATH_BUILD_DIR={}", builds.join(&id.as_str()[..32]).display())
+    }
+
     fn builds(&self) -> Vec<PathBuf> {
         std::fs::read_dir(self.dir.path().join("builds")).unwrap().map(|e| e.unwrap().path()).collect()
     }
@@ -86,12 +91,8 @@ impl Bench {
     async fn assert_nothing_is_left(&self, id: &BuildId) {
         assert_eq!(self.builder.find(id).await.unwrap(), None);
         assert_eq!(self.builds(), Vec::<PathBuf>::new());
-        assert_eq!(tree::marked(&marker(id)), []);
+        assert_eq!(tree::marked(&self.marker(id)), []);
     }
-}
-
-fn marker(id: &BuildId) -> String {
-    format!("TOWPATH_BUILD_ID={}", &id.as_str()[..32])
 }
 
 fn builder(dir: &Path, search: Vec<PathBuf>) -> ProcessBuilder {
@@ -286,7 +287,7 @@ async fn a_build_whose_future_is_dropped_leaves_nothing() {
     let dropped = tokio::time::timeout(Duration::from_millis(500), bench.build(job)).await;
     assert!(dropped.is_err());
     for _ in 0..200 {
-        if bench.builds().is_empty() && tree::marked(&marker(&id)).is_empty() {
+        if bench.builds().is_empty() && tree::marked(&bench.marker(&id)).is_empty() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -302,7 +303,7 @@ async fn what_a_line_leaves_in_the_background_ends_with_it() {
     let began = Instant::now();
     bench.build(job).await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(10), "nobody waits for the background");
-    assert_eq!(tree::marked(&marker(&id)), []);
+    assert_eq!(tree::marked(&bench.marker(&id)), []);
 }
 
 #[tokio::test]
@@ -374,4 +375,18 @@ async fn two_services_with_equal_contents_build_once() {
     let (first, second) = tokio::join!(bench.build(one), bench.build(two));
     assert_eq!(first.unwrap(), second.unwrap());
     assert_eq!(bench.log.text().matches("[Build] building").count(), 1, "{}", bench.log.text());
+}
+
+#[tokio::test]
+async fn the_same_build_of_another_installation_is_not_ended() {
+    let (ours, theirs) = (Bench::new(), Bench::new());
+    let job = ours.job(node(&["sleep 1"])).await;
+    let id = job.id.clone();
+    let again = BuildJob { tree: theirs.job(node(&["true"])).await.tree, ..job.clone() };
+    let (first, second) = tokio::join!(ours.build(job), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        theirs.build(again).await
+    });
+    assert!(first.is_ok() && second.is_ok(), "{first:?} {second:?}");
+    assert!(ours.builder.find(&id).await.unwrap().is_some() && theirs.builder.find(&id).await.unwrap().is_some());
 }

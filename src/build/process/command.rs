@@ -6,7 +6,7 @@ use crate::model::{LineSink, LineSource};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// The variable that every process of a build carries, so that it is found again.
-pub const MARKER: &str = "TOWPATH_BUILD_ID";
+const MARKER: &str = "TOWPATH_BUILD_DIR";
 /// Longer lines are split.
 const LONGEST_LINE: usize = 8 << 10;
 /// How long what a line left behind may take to die.
@@ -26,8 +26,8 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 
 /// Where and with what the lines of a build run.
 pub struct Place {
-    /// The build, as its marker names it.
-    pub build: String,
+    /// The build's own directory, which its marker names.
+    pub build: PathBuf,
     /// The working directory.
     pub directory: PathBuf,
     /// The whole environment.
@@ -46,10 +46,16 @@ pub struct Budget {
     pub most: u64,
 }
 
+/// `NAME=value` of every process of the build in this directory. By directory and not by id: two installations of one
+/// machine may make the same build at the same time.
+pub fn marker(directory: &Path) -> String {
+    format!("{MARKER}={}", directory.display())
+}
+
 impl Place {
     /// `NAME=value` of every process of this build.
     pub fn marker(&self) -> String {
-        format!("{MARKER}={}", self.build)
+        marker(&self.build)
     }
 
     /// Runs a program to its end. Its status is the caller's to judge.

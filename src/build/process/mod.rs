@@ -18,7 +18,7 @@ use crate::model::{
     Timestamp,
 };
 use async_trait::async_trait;
-use command::{Budget, MARKER, Place, in_words, kill_marked};
+use command::{Budget, Place, in_words, kill_marked};
 use python::Environment;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -102,7 +102,7 @@ impl ProcessBuilder {
         for name in self.names().await? {
             let directory = self.options.builds.join(&name);
             if read_complete(&directory).is_none() {
-                kill_marked(format!("{MARKER}={name}")).await;
+                kill_marked(command::marker(&directory)).await;
                 remove(directory).await?;
             }
         }
@@ -192,7 +192,7 @@ impl ProcessBuilder {
             &self.options.search,
         );
         env.insert("TMPDIR".into(), directory.join("tmp").display().to_string());
-        Place { build: name(&job.id), directory: at.source.clone(), env }
+        Place { build: directory.to_owned(), directory: at.source.clone(), env }
     }
 
     /// Instances find their tools where the build found them: the host's search path comes after the build's own.
@@ -351,7 +351,7 @@ impl Builder for ProcessBuilder {
         cancel: CancellationToken,
     ) -> Result<Artifact, BuildError> {
         let directory = self.directory(&job.id);
-        let marker = format!("{MARKER}={}", name(&job.id));
+        let marker = command::marker(&directory);
         let waited = tokio::time::timeout(job.deadline, Turn::take(&self.turns, directory.clone(), marker.clone()));
         let turn = tokio::select! {
             () = cancel.cancelled() => return Err(BuildError::Cancelled),

@@ -60,7 +60,8 @@ impl Environment<'_> {
             return Ok(seed);
         }
         // Under a name of this build first: two builds may make it at the same time.
-        let partial = self.seeds.join(format!("partial-{}", self.place.build));
+        let partial =
+            self.seeds.join(format!("partial-{}", self.place.build.file_name().unwrap_or_default().display()));
         self.venv_at(&partial, false, budget, log, cancel).await?;
         let (from, to) = (partial, seed.clone());
         let placed = tokio::task::spawn_blocking(move || place_seed(&from, &to)).await;

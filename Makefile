@@ -1,0 +1,31 @@
+# The commands of the project. `make run` and `make test` install what is missing on a Debian machine.
+.PHONY: run test lint bench build release clean
+
+# The engine that `make run` uses: process or docker.
+ENGINE ?= process
+
+run:
+	@scripts/install-missing build
+	@cargo build --release
+	@ENGINE=$(ENGINE) scripts/run
+
+test: lint
+	@scripts/install-missing build test
+	@scripts/test
+
+lint:
+	@scripts/install-missing build
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+
+bench:
+	@scripts/install-missing build bench
+	@cargo build --release
+	@benches/run
+
+build:
+	@scripts/install-missing build
+	cargo build
+
+clean:
+	cargo clean

@@ -1,0 +1,100 @@
+//! Collection: old revisions, builds and logs go; never what runs, what may be rolled back to, or what is being made.
+
+use super::core::Core;
+use crate::model::{BuildId, RevisionNumber, ServiceId};
+use crate::store::{World, Write};
+use crate::telemetry::{InUse, Retention};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How many revisions of a service are kept for rollbacks, the current one included.
+const REVISIONS_KEPT: usize = 10;
+/// How long a deleted service can still be described (row D6).
+const DELETED_KEPT: Duration = Duration::from_secs(3600);
+/// How many operations of a service are kept, with their logs.
+const OPERATIONS_KEPT: usize = 100;
+/// How long events are kept.
+const EVENTS_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+/// How many events are kept in any case.
+const EVENTS_AT_LEAST: u32 = 1000;
+/// How many instances' logs of a service are kept.
+const INSTANCE_LOGS_KEPT: usize = 50;
+/// How long logs of ended operations and instances are kept.
+const LOGS_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Removals of a service's oldest revisions beyond what is kept. The current one and those of instances always stay.
+pub fn excess_revisions(world: &World, service: &ServiceId) -> Vec<Write> {
+    let record = world.services.get(service);
+    let current = record.and_then(|r| r.current);
+    let in_use: BTreeSet<RevisionNumber> =
+        world.instances.values().filter(|i| &i.service == service).map(|i| i.revision).collect();
+    let all = world.revisions.keys().filter(|(s, _)| s == service).map(|(_, n)| *n);
+    let old: Vec<RevisionNumber> = all.rev().skip(REVISIONS_KEPT).collect();
+    old.into_iter()
+        .filter(|n| Some(*n) != current && !in_use.contains(n))
+        .map(|n| Write::DeleteRevision(service.clone(), n))
+        .collect()
+}
+
+/// Removes builds that no kept revision needs. Nothing is removed while any operation may be making one.
+pub async fn collect(core: &Arc<Core>) {
+    let needed: Option<BTreeSet<BuildId>> = {
+        let state = core.state();
+        let building = state.world.operations.values().any(|o| {
+            !o.status.is_final() && o.target.spec.is_some() && o.revision.is_none() && o.target.revision.is_none()
+        });
+        (!building).then(|| state.world.revisions.values().map(|r| r.build.clone()).collect())
+    };
+    let Some(needed) = needed else { return };
+    let there = match core.builder.list().await {
+        Ok(there) => there,
+        Err(error) => {
+            tracing::warn!(error = %super::chain(&error), "builds could not be listed");
+            return;
+        }
+    };
+    for build in there.iter().filter(|b| !needed.contains(*b)) {
+        if let Err(error) = core.builder.remove(build).await {
+            tracing::warn!(error = %super::chain(&error), %build, "a build could not be removed");
+        }
+    }
+}
+
+/// What is done once an hour: builds, deleted services, old events, old logs, a backup of the store.
+pub async fn hourly(core: &Arc<Core>) {
+    let now = core.now();
+    collect(core).await;
+    let forgotten: Vec<Write> = {
+        let state = core.state();
+        let deleted =
+            state.world.services.values().filter(|r| r.deleted_at.is_some_and(|at| now.since(at) > DELETED_KEPT));
+        deleted.map(|r| Write::ForgetService(r.id.clone())).collect()
+    };
+    if let Err(error) = core.transact(|_| (forgotten, ())).await {
+        tracing::warn!(error = %super::chain(&error), "deleted services could not be forgotten");
+    }
+    let before = crate::model::Timestamp(now.0 - i64::try_from(EVENTS_KEPT.as_millis()).unwrap_or(i64::MAX));
+    if let Err(error) = core.store.prune_events(before, EVENTS_AT_LEAST).await {
+        tracing::warn!(error = %super::chain(&error), "old events could not be removed");
+    }
+    if let Err(error) = core.store.back_up(now).await {
+        tracing::warn!(error = %super::chain(&error), "the store could not be backed up");
+    }
+    collect_logs(core).await;
+}
+
+async fn collect_logs(core: &Core) {
+    let in_use = {
+        let state = core.state();
+        let running = state.world.operations.values().filter(|o| !o.status.is_final());
+        InUse {
+            operations: running.map(|o| o.id.clone()).collect(),
+            instances: state.world.instances.keys().cloned().collect(),
+        }
+    };
+    let retention = Retention { operations: OPERATIONS_KEPT, instances: INSTANCE_LOGS_KEPT, max_age: LOGS_KEPT };
+    if let Err(error) = core.logs.collect(retention, in_use, core.now()).await {
+        tracing::warn!(error = %super::chain(&error), "old logs could not be removed");
+    }
+}

@@ -1,0 +1,367 @@
+//! What people ask of the control plane: acts on services, plans, applies. Refusals say what to do instead.
+
+use super::core::{Core, StopReason};
+use super::{operation, pass, snapshot, steps};
+use crate::api::control::{Act, ControlPlane, ManifestText, PlanAnswer, Principal, Refusal, Snapshot};
+use crate::model::record::refused_while_paused;
+use crate::model::{
+    Cause, Digest, Event, HeldReason, Operation, OperationId, OperationKind, OperationTarget, Owner, Revision,
+    RevisionNumber, ServiceId, ServiceName, ServiceRecord, ServiceSpec, Severity,
+};
+use crate::plan::Plan;
+use crate::store::{StoreError, World, Write};
+use async_trait::async_trait;
+use std::sync::Arc;
+
+/// The reconciler as the wire sees it.
+pub struct Control(pub Arc<Core>);
+
+fn internal(error: &StoreError) -> Refusal {
+    tracing::error!(error = %super::chain(error), "the store failed");
+    Refusal::Internal("towpath could not store this; its log says why. Nothing was changed".into())
+}
+
+#[async_trait]
+impl ControlPlane for Control {
+    fn snapshot(&self) -> Arc<Snapshot> {
+        // Taken fresh, so that an act is visible at once; the plan in it is that of the last pass.
+        let observed = snapshot::observed(&self.0);
+        let mut fresh = (*self.0.state().snapshot).clone();
+        fresh.observed = observed;
+        Arc::new(fresh)
+    }
+
+    async fn find_service(&self, name_or_id: &str) -> Result<(ServiceId, ServiceName), Refusal> {
+        let state = self.0.state();
+        let live = state.world.services.values().filter(|r| r.deleted_at.is_none());
+        let named = live.clone().find(|r| r.name.as_str() == name_or_id);
+        let found = named.or_else(|| state.world.services.values().find(|r| r.id.as_str() == name_or_id));
+        match found {
+            Some(record) => Ok((record.id.clone(), record.name.clone())),
+            None => {
+                let names: Vec<&str> = live.map(|r| r.name.as_str()).collect();
+                Err(Refusal::NotFound(no_service(name_or_id, &names)))
+            }
+        }
+    }
+
+    async fn act(&self, service: &ServiceId, act: Act, by: Principal) -> Result<OperationId, Refusal> {
+        if act == Act::Deploy {
+            self.refresh_source(service).await;
+        }
+        let core = &self.0;
+        let id = OperationId::from_random(core.random());
+        let now = core.now();
+        let prepared = {
+            let heads = core.poller.heads();
+            let state = core.state();
+            Prepared { id: id.clone(), service: service.clone(), act, by, heads, desired: state.desired.clone(), now }
+        };
+        core.transact(|world| prepared.writes(world)).await.map_err(|e| internal(&e))??;
+        operation::spawn(core, &id);
+        core.look_again();
+        Ok(id)
+    }
+
+    async fn cancel(&self, id: &OperationId, by: Principal) -> Result<(), Refusal> {
+        let core = &self.0;
+        let asked = core.transact(|world| request_cancel(world, id)).await.map_err(|e| internal(&e))?;
+        asked?;
+        operation::stop(core, id, StopReason::Cancelled(by.name));
+        Ok(())
+    }
+
+    async fn describe(&self, service: &ServiceId) -> Result<crate::observed::ServiceView, Refusal> {
+        let view = snapshot::describe(&self.0, service);
+        view.ok_or_else(|| Refusal::NotFound(format!("there is no service `{service}`")))
+    }
+
+    async fn operations(&self, service: &ServiceId) -> Result<Vec<Operation>, Refusal> {
+        self.0.store.operations(service, 1000).await.map_err(|e| internal(&e))
+    }
+
+    async fn operation(&self, id: &OperationId) -> Result<Operation, Refusal> {
+        if let Some(operation) = self.0.state().world.operations.get(id) {
+            return Ok(operation.clone());
+        }
+        let stored = self.0.store.operation(id).await.map_err(|e| internal(&e))?;
+        stored.ok_or_else(|| Refusal::NotFound(format!("there is no operation `{id}`")))
+    }
+
+    async fn revisions(&self, service: &ServiceId) -> Result<Vec<Revision>, Refusal> {
+        let state = self.0.state();
+        let ours = state.world.revisions.iter().filter(|((s, _), _)| s == service);
+        Ok(ours.rev().map(|(_, r)| r.clone()).collect())
+    }
+
+    async fn events(
+        &self,
+        service: Option<&ServiceId>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Event)>, Refusal> {
+        self.0.store.events(service, after, u32::try_from(limit).unwrap_or(u32::MAX)).await.map_err(|e| internal(&e))
+    }
+
+    async fn plan(&self, manifest: Option<ManifestText>) -> Result<PlanAnswer, Refusal> {
+        let core = self.0.clone();
+        let (desired, problems) = match manifest {
+            None => (core.state().desired.clone(), Vec::new()),
+            Some(text) => {
+                let parsed =
+                    crate::desired::parse_manifest(&text.file, &text.directory, &text.text, &core.config.catalogue);
+                (parsed.value, parsed.problems)
+            }
+        };
+        let observed = snapshot::observed(&core);
+        let invalid = problems.iter().any(|p| p.severity == Severity::Error);
+        let (plan, report) = match invalid {
+            true => (Plan { manifest: None, at: core.now(), changes: Vec::new() }, crate::plan::Report::default()),
+            false => crate::plan::plan(desired.as_ref(), &observed, &core.policy(), core.now()),
+        };
+        Ok(PlanAnswer { plan, report, problems })
+    }
+
+    async fn apply(
+        &self,
+        plan: Option<Plan>,
+        allow_mass_delete: bool,
+        by: Principal,
+    ) -> Result<Vec<OperationId>, Refusal> {
+        let core = &self.0;
+        super::manifest::reload(core).await;
+        if allow_mass_delete {
+            self.allow_mass_delete().await?;
+        }
+        let fresh = self.plan(None).await?.plan;
+        let chosen = match plan {
+            Some(plan) => {
+                self.refuse_stale(&plan).await?;
+                plan
+            }
+            None => fresh,
+        };
+        let mut begun = Vec::new();
+        // Healing happens by itself, from facts that are fresher than any plan.
+        for change in chosen.changes.iter().filter(|c| c.action.operation().is_some()) {
+            let id = pass::execute(core, change, &chosen, Some(&by.name)).await.map_err(|e| internal(&e))?;
+            begun.extend(id);
+        }
+        core.look_again();
+        Ok(begun)
+    }
+
+    async fn shut_down(&self, by: Principal) -> Result<(), Refusal> {
+        tracing::info!(by = %by.name, "asked to stop everything");
+        self.0.down.cancel();
+        Ok(())
+    }
+}
+
+impl Control {
+    /// Asks the source now, so that `deploy` takes what is newest this moment.
+    async fn refresh_source(&self, service: &ServiceId) {
+        let record = self.0.state().world.services.get(service).cloned();
+        let source = record.and_then(|r| spec_to_deploy(&r, self.0.state().desired.as_ref())).map(|s| s.source);
+        if let Some(source) = source {
+            self.0.poller.poll_now(&source.repository, source.branch.as_ref()).await;
+        }
+    }
+
+    async fn allow_mass_delete(&self) -> Result<(), Refusal> {
+        let digest = self.0.state().desired.as_ref().map(|d| d.manifest.digest.clone());
+        let Some(digest) = digest else {
+            return Err(Refusal::InvalidState("no valid manifest is in force".into()));
+        };
+        let value = serde_json::Value::String(digest.as_str().to_owned());
+        let write = Write::PutMeta(super::META_MASS_DELETE.into(), value);
+        self.0.transact(|_| (vec![write], ())).await.map_err(|e| internal(&e))
+    }
+
+    /// A plan that was made from another state is refused with what moved (rule of issue: bound to a hash per service).
+    async fn refuse_stale(&self, plan: &Plan) -> Result<(), Refusal> {
+        let fresh = self.plan(None).await?;
+        crate::plan::check_stale(plan, &fresh.plan, &fresh.report).map_err(|stale| {
+            let moved: Vec<String> = stale.iter().map(ToString::to_string).collect();
+            Refusal::Stale(format!("the plan is stale: {}; plan again", moved.join("; ")))
+        })
+    }
+}
+
+fn no_service(wanted: &str, names: &[&str]) -> String {
+    let wanted = wanted.escape_debug();
+    match names {
+        [] => format!("there is no service `{wanted}`; none is there yet"),
+        names => format!("there is no service `{wanted}`; there are: {}", names.join(", ")),
+    }
+}
+
+fn request_cancel(world: &World, id: &OperationId) -> (Vec<Write>, Result<(), Refusal>) {
+    let Some(operation) = world.operations.get(id) else {
+        return (Vec::new(), Err(Refusal::NotFound(format!("there is no operation `{id}`"))));
+    };
+    if operation.status.is_final() {
+        return (Vec::new(), Err(Refusal::InvalidState(format!("operation `{id}` has ended already"))));
+    }
+    if operation.step.is_some_and(|s| !steps::can_be_cancelled(s)) {
+        let message = format!("traffic of operation `{id}` has shifted already; use `towpath rollback` to go back");
+        return (Vec::new(), Err(Refusal::InvalidState(message)));
+    }
+    let asked = Operation { cancel_requested: true, ..operation.clone() };
+    (vec![Write::PutOperation(Box::new(asked))], Ok(()))
+}
+
+/// What a deployment that a person asks for deploys: what is in force, else what is declared.
+fn spec_to_deploy(record: &ServiceRecord, desired: Option<&crate::desired::Desired>) -> Option<ServiceSpec> {
+    let declared = || desired?.services.iter().find(|s| s.spec.name == record.name).map(|s| s.spec.clone());
+    record.applied.clone().or_else(declared)
+}
+
+/// An act with all that decides it, so that it is computed within the transaction.
+struct Prepared {
+    id: OperationId,
+    service: ServiceId,
+    act: Act,
+    by: Principal,
+    heads: Vec<crate::observed::HeadView>,
+    desired: Option<crate::desired::Desired>,
+    now: crate::model::Timestamp,
+}
+
+impl Prepared {
+    fn writes(&self, world: &World) -> (Vec<Write>, Result<(), Refusal>) {
+        match self.decide(world) {
+            Ok(writes) => (writes, Ok(())),
+            Err(refusal) => (Vec::new(), Err(refusal)),
+        }
+    }
+
+    fn decide(&self, world: &World) -> Result<Vec<Write>, Refusal> {
+        let record = world.services.get(&self.service).filter(|r| r.deleted_at.is_none());
+        let record = record.ok_or_else(|| Refusal::NotFound("the service is deleted".into()))?;
+        self.refuse_while_running(world, record)?;
+        let kind = self.kind();
+        if record.paused.is_some() && refused_while_paused(kind) {
+            return Err(state_error(record, "is paused", &format!("resume it with `towpath resume {}`", record.name)));
+        }
+        let target = self.target(world, record)?;
+        let cause = self.cause(record);
+        let mut operation = pass::new_operation(self.id.clone(), record.id.clone(), kind, cause, target, self.now);
+        operation.previous = record.current;
+        let mut writes = vec![Write::PutOperation(Box::new(operation.clone()))];
+        if self.act == Act::Deploy {
+            writes.extend(let_go(record, &operation));
+        }
+        Ok(writes)
+    }
+
+    fn refuse_while_running(&self, world: &World, record: &ServiceRecord) -> Result<(), Refusal> {
+        let running = world.operations.values().find(|o| o.service == record.id && !o.status.is_final());
+        running.map_or(Ok(()), |o| {
+            let todo = format!("wait until it ended, or stop it with `towpath cancel {}`", o.id);
+            Err(state_error(record, "has an operation in progress", &todo))
+        })
+    }
+
+    fn kind(&self) -> OperationKind {
+        match self.act {
+            Act::Deploy | Act::Rollback(_) => OperationKind::StartDeployment,
+            Act::Pause => OperationKind::PauseService,
+            Act::Resume => OperationKind::ResumeService,
+            Act::Delete => OperationKind::DeleteService,
+        }
+    }
+
+    fn cause(&self, record: &ServiceRecord) -> Cause {
+        let principal = self.by.name.clone();
+        match (&self.act, record.current) {
+            (Act::Rollback(_), Some(from)) => Cause::Rollback { principal, from },
+            _ => Cause::Manual { principal, reason: self.by.reason.clone() },
+        }
+    }
+
+    fn target(&self, world: &World, record: &ServiceRecord) -> Result<OperationTarget, Refusal> {
+        match &self.act {
+            Act::Deploy => self.deployment(record),
+            Act::Pause if record.current.is_none() => {
+                Err(state_error(record, "was never deployed", "there is nothing to pause"))
+            }
+            Act::Pause => Ok(pass::without_spec()),
+            Act::Resume => resumption(record),
+            Act::Delete => self.deletion(record),
+            Act::Rollback(wanted) => rollback(world, record, *wanted),
+        }
+    }
+
+    fn deployment(&self, record: &ServiceRecord) -> Result<OperationTarget, Refusal> {
+        let spec = spec_to_deploy(record, self.desired.as_ref())
+            .ok_or_else(|| state_error(record, "has no configuration", "declare it in the manifest"))?;
+        let source = &spec.source;
+        let head = self.heads.iter().find(|h| h.repository == source.repository && h.branch == source.branch);
+        let commit = head.filter(|h| h.error.is_none()).and_then(|h| h.commit.clone());
+        Ok(OperationTarget { spec: Some(spec), commit, revision: None, in_place: false })
+    }
+
+    /// What the manifest declares is removed in the manifest (law 3).
+    fn deletion(&self, record: &ServiceRecord) -> Result<OperationTarget, Refusal> {
+        let declared = self.desired.iter().flat_map(|d| &d.services).find(|s| s.spec.name == record.name);
+        match declared.filter(|_| record.owner == Owner::Declared) {
+            Some(declared) => {
+                let what = format!("is declared at {}", declared.place);
+                Err(state_error(record, &what, "remove it there, and towpath deletes it"))
+            }
+            None => Ok(pass::without_spec()),
+        }
+    }
+}
+
+fn state_error(record: &ServiceRecord, what: &str, todo: &str) -> Refusal {
+    Refusal::InvalidState(format!("service `{}` {what}; {todo}", record.name))
+}
+
+fn resumption(record: &ServiceRecord) -> Result<OperationTarget, Refusal> {
+    if record.paused.is_none() {
+        return Err(state_error(record, "is not paused", "there is nothing to resume"));
+    }
+    Ok(OperationTarget { spec: record.applied.clone(), commit: None, revision: record.current, in_place: false })
+}
+
+fn rollback(world: &World, record: &ServiceRecord, wanted: Option<RevisionNumber>) -> Result<OperationTarget, Refusal> {
+    let current =
+        record.current.ok_or_else(|| state_error(record, "was never deployed", "there is nothing to go back to"))?;
+    let kept: Vec<RevisionNumber> =
+        world.revisions.keys().filter(|(s, n)| s == &record.id && *n != current).map(|(_, n)| *n).collect();
+    let before = || kept.iter().rev().find(|n| **n < current).copied();
+    let number = match wanted {
+        Some(wanted) if wanted == current => {
+            return Err(state_error(record, &format!("runs revision {current} already"), "name another"));
+        }
+        Some(wanted) => kept.contains(&wanted).then_some(wanted),
+        None => before(),
+    };
+    let revision = number.and_then(|n| world.revisions.get(&(record.id.clone(), n)));
+    let Some(revision) = revision else {
+        let list: Vec<String> = kept.iter().map(ToString::to_string).collect();
+        let there = if list.is_empty() { "no other is kept".into() } else { format!("kept are: {}", list.join(", ")) };
+        let what = wanted.map_or("an earlier revision".into(), |w| format!("revision {w}"));
+        return Err(Refusal::NotFound(format!("service `{}` has not kept {what}; {there}", record.name)));
+    };
+    Ok(OperationTarget {
+        spec: Some(revision.spec.clone()),
+        commit: None,
+        revision: Some(revision.number),
+        in_place: false,
+    })
+}
+
+/// A person's deployment lets go of what held its version back.
+fn let_go(record: &ServiceRecord, operation: &Operation) -> Option<Write> {
+    let commit = operation.target.commit.as_ref()?;
+    let spec = operation.target.spec.as_ref().map(Digest::of);
+    let mut record = record.clone();
+    let before = record.held.len();
+    record
+        .held
+        .retain(|h| &h.commit != commit || (h.spec.is_some() && h.spec != spec && h.why != HeldReason::RolledBack));
+    (record.held.len() != before).then(|| Write::PutService(Box::new(record)))
+}

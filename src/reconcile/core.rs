@@ -1,0 +1,374 @@
+//! What every part of the reconciler shares: its dependencies, the state in memory, and the one way to change it.
+//!
+//! The stored state is kept whole in memory and written through: [`Core::transact`] computes writes from the present
+//! world, stores them in one transaction, and only then changes memory. A failed write changes nothing.
+
+use super::health;
+use super::routes::{self, Liveness};
+use crate::api::control::{ManifestState, Snapshot};
+use crate::build::Builder;
+use crate::desired::Desired;
+use crate::engine::Engine;
+use crate::link::handle::IngressHandle;
+use crate::link::{EntryState, Generation};
+use crate::model::InstanceId;
+use crate::model::{
+    Catalogue, Event, EventSeverity, Memory, ObservedInstance, Operation, OperationId, Secret, ServiceId,
+    ServiceRecord, Timestamp,
+};
+use crate::observed::EngineView;
+use crate::plan::Policy;
+use crate::source::git::GitSource;
+use crate::source::poller::Poller;
+use crate::store::{Store, StoreError, World, Write};
+use crate::telemetry::LogStore;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, Semaphore, broadcast};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// What does not change while the control plane runs.
+pub struct Config {
+    /// Region for ARNs and default domains.
+    pub region: String,
+    /// Account for ARNs, 12 digits.
+    pub account: String,
+    /// Services answer at `<name>.<base domain>`.
+    pub base_domain: String,
+    /// The port of the first HTTP listener.
+    pub http_port: u16,
+    /// The manifest that is followed.
+    pub manifest: PathBuf,
+    /// Whether plans are applied by themselves.
+    pub apply_automatically: bool,
+    /// How far instance memory may exceed the host's, in percent.
+    pub overcommit_percent: u32,
+    /// The host's memory, for admission.
+    pub host_memory: Option<Memory>,
+    /// The runtimes.
+    pub catalogue: Catalogue,
+    /// Where commits are written out for a build.
+    pub trees: PathBuf,
+    /// towpath's own environment, for `{ env: … }` secrets.
+    pub environment: BTreeMap<String, Secret>,
+    /// How many builds run at once.
+    pub parallel_builds: usize,
+}
+
+/// Why a running operation is asked to stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// A person cancelled it.
+    Cancelled(String),
+    /// A newer version takes its place.
+    Superseded(String),
+}
+
+/// An operation that a task works on.
+pub struct Running {
+    /// Cancelled when it should stop.
+    pub token: CancellationToken,
+    /// Why, once it should.
+    pub reason: Option<StopReason>,
+}
+
+/// The state in memory. Its lock is never held across an await.
+pub struct State {
+    /// What is stored.
+    pub world: World,
+    /// What the engine last said, by instance.
+    pub instances: BTreeMap<InstanceId, ObservedInstance>,
+    /// When instances were last known to run by other means than the engine's list: a list that was asked for before
+    /// that says nothing about them.
+    pub alive_at: BTreeMap<InstanceId, Instant>,
+    /// Whether it answered.
+    pub engine: EngineView,
+    /// Instances that have ended, and verdicts, as routing needs them.
+    pub live: Liveness,
+    /// How each checked instance fared.
+    pub health: BTreeMap<InstanceId, health::Record>,
+    /// What the last valid manifest declares.
+    pub desired: Option<Desired>,
+    /// The manifest file's state.
+    pub manifest: ManifestState,
+    /// Operations that tasks work on.
+    pub running: BTreeMap<OperationId, Running>,
+    /// Services that are being healed.
+    pub healing: BTreeSet<ServiceId>,
+    /// When services were healed, oldest first, at most ten each.
+    pub heals: BTreeMap<ServiceId, Vec<Timestamp>>,
+    /// The last entry that the ingress was told, by service.
+    pub published: BTreeMap<ServiceId, (crate::link::ServiceEntry, Generation)>,
+    /// The present state as the wire shows it.
+    pub snapshot: Arc<Snapshot>,
+    /// One turn per service: an operation from its start step on, or a healing.
+    pub turns: BTreeMap<ServiceId, Arc<tokio::sync::Mutex<()>>>,
+}
+
+impl State {
+    /// Notes that an instance runs, as its start or a passed check has shown.
+    pub fn is_alive(&mut self, instance: ObservedInstance) {
+        self.alive_at.insert(instance.id.clone(), Instant::now());
+        self.live.ended.remove(&instance.id);
+        self.instances.insert(instance.id.clone(), instance);
+    }
+
+    /// Takes in what the engine listed; `asked` is when it was asked.
+    pub fn take_list(&mut self, listed: Vec<ObservedInstance>, asked: Instant) {
+        let newer = |id: &InstanceId| self.alive_at.get(id).is_some_and(|at| *at >= asked);
+        let mut instances: BTreeMap<_, _> = listed.into_iter().map(|i| (i.id.clone(), i)).collect();
+        for (id, known) in &self.instances {
+            if newer(id) && !instances.contains_key(id) {
+                instances.insert(id.clone(), known.clone());
+            }
+        }
+        self.instances = instances;
+    }
+
+    /// Forgets an instance that was removed.
+    pub fn forget(&mut self, id: &InstanceId) {
+        self.health.remove(id);
+        self.instances.remove(id);
+        self.alive_at.remove(id);
+        self.live.health.remove(id);
+        self.live.ended.remove(id);
+    }
+}
+
+/// Everything that the reconciler works with.
+pub struct Core {
+    /// What must survive a restart.
+    pub store: Store,
+    /// What runs instances.
+    pub engine: Arc<dyn Engine>,
+    /// What makes artifacts.
+    pub builder: Arc<dyn Builder>,
+    /// Repositories.
+    pub git: Arc<GitSource>,
+    /// What watches them.
+    pub poller: Poller,
+    /// The data plane.
+    pub ingress: IngressHandle,
+    /// Log files.
+    pub logs: LogStore,
+    /// Settings.
+    pub config: Config,
+    /// Bounds the builds that run at once.
+    pub builds: Semaphore,
+    /// *Look again.*
+    pub wake: Notify,
+    /// Every event, for whoever prints them. Slow readers lose the oldest.
+    pub events: broadcast::Sender<Event>,
+    /// Cancelled when the control plane goes; what runs is left as after a crash.
+    pub stopping: CancellationToken,
+    /// Cancelled when everything is to stop: traffic and instances too.
+    pub down: CancellationToken,
+    state: Mutex<State>,
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// The dependencies of a [`Core`], by name.
+pub struct Parts {
+    /// See [`Core`].
+    pub store: Store,
+    /// See [`Core`].
+    pub engine: Arc<dyn Engine>,
+    /// See [`Core`].
+    pub builder: Arc<dyn Builder>,
+    /// See [`Core`].
+    pub git: Arc<GitSource>,
+    /// See [`Core`].
+    pub poller: Poller,
+    /// See [`Core`].
+    pub ingress: IngressHandle,
+    /// See [`Core`].
+    pub logs: LogStore,
+    /// See [`Core`].
+    pub config: Config,
+}
+
+/// How many events may wait for a slow printer.
+const EVENT_BACKLOG: usize = 1024;
+
+impl Core {
+    /// Puts the parts together around the stored world.
+    pub fn new(parts: Parts, world: World) -> Arc<Self> {
+        let Parts { store, engine, builder, git, poller, ingress, logs, config } = parts;
+        let snapshot = Arc::new(super::snapshot::empty(&config, engine.name()));
+        let state = State {
+            world,
+            instances: BTreeMap::new(),
+            alive_at: BTreeMap::new(),
+            engine: EngineView::Unreachable { message: "not asked yet".into() },
+            live: Liveness::default(),
+            health: BTreeMap::new(),
+            desired: None,
+            manifest: ManifestState::None,
+            running: BTreeMap::new(),
+            healing: BTreeSet::new(),
+            heals: BTreeMap::new(),
+            published: BTreeMap::new(),
+            snapshot,
+            turns: BTreeMap::new(),
+        };
+        Arc::new(Self {
+            store,
+            engine,
+            builder,
+            git,
+            poller,
+            ingress,
+            logs,
+            builds: Semaphore::new(config.parallel_builds),
+            config,
+            wake: Notify::new(),
+            events: broadcast::channel(EVENT_BACKLOG).0,
+            stopping: CancellationToken::new(),
+            down: CancellationToken::new(),
+            state: Mutex::new(state),
+            turn: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    /// The state. A panic while it was held leaves it as it was: every change of it is a single assignment.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    /// Random bytes for ids.
+    pub fn random<const N: usize>(&self) -> [u8; N] {
+        super::random()
+    }
+
+    /// Reads the world, computes writes, stores them in one transaction, then changes memory. One at a time.
+    pub async fn transact<T>(&self, compute: impl FnOnce(&World) -> (Vec<Write>, T)) -> Result<T, StoreError> {
+        let _turn = self.turn.lock().await;
+        let (writes, value) = compute(&self.state().world);
+        if !writes.is_empty() {
+            self.store.write(writes.clone()).await?;
+            self.state().world.apply(writes);
+        }
+        Ok(value)
+    }
+
+    /// [`Core::transact`] that waits until the store takes it, since nothing may go on without: a full disk passes.
+    /// Gives up only when the control plane stops.
+    pub async fn transact_patiently<T>(&self, compute: impl Fn(&World) -> (Vec<Write>, T)) -> Option<T> {
+        let mut wait = Duration::from_millis(200);
+        loop {
+            match self.transact(&compute).await {
+                Ok(value) => return Some(value),
+                Err(error) => self.complain(&error),
+            }
+            let jitter = wait.mul_f64(0.5 + fastrand::f64());
+            tokio::select! {
+                () = tokio::time::sleep(jitter) => wait = (wait * 2).min(Duration::from_secs(15)),
+                () = self.stopping.cancelled() => return None,
+            }
+        }
+    }
+
+    /// Says on the log of the process that the store failed; it cannot take an event then.
+    fn complain(&self, error: &StoreError) {
+        tracing::error!(error = %crate::reconcile::chain(error), "the store failed; trying again");
+    }
+
+    /// Tells the loop to look again.
+    pub fn look_again(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Records an event: in the store, in the service's `events` log, and for whoever prints.
+    pub async fn emit(&self, event: Event) {
+        tracing::debug!(kind = %event.kind, message = %event.message, "event");
+        self.logs.event(&event);
+        // An event that cannot be stored is still printed and in the log file; it must not stop the work.
+        let stored = event.clone();
+        if let Err(error) = self.transact(move |_| (vec![Write::AppendEvent(stored)], ())).await {
+            tracing::warn!(error = %crate::reconcile::chain(&error), "an event could not be stored");
+        }
+        let _ = self.events.send(event);
+    }
+
+    /// An event about a service.
+    pub async fn emit_for(&self, record: &ServiceRecord, kind: &str, severity: EventSeverity, message: String) {
+        self.emit(Event {
+            at: self.now(),
+            service: Some(record.id.clone()),
+            name: Some(record.name.clone()),
+            operation: None,
+            kind: kind.into(),
+            severity,
+            message,
+        })
+        .await;
+    }
+
+    /// An event about the installation.
+    pub async fn emit_plain(&self, kind: &str, severity: EventSeverity, message: String) {
+        let kind = kind.to_owned();
+        let at = self.now();
+        self.emit(Event { at, service: None, name: None, operation: None, kind, severity, message }).await;
+    }
+
+    /// Tells the ingress what holds for a service now, if that changed. Returns the generation to wait for.
+    pub fn publish(&self, service: &ServiceId) -> Generation {
+        let mut state = self.state();
+        let Some(record) = state.world.services.get(service).filter(|r| r.deleted_at.is_none() && !unrouted(&state, r))
+        else {
+            state.published.remove(service);
+            return self.ingress.remove(service);
+        };
+        let entry = routes::entry(&state.world, record, &state.live, &self.config.region, &self.config.base_domain);
+        match state.published.get(service) {
+            Some((last, generation)) if *last == entry => *generation,
+            _ => {
+                let generation = self.ingress.publish(entry.clone());
+                state.published.insert(service.clone(), (entry, generation));
+                generation
+            }
+        }
+    }
+
+    /// How many backends a service's entry has now, for messages.
+    pub fn routed(&self, service: &ServiceId) -> usize {
+        match self.state().published.get(service).map(|(entry, _)| entry.state.clone()) {
+            Some(EntryState::Serving { backends }) => backends.len(),
+            _ => 0,
+        }
+    }
+
+    /// The turn of a service: whoever holds its lock may change which instances it has.
+    pub fn turn_of(&self, service: &ServiceId) -> Arc<tokio::sync::Mutex<()>> {
+        self.state().turns.entry(service.clone()).or_default().clone()
+    }
+
+    /// What planning obeys.
+    pub fn policy(&self) -> Policy {
+        let allowed = self.state().world.meta.get(super::META_MASS_DELETE).cloned();
+        Policy {
+            seed: self.random(),
+            mass_delete_allowed: allowed.and_then(|v| serde_json::from_value(v).ok()),
+            overcommit_percent: self.config.overcommit_percent,
+            apply_automatically: self.config.apply_automatically,
+        }
+    }
+}
+
+/// A service that is being deleted and past its shift is not routed any more.
+fn unrouted(state: &State, record: &ServiceRecord) -> bool {
+    state.world.operations.values().any(|o: &Operation| {
+        o.service == record.id
+            && !o.status.is_final()
+            && o.kind == crate::model::OperationKind::DeleteService
+            && o.step.is_some()
+    })
+}

@@ -1,0 +1,135 @@
+//! Which engine runs instances: `auto` is resolved once and recorded; afterwards that engine is waited for.
+
+use super::up::UpError;
+use super::{META_DOCKER_HOST, META_ENGINE};
+use crate::build::Builder;
+use crate::build::docker::{Backend, DockerBuilder, DockerBuilderOptions};
+use crate::build::process::{ProcessBuilder, ProcessBuilderOptions};
+use crate::engine::Engine;
+use crate::engine::docker::{DockerEngine, Reach};
+use crate::engine::process::ProcessEngine;
+use crate::model::{Catalogue, DockerHost, InstallationId, Invalid};
+use crate::settings::datadir::DataDir;
+use crate::settings::{EngineChoice, UpSettings};
+use crate::store::{Store, World, Write};
+use std::sync::Arc;
+
+/// The engine, and what builds for it.
+pub type Pair = (Arc<dyn Engine>, Arc<dyn Builder>);
+
+/// The engine that the settings and the record say.
+///
+/// # Errors
+/// A choice that contradicts the record, an engine that does not answer.
+pub async fn choose(
+    settings: &UpSettings,
+    data: &DataDir,
+    store: &Store,
+    world: &World,
+    installation: &InstallationId,
+) -> Result<Pair, UpError> {
+    let host = docker_host(settings.docker_host.as_deref())?;
+    match resolve(settings.engine, recorded(world), &host, installation).await? {
+        EngineChoice::Docker => {
+            let pair = docker(settings, &host, installation).await?;
+            record(store, "docker", Some(&host)).await?;
+            Ok(pair)
+        }
+        _ => {
+            let (engine, builder) = process(data, installation)?;
+            builder.sweep().await?;
+            record(store, "process", None).await?;
+            Ok((engine, Arc::new(builder)))
+        }
+    }
+}
+
+/// The engine of an installation as it was recorded, to stop what it left.
+///
+/// # Errors
+/// An engine that does not answer.
+pub async fn of_record(
+    data: &DataDir,
+    world: &World,
+    installation: &InstallationId,
+) -> Result<Arc<dyn Engine>, UpError> {
+    if recorded(world) != Some(EngineChoice::Docker) {
+        return Ok(process(data, installation)?.0);
+    }
+    let host = world.meta.get(META_DOCKER_HOST).and_then(|v| v.as_str());
+    let host = docker_host(host)?;
+    Ok(Arc::new(DockerEngine::connect(&host, installation.clone(), Reach::Auto).await?))
+}
+
+fn recorded(world: &World) -> Option<EngineChoice> {
+    match world.meta.get(META_ENGINE)?.as_str()? {
+        "docker" => Some(EngineChoice::Docker),
+        "process" => Some(EngineChoice::Process),
+        _ => None,
+    }
+}
+
+fn docker_host(text: Option<&str>) -> Result<DockerHost, UpError> {
+    text.map_or(Ok(DockerHost::default()), str::parse).map_err(UpError::Setting)
+}
+
+async fn resolve(
+    wanted: EngineChoice,
+    recorded: Option<EngineChoice>,
+    host: &DockerHost,
+    installation: &InstallationId,
+) -> Result<EngineChoice, UpError> {
+    match (wanted, recorded) {
+        (EngineChoice::Auto, Some(recorded)) => Ok(recorded),
+        (EngineChoice::Auto, None) => {
+            let answers = DockerEngine::connect(host, installation.clone(), Reach::Auto).await.is_ok();
+            Ok(if answers { EngineChoice::Docker } else { EngineChoice::Process })
+        }
+        (wanted, Some(recorded)) if wanted != recorded => {
+            let (wanted, recorded) = (name(wanted), name(recorded));
+            let message = format!("this data directory was made with the {recorded} engine, not with {wanted}");
+            let hint = format!("say `--engine {recorded}` (or `auto`), or use another `--data-dir`");
+            Err(UpError::Setting(Invalid::new(message).hint(hint)))
+        }
+        (wanted, _) => Ok(wanted),
+    }
+}
+
+fn name(choice: EngineChoice) -> &'static str {
+    match choice {
+        EngineChoice::Auto => "auto",
+        EngineChoice::Process => "process",
+        EngineChoice::Docker => "docker",
+    }
+}
+
+async fn record(store: &Store, engine: &str, host: Option<&DockerHost>) -> Result<(), UpError> {
+    let mut writes = vec![Write::PutMeta(META_ENGINE.into(), engine.into())];
+    writes.extend(host.map(|h| Write::PutMeta(META_DOCKER_HOST.into(), h.to_string().into())));
+    Ok(store.write(writes).await?)
+}
+
+fn process(data: &DataDir, installation: &InstallationId) -> Result<(Arc<dyn Engine>, ProcessBuilder), UpError> {
+    let engine = ProcessEngine::open(data.instances(), super::up::executable()?, installation.clone())?;
+    let builder = ProcessBuilder::new(ProcessBuilderOptions {
+        builds: data.builds(),
+        cache: data.cache(),
+        catalogue: Catalogue::builtin(),
+        search: crate::settings::search_path(),
+        passthrough: crate::settings::passed_on_to_builds(),
+    })?;
+    Ok((Arc::new(engine), builder))
+}
+
+async fn docker(settings: &UpSettings, host: &DockerHost, installation: &InstallationId) -> Result<Pair, UpError> {
+    let engine = DockerEngine::connect(host, installation.clone(), Reach::Auto).await?;
+    let builder = DockerBuilder::connect(DockerBuilderOptions {
+        host: host.clone(),
+        installation: installation.clone(),
+        catalogue: Catalogue::builtin(),
+        images: settings.runtime_images.clone(),
+        backend: Backend::default(),
+    })
+    .await?;
+    Ok((Arc::new(engine), Arc::new(builder)))
+}

@@ -1,0 +1,190 @@
+//! Healing: what a plan says to start and stop of a service's instances, beside what goes on serving.
+
+use super::await_healthy::{self, Outcome};
+use super::core::Core;
+use super::health::Record;
+use crate::model::{
+    EventSeverity, Failure, InstanceId, InstanceRecord, InstanceRole, LineSink, LineSource, Revision, ServiceId,
+    ServiceRecord, ServiceSpec,
+};
+use crate::store::{World, Write};
+use futures_util::future::join_all;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How many healings of a service are remembered, for the backoff.
+const HEALS_KEPT: usize = 10;
+
+/// One healing, as the plan decided it.
+pub struct Healing {
+    /// The service.
+    pub service: ServiceId,
+    /// Instances to start.
+    pub start: Vec<InstanceId>,
+    /// Instances to take out after the new ones serve.
+    pub stop: Vec<InstanceId>,
+    /// Why, for the event.
+    pub effect: String,
+}
+
+/// Starts a task that heals a service. A second one for the same service is not started.
+pub fn spawn(core: &Arc<Core>, healing: Healing) {
+    {
+        let mut state = core.state();
+        if !state.healing.insert(healing.service.clone()) {
+            return;
+        }
+        let now = crate::model::Timestamp::now();
+        let heals = state.heals.entry(healing.service.clone()).or_default();
+        heals.push(now);
+        let excess = heals.len().saturating_sub(HEALS_KEPT);
+        heals.drain(..excess);
+    }
+    let core = core.clone();
+    tokio::spawn(async move {
+        let service = healing.service.clone();
+        let turn = core.turn_of(&service);
+        // An operation that has the turn changes the instances itself: the next pass looks again after it.
+        if let Ok(_held) = turn.try_lock() {
+            tokio::select! {
+                () = heal(&core, healing) => {}
+                () = core.stopping.cancelled() => {}
+            }
+        }
+        core.state().healing.remove(&service);
+        core.look_again();
+    });
+}
+
+async fn heal(core: &Arc<Core>, healing: Healing) {
+    let found = {
+        let state = core.state();
+        state.world.services.get(&healing.service).cloned().and_then(|record| {
+            let current = record.current.and_then(|n| state.world.revisions.get(&(record.id.clone(), n)).cloned());
+            Some((record, current))
+        })
+    };
+    let Some((record, current)) = found else { return };
+    core.publish(&record.id);
+    core.emit_for(&record, "HealingStarted", EventSeverity::Warn, healing.effect.clone()).await;
+    let started = match (&current, healing.start.is_empty()) {
+        (Some(revision), false) => start(core, &record, revision, &healing.start).await,
+        _ => Ok(Vec::new()),
+    };
+    match started {
+        Ok(new) => swap(core, &record, new, &healing.stop).await,
+        Err(failure) => {
+            let message = format!("An instance could not be replaced: {}", failure.message);
+            core.emit_for(&record, "HealingFailed", EventSeverity::Error, message).await;
+            remove_ended(core, &healing.stop).await;
+        }
+    }
+}
+
+/// Lines of a healing go to the service's events as they are; its waiting says little.
+struct Quiet;
+
+impl LineSink for Quiet {
+    fn line(&self, _: LineSource, text: &str) {
+        tracing::info!(text, "healing");
+    }
+}
+
+async fn start(
+    core: &Core,
+    record: &ServiceRecord,
+    revision: &Revision,
+    ids: &[InstanceId],
+) -> Result<Vec<InstanceId>, Failure> {
+    let now = core.now();
+    let records: Vec<Write> = ids
+        .iter()
+        .map(|id| {
+            Write::PutInstance(InstanceRecord {
+                id: id.clone(),
+                service: record.id.clone(),
+                revision: revision.number,
+                operation: None,
+                role: InstanceRole::Starting,
+                address: None,
+                created_at: now,
+            })
+        })
+        .collect();
+    core.transact_patiently(|_| (records.clone(), ())).await;
+    let started = join_all(ids.iter().map(|id| await_healthy::start(core, record, revision, id))).await;
+    let spec: &ServiceSpec = record.applied.as_ref().unwrap_or(&revision.spec);
+    let result = match started.into_iter().collect::<Result<Vec<()>, Failure>>() {
+        Ok(_) => await_healthy::all(core, record, revision, spec, ids, &Quiet).await,
+        Err(failure) => Outcome::Failed { failure, ids: ids.to_vec() },
+    };
+    match result {
+        Outcome::Healthy(ids) => Ok(ids),
+        Outcome::Failed { failure, ids } => {
+            join_all(ids.iter().map(|id| await_healthy::retire(core, id))).await;
+            Err(failure)
+        }
+    }
+}
+
+/// Puts the new instances to serve, takes the old out of routing, then drains and removes them.
+async fn swap(core: &Core, record: &ServiceRecord, new: Vec<InstanceId>, old: &[InstanceId]) {
+    let written = core.transact_patiently(|world| (roles(world, &new, old), ())).await;
+    if written.is_none() {
+        return;
+    }
+    {
+        let mut state = core.state();
+        for id in &new {
+            state.health.insert(id.clone(), Record::healthy());
+        }
+    }
+    let generation = core.publish(&record.id);
+    if core.ingress.acknowledged(generation, Duration::from_secs(25)).await.is_err() {
+        // The roles say what holds; the next pass finds the retiring ones and removes them then.
+        return;
+    }
+    let drain = record.applied.as_ref().map_or(Duration::from_secs(30), |s| s.deploy.drain);
+    core.ingress.drained(old, drain).await;
+    join_all(old.iter().map(|id| await_healthy::retire(core, id))).await;
+    let message = match (new.len(), old.len()) {
+        (0, _) => format!("{} instance(s) removed.", old.len()),
+        _ => format!("{} instance(s) started, {} removed.", new.len(), old.len()),
+    };
+    core.emit_for(record, "HealingCompleted", EventSeverity::Info, message).await;
+}
+
+fn roles(world: &World, new: &[InstanceId], old: &[InstanceId]) -> Vec<Write> {
+    let role = |id: &InstanceId, role| {
+        world.instances.get(id).map(|i| Write::PutInstance(InstanceRecord { role, ..i.clone() }))
+    };
+    let serving = new.iter().filter_map(|id| role(id, InstanceRole::Serving));
+    let retiring = old.iter().filter_map(|id| role(id, InstanceRole::Retiring));
+    serving.chain(retiring).collect()
+}
+
+/// Removes those that have ended anyway; what still runs goes on serving, for want of better.
+async fn remove_ended(core: &Core, ids: &[InstanceId]) {
+    let ended: Vec<InstanceId> = {
+        let state = core.state();
+        ids.iter().filter(|id| state.live.ended.contains(*id)).cloned().collect()
+    };
+    join_all(ended.iter().map(|id| await_healthy::retire(core, id))).await;
+}
+
+/// Removes instances that carry our label and that nothing knows.
+pub async fn remove_strays(core: &Core, ids: &[InstanceId]) {
+    for id in ids {
+        let known = core.state().world.instances.contains_key(id);
+        if known {
+            continue;
+        }
+        match await_healthy::retire(core, id).await {
+            Ok(()) => {
+                let message = format!("Instance {id} carried this installation's label, but nothing knew it: removed.");
+                core.emit_plain("StrayRemoved", EventSeverity::Warn, message).await;
+            }
+            Err(failure) => tracing::warn!(%id, message = %failure.message, "a stray could not be removed"),
+        }
+    }
+}

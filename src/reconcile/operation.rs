@@ -1,0 +1,334 @@
+//! Performs operations: writes a step's intent, executes it, writes its result; after a crash the same step goes on.
+
+use super::core::{Core, Running, StopReason};
+use super::deploy;
+use super::fault::{self, Moment};
+use super::steps::{self, AfterFailure};
+use crate::model::{
+    Class, Event, EventSeverity, Failure, Held, HeldReason, LineSink, LineSource, Operation, OperationId,
+    OperationKind, OperationStatus, Reason, ServiceRecord, Step,
+};
+use crate::store::{World, Write};
+use crate::telemetry::{LogWriter, Stream};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// One operation that a task works on.
+pub struct Run {
+    /// Everything else.
+    pub core: Arc<Core>,
+    /// The operation as it was last written.
+    pub operation: Operation,
+    /// The service as it was when the operation began; its name and id do not change.
+    pub service: ServiceRecord,
+    /// Cancelled when it should stop.
+    pub token: CancellationToken,
+    /// The operation's own log.
+    pub log: LogWriter,
+}
+
+/// How a run of the steps ended.
+enum End {
+    /// The operation has its final status.
+    Final,
+    /// The control plane stops: nothing is written, the next start goes on here.
+    Interrupted,
+}
+
+/// Starts a task that works on an operation that is stored. A second task for the same operation is not started.
+pub fn spawn(core: &Arc<Core>, id: &OperationId) {
+    let token = CancellationToken::new();
+    {
+        let mut state = core.state();
+        if state.running.contains_key(id) {
+            return;
+        }
+        state.running.insert(id.clone(), Running { token: token.clone(), reason: None });
+    }
+    let (core, id) = (core.clone(), id.clone());
+    tokio::spawn(async move {
+        if let Some(mut run) = Run::load(&core, &id, token) {
+            run.drive().await;
+        }
+        core.state().running.remove(&id);
+        core.look_again();
+    });
+}
+
+/// Asks the task of an operation to stop. It does where its step allows that.
+pub fn stop(core: &Core, id: &OperationId, reason: StopReason) {
+    let mut state = core.state();
+    if let Some(running) = state.running.get_mut(id) {
+        running.reason.get_or_insert(reason);
+        running.token.cancel();
+    }
+}
+
+impl Run {
+    fn load(core: &Arc<Core>, id: &OperationId, token: CancellationToken) -> Option<Self> {
+        let (operation, service) = {
+            let state = core.state();
+            let operation = state.world.operations.get(id)?.clone();
+            let service = state.world.services.get(&operation.service)?.clone();
+            (operation, service)
+        };
+        if operation.cancel_requested {
+            stop(core, id, StopReason::Cancelled("asked for before the restart".into()));
+        }
+        let stream = Stream::of(&operation);
+        let log = core.logs.writer(&service.id, &stream);
+        Some(Self { core: core.clone(), operation, service, token, log })
+    }
+
+    /// Writes a line of ours to the operation's log.
+    pub fn say(&self, text: &str) {
+        self.log.line(LineSource::AppRunner, text);
+    }
+
+    async fn drive(&mut self) {
+        if self.operation.started_at.is_none() {
+            self.begin().await;
+        }
+        // From its start step on an operation has the service's turn, so that no healing starts or stops beside it.
+        let turn = self.core.turn_of(&self.service.id);
+        let mut held = None;
+        while let Some(step) = self.operation.step {
+            if held.is_none() && step >= Step::Start {
+                held = Some(turn.lock().await);
+            }
+            if self.enter(step).await.is_none() {
+                return;
+            }
+            match self.attempt(step).await {
+                Some(Ok(())) if self.advance(step).await.is_none() => return,
+                Some(Ok(())) => {}
+                Some(Err(failure)) => match self.failed(step, failure).await {
+                    End::Final | End::Interrupted => return,
+                },
+                None => return,
+            }
+        }
+    }
+
+    async fn begin(&mut self) {
+        let now = self.core.now();
+        self.operation.started_at = Some(now);
+        self.operation.status = OperationStatus::InProgress;
+        let (kind, message) = deploy::words(&self.operation).started();
+        self.announce(&kind, EventSeverity::Info, message).await;
+        self.say(deploy::words(&self.operation).first_line);
+    }
+
+    /// Writes that a step is about to be executed: after a crash it is executed again.
+    async fn enter(&mut self, step: Step) -> Option<()> {
+        self.operation.step = Some(step);
+        self.operation.step_started_at = Some(self.core.now());
+        self.save(Vec::new()).await?;
+        fault::here(&self.core, self.operation.kind, step, Moment::Entered);
+        Some(())
+    }
+
+    /// Executes a step within its deadline. `None` when the control plane stops.
+    async fn attempt(&mut self, step: Step) -> Option<Result<(), Failure>> {
+        let (core, token) = (self.core.clone(), self.token.clone());
+        let deadline = steps::deadline(&self.operation, step);
+        // The builder ends its commands itself when it is cancelled; every other step can be let go at any point.
+        let by_drop = steps::can_be_cancelled(step) && step != Step::Build;
+        tokio::select! {
+            result = tokio::time::timeout(deadline, deploy::execute(self, step)) => {
+                Some(result.unwrap_or_else(|_| Err(overdue(step, deadline))))
+            }
+            () = token.cancelled(), if by_drop => Some(Err(self.stopped(step))),
+            () = core.stopping.cancelled() => None,
+        }
+    }
+
+    /// The failure of an operation that was asked to stop.
+    pub fn stopped(&self, step: Step) -> Failure {
+        let reason = self.core.state().running.get(&self.operation.id).and_then(|r| r.reason.clone());
+        let (reason, message) = match reason {
+            Some(StopReason::Superseded(what)) => (Reason::Superseded, format!("superseded: {what}")),
+            Some(StopReason::Cancelled(who)) => (Reason::Cancelled, format!("cancelled by {who}")),
+            None => (Reason::Cancelled, "cancelled".into()),
+        };
+        Failure { reason, class: Class::Wait, message, step: Some(step) }
+    }
+
+    async fn advance(&mut self, step: Step) -> Option<()> {
+        fault::here(&self.core, self.operation.kind, step, Moment::Done);
+        self.operation.step = steps::after(self.operation.kind, &self.operation.target, step);
+        match self.operation.step {
+            Some(_) => self.save(Vec::new()).await,
+            None => self.succeed().await,
+        }
+    }
+
+    async fn succeed(&mut self) -> Option<()> {
+        self.operation.status = OperationStatus::Succeeded;
+        self.operation.ended_at = Some(self.core.now());
+        let words = deploy::words(&self.operation);
+        self.say(words.done_line);
+        let extra = deploy::on_success(self);
+        self.save_with(extra).await?;
+        let (kind, message) = words.succeeded(&self.operation);
+        self.announce(&kind, EventSeverity::Info, message).await;
+        Some(())
+    }
+
+    async fn failed(&mut self, step: Step, failure: Failure) -> End {
+        self.say(&failure.message);
+        match steps::after_failure(step) {
+            AfterFailure::GoOn => {
+                tracing::warn!(operation = %self.operation.id, ?step, message = %failure.message, "left to healing");
+                match self.advance(step).await {
+                    Some(()) => Box::pin(self.drive_rest()).await,
+                    None => End::Interrupted,
+                }
+            }
+            AfterFailure::PutBack => self.put_back(failure).await,
+            AfterFailure::Discard => self.discard(step, failure).await,
+        }
+    }
+
+    /// Goes on with the steps after one whose failure does not matter any more.
+    async fn drive_rest(&mut self) -> End {
+        while let Some(step) = self.operation.step {
+            if self.enter(step).await.is_none() {
+                return End::Interrupted;
+            }
+            match self.attempt(step).await {
+                None => return End::Interrupted,
+                Some(Ok(())) => {}
+                Some(Err(failure)) => self.say(&failure.message),
+            }
+            if self.advance(step).await.is_none() {
+                return End::Interrupted;
+            }
+        }
+        End::Final
+    }
+
+    async fn discard(&mut self, step: Step, failure: Failure) -> End {
+        deploy::discard_new_instances(self).await;
+        self.conclude(steps::failed_status(step), failure).await
+    }
+
+    async fn put_back(&mut self, failure: Failure) -> End {
+        self.operation.status = OperationStatus::RollbackInProgress;
+        self.say("Traffic goes back to what served before.");
+        let status = match deploy::put_back(self).await {
+            Some(true) => OperationStatus::RollbackSucceeded,
+            Some(false) => OperationStatus::RollbackFailed,
+            None => return End::Interrupted,
+        };
+        deploy::discard_new_instances(self).await;
+        self.conclude(status, failure).await
+    }
+
+    /// Writes the final status of a failed operation, and what it means for the version that was tried.
+    async fn conclude(&mut self, status: OperationStatus, failure: Failure) -> End {
+        self.operation.status = status;
+        self.operation.step = None;
+        self.operation.ended_at = Some(self.core.now());
+        self.operation.failure = Some(failure.clone());
+        let words = deploy::words(&self.operation);
+        self.say(words.failed_line);
+        let (operation, now) = (self.operation.clone(), self.core.now());
+        let saved = self.save_with(move |world| after_failure(world, &operation, &failure, now)).await;
+        if saved.is_none() {
+            return End::Interrupted;
+        }
+        self.core.publish(&self.service.id);
+        let (kind, message) = words.failed(&self.operation);
+        let severity = match self.operation.failure.as_ref().map(|f| f.reason) {
+            Some(Reason::Superseded | Reason::Cancelled) => EventSeverity::Warn,
+            _ => EventSeverity::Error,
+        };
+        self.announce(&kind, severity, message).await;
+        End::Final
+    }
+
+    /// Writes the operation with further writes in one transaction, waiting for the store.
+    pub async fn save(&mut self, more: Vec<Write>) -> Option<()> {
+        self.save_with(move |_| more.clone()).await
+    }
+
+    /// [`Run::save`] with writes computed from the world as it is then.
+    pub async fn save_with(&mut self, more: impl Fn(&World) -> Vec<Write>) -> Option<()> {
+        self.operation.updated_at = self.core.now();
+        let operation = self.operation.clone();
+        let cancel = self.core.clone();
+        cancel
+            .transact_patiently(|world| {
+                let mut operation = operation.clone();
+                // A person may have asked to cancel it meanwhile; that must not be overwritten.
+                operation.cancel_requested |= world.operations.get(&operation.id).is_some_and(|o| o.cancel_requested);
+                let mut writes = vec![Write::PutOperation(Box::new(operation))];
+                writes.extend(more(world));
+                (writes, ())
+            })
+            .await
+    }
+
+    async fn announce(&self, kind: &str, severity: EventSeverity, message: String) {
+        let event = Event {
+            at: self.core.now(),
+            service: Some(self.service.id.clone()),
+            name: Some(self.service.name.clone()),
+            operation: Some(self.operation.id.clone()),
+            kind: kind.into(),
+            severity,
+            message,
+        };
+        self.core.emit(event).await;
+    }
+}
+
+fn overdue(step: Step, deadline: std::time::Duration) -> Failure {
+    Failure {
+        reason: Reason::DeadlineExceeded,
+        class: Class::Stalled,
+        message: format!("the {step:?} step did not end within {} s", deadline.as_secs()),
+        step: Some(step),
+    }
+}
+
+/// What a failed operation changes in its service: the version is held, a creation is marked failed (row R5).
+fn after_failure(world: &World, operation: &Operation, failure: &Failure, now: crate::model::Timestamp) -> Vec<Write> {
+    let Some(mut record) = world.services.get(&operation.service).cloned() else { return Vec::new() };
+    record.updated_at = now;
+    if record.current.is_none() && operation.target.spec.is_some() {
+        record.create_failed = Some(failure.clone());
+    }
+    if operation.kind == OperationKind::DeleteService {
+        record.delete_failed = Some(failure.clone());
+    }
+    if let Some(held) = held_by(operation, failure, now) {
+        hold(&mut record, held);
+    }
+    vec![Write::PutService(Box::new(record))]
+}
+
+/// The version that a failed operation holds back, if any: a superseded one needs no holding.
+fn held_by(operation: &Operation, failure: &Failure, now: crate::model::Timestamp) -> Option<Held> {
+    let commit = operation.target.commit.clone()?;
+    let spec = operation.target.spec.as_ref()?;
+    let why = match failure.reason {
+        Reason::Superseded => return None,
+        Reason::Cancelled => HeldReason::Cancelled,
+        _ => HeldReason::Failed,
+    };
+    let spec = Some(crate::model::Digest::of(spec));
+    Some(Held { commit, spec, why, message: failure.message.clone(), at: now })
+}
+
+/// How many held versions a service remembers.
+const HELD_KEPT: usize = 20;
+
+/// Adds a held version, replacing an equal one, forgetting the oldest beyond the bound.
+pub fn hold(record: &mut ServiceRecord, held: Held) {
+    record.held.retain(|h| h.commit != held.commit || h.spec != held.spec);
+    record.held.push(held);
+    let excess = record.held.len().saturating_sub(HELD_KEPT);
+    record.held.drain(..excess);
+}

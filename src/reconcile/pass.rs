@@ -1,0 +1,309 @@
+//! One pass: look at everything, plan, execute what happens by itself. Wake-ups carry no input (law 1).
+
+use super::core::{Core, StopReason};
+use super::heal::{self, Healing};
+use super::monitor::Monitor;
+use super::{manifest, operation, snapshot, steps};
+use crate::model::{
+    Cause, EventSeverity, InstanceId, InstanceState, Operation, OperationId, OperationKind, OperationStatus,
+    OperationTarget, Owner, ServiceId, ServiceRecord, ServiceSpec, Timestamp,
+};
+use crate::observed::EngineView;
+use crate::plan::{Action, Change, Plan};
+use crate::store::{StoreError, World, Write};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long nothing may wake the loop: lost wake-ups cost this much time, never correctness.
+const RESYNC: Duration = Duration::from_secs(5);
+/// How many wake-ups are folded into one pass.
+const SETTLE: Duration = Duration::from_millis(10);
+
+/// Passes until the control plane stops.
+pub async fn run(core: Arc<Core>) {
+    let mut monitor = Monitor::default();
+    let mut collected = Timestamp(0);
+    while !core.stopping.is_cancelled() {
+        pass(&core).await;
+        monitor.follow(&core);
+        let now = core.now();
+        if now.since(collected) > Duration::from_secs(3600) {
+            collected = now;
+            super::collect::hourly(&core).await;
+        }
+        tokio::select! {
+            () = core.wake.notified() => tokio::time::sleep(SETTLE).await,
+            () = tokio::time::sleep(RESYNC) => {}
+            () = core.stopping.cancelled() => {}
+        }
+    }
+}
+
+/// Looks, plans, executes.
+pub async fn pass(core: &Arc<Core>) {
+    manifest::reload(core).await;
+    observe(core).await;
+    follow_sources(core);
+    let observed = snapshot::observed(core);
+    let desired = core.state().desired.clone();
+    let policy = core.policy();
+    let now = core.now();
+    let (plan, report) = crate::plan::plan(desired.as_ref(), &observed, &policy, now);
+    snapshot::store(core, observed, plan.clone(), report);
+    for change in &plan.changes {
+        if !change.happens_by_itself(&policy) {
+            continue;
+        }
+        if let Err(error) = execute(core, change, &plan, None).await {
+            tracing::warn!(error = %super::chain(&error), "a change could not be begun; the next pass looks again");
+        }
+    }
+}
+
+/// Asks the engine what runs, and tells routing what has ended.
+pub async fn observe(core: &Arc<Core>) {
+    let asked = tokio::time::Instant::now();
+    let answer = core.engine.observe().await;
+    let (changed, exited) = {
+        let mut state = core.state();
+        match answer {
+            Ok(instances) => {
+                state.engine = EngineView::Answered { name: core.engine.name().into() };
+                state.take_list(instances, asked);
+            }
+            Err(error) => {
+                state.engine = EngineView::Unreachable { message: super::chain(&error) };
+                return;
+            }
+        }
+        let ended: BTreeSet<InstanceId> = state
+            .world
+            .instances
+            .values()
+            .filter(|i| i.role == crate::model::InstanceRole::Serving)
+            .map(|i| &i.id)
+            .filter(|id| state.instances.get(*id).is_none_or(|o| matches!(o.state, InstanceState::Exited { .. })))
+            .cloned()
+            .collect();
+        let fresh: Vec<InstanceId> = ended.difference(&state.live.ended).cloned().collect();
+        let exited: Vec<(ServiceRecord, InstanceId, String)> =
+            fresh.iter().filter_map(|id| exit_of(&state, id)).collect();
+        let changed: BTreeSet<ServiceId> = ended
+            .symmetric_difference(&state.live.ended)
+            .filter_map(|id| state.world.instances.get(id).map(|i| i.service.clone()))
+            .collect();
+        state.live.ended = ended;
+        (changed, exited)
+    };
+    for service in changed {
+        core.publish(&service);
+    }
+    for (record, id, message) in exited {
+        let message = format!("Instance {id} {message}.");
+        core.emit_for(&record, "InstanceExited", EventSeverity::Warn, message).await;
+    }
+}
+
+/// A serving instance that has ended since the last look.
+fn exit_of(state: &super::core::State, id: &InstanceId) -> Option<(ServiceRecord, InstanceId, String)> {
+    let instance = state.world.instances.get(id).filter(|i| i.role == crate::model::InstanceRole::Serving)?;
+    let record = state.world.services.get(&instance.service)?.clone();
+    let message = match state.instances.get(id).map(|o| o.state.clone()) {
+        Some(InstanceState::Exited { message, .. }) => message,
+        _ => "is gone: it was removed by hand".into(),
+    };
+    Some((record, id.clone(), message))
+}
+
+/// Tells the poller which branches matter now.
+fn follow_sources(core: &Core) {
+    let sources = {
+        let state = core.state();
+        let declared = state.desired.iter().flat_map(|d| d.services.iter().map(|s| s.spec.source.clone()));
+        let applied = state.world.services.values().filter(|r| r.deleted_at.is_none());
+        let applied = applied.filter_map(|r| r.applied.as_ref().map(|s| s.source.clone()));
+        declared.chain(applied).map(|s| (s.repository, s.branch)).collect::<BTreeSet<_>>()
+    };
+    core.poller.watch(sources.into_iter().collect());
+}
+
+/// Executes one change of a plan: begins its operation, or heals. `by` is the person who applied it, if one did.
+pub async fn execute(
+    core: &Arc<Core>,
+    change: &Change,
+    plan: &Plan,
+    by: Option<&str>,
+) -> Result<Option<OperationId>, StoreError> {
+    match &change.action {
+        Action::Heal { id, start, stop } => {
+            let effect = change.effect.clone();
+            heal::spawn(core, Healing { service: id.clone(), start: start.clone(), stop: stop.clone(), effect });
+            Ok(None)
+        }
+        Action::RemoveStrays { instances } => {
+            heal::remove_strays(core, instances).await;
+            Ok(None)
+        }
+        _ => begin(core, change, plan, by).await,
+    }
+}
+
+async fn begin(
+    core: &Arc<Core>,
+    change: &Change,
+    plan: &Plan,
+    by: Option<&str>,
+) -> Result<Option<OperationId>, StoreError> {
+    let now = core.now();
+    let Some((service, operation)) = operation_of(change, plan, by, now) else { return Ok(None) };
+    let id = operation.id.clone();
+    let begun = core.transact(|world| begin_writes(world, change, operation, now)).await?;
+    match begun {
+        Begun::Accepted => {
+            // From now on its hosts are known: whoever asks is told that it is being created.
+            core.publish(&service);
+            operation::spawn(core, &id);
+            Ok(Some(id))
+        }
+        Begun::Supersedes(running) => {
+            let what = superseding(change);
+            operation::stop(core, &running, StopReason::Superseded(what));
+            Ok(None)
+        }
+        Begun::Refused => {
+            tracing::debug!(%service, "another operation was begun meanwhile");
+            Ok(None)
+        }
+    }
+}
+
+fn superseding(change: &Change) -> String {
+    match &change.action {
+        Action::Deploy { commit, .. } => format!("commit {} is newer", commit.short()),
+        Action::Update { commit: Some(commit), .. } => {
+            format!("what is declared now, with commit {}, takes its place", commit.short())
+        }
+        _ => "the declaration changed".into(),
+    }
+}
+
+enum Begun {
+    Accepted,
+    Supersedes(OperationId),
+    Refused,
+}
+
+fn begin_writes(world: &World, change: &Change, operation: Operation, now: Timestamp) -> (Vec<Write>, Begun) {
+    let mut writes = Vec::new();
+    let mut operation = operation;
+    if let Action::Create { id, label, spec, .. } = &change.action {
+        let named = world.services.values().any(|r| r.deleted_at.is_none() && r.name == spec.name);
+        if named {
+            return (Vec::new(), Begun::Refused);
+        }
+        writes.push(Write::PutService(Box::new(new_record(id.clone(), label.clone(), spec, now))));
+    } else {
+        let running = world.operations.values().find(|o| o.service == operation.service && !o.status.is_final());
+        if let Some(running) = running {
+            let early = running.step.is_none_or(steps::can_be_superseded) && deploys(running.kind);
+            let begun = if early { Begun::Supersedes(running.id.clone()) } else { Begun::Refused };
+            return (Vec::new(), begun);
+        }
+        let Some(record) = world.services.get(&operation.service).filter(|r| r.deleted_at.is_none()) else {
+            return (Vec::new(), Begun::Refused);
+        };
+        operation.previous = record.current;
+    }
+    writes.push(Write::PutOperation(Box::new(operation)));
+    (writes, Begun::Accepted)
+}
+
+fn deploys(kind: OperationKind) -> bool {
+    matches!(kind, OperationKind::CreateService | OperationKind::StartDeployment | OperationKind::UpdateService)
+}
+
+fn new_record(id: ServiceId, label: crate::model::HostLabel, spec: &ServiceSpec, now: Timestamp) -> ServiceRecord {
+    ServiceRecord {
+        id,
+        name: spec.name.clone(),
+        label,
+        owner: Owner::Declared,
+        created_at: now,
+        updated_at: now,
+        applied: None,
+        current: None,
+        next_revision: 1,
+        paused: None,
+        held: Vec::new(),
+        create_failed: None,
+        delete_failed: None,
+        deleted_at: None,
+    }
+}
+
+/// The operation that a change begins.
+fn operation_of(change: &Change, plan: &Plan, by: Option<&str>, now: Timestamp) -> Option<(ServiceId, Operation)> {
+    let place = change.place.as_ref().map(ToString::to_string);
+    let place = place.or_else(|| plan.manifest.as_ref().map(|m| m.file.clone())).unwrap_or_default();
+    let manifest = || match by {
+        Some(principal) => Cause::Manual { principal: principal.into(), reason: Some(format!("apply of {place}")) },
+        None => Cause::Manifest { place: place.clone() },
+    };
+    let target = |spec: &ServiceSpec, commit, in_place| OperationTarget {
+        spec: Some(spec.clone()),
+        commit,
+        revision: None,
+        in_place,
+    };
+    let (service, id, kind, cause, target) = match &change.action {
+        Action::Create { id, operation, spec, commit, .. } => {
+            (id, operation, OperationKind::CreateService, manifest(), target(spec, commit.clone(), false))
+        }
+        Action::Deploy { id, operation, spec, commit } => {
+            let cause = Cause::Commit { commit: commit.clone() };
+            (id, operation, OperationKind::StartDeployment, cause, target(spec, Some(commit.clone()), false))
+        }
+        Action::Update { id, operation, spec, commit, in_place } => {
+            (id, operation, OperationKind::UpdateService, manifest(), target(spec, commit.clone(), *in_place))
+        }
+        Action::Delete { id, operation } => (id, operation, OperationKind::DeleteService, manifest(), without_spec()),
+        Action::Heal { .. } | Action::RemoveStrays { .. } => return None,
+    };
+    Some((service.clone(), new_operation(id.clone(), service.clone(), kind, cause, target, now)))
+}
+
+/// The target of an operation that deploys nothing.
+pub fn without_spec() -> OperationTarget {
+    OperationTarget { spec: None, commit: None, revision: None, in_place: false }
+}
+
+/// An operation as it is accepted.
+pub fn new_operation(
+    id: OperationId,
+    service: ServiceId,
+    kind: OperationKind,
+    cause: Cause,
+    target: OperationTarget,
+    now: Timestamp,
+) -> Operation {
+    Operation {
+        id,
+        service,
+        kind,
+        cause,
+        status: OperationStatus::Pending,
+        step: steps::sequence(kind, &target).first().copied(),
+        target,
+        step_started_at: None,
+        revision: None,
+        previous: None,
+        instances: Vec::new(),
+        cancel_requested: false,
+        failure: None,
+        created_at: now,
+        started_at: None,
+        ended_at: None,
+        updated_at: now,
+    }
+}

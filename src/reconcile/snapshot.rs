@@ -1,0 +1,97 @@
+//! The present state as planning and the wire see it, taken from memory.
+
+use super::core::{Config, Core, State};
+use crate::api::control::{ManifestState, Snapshot};
+use crate::model::{InstanceRecord, Operation, ServiceRecord};
+use crate::observed::{EngineView, Health, InstanceView, Observed, ServiceView};
+use crate::plan::{Plan, Report};
+use std::sync::Arc;
+
+/// The snapshot before anything is known.
+pub fn empty(config: &Config, engine: &str) -> Snapshot {
+    let observed = Observed {
+        services: Vec::new(),
+        heads: Vec::new(),
+        engine: EngineView::Unreachable { message: format!("the {engine} engine was not asked yet") },
+        strays: Vec::new(),
+        host_memory: config.host_memory,
+    };
+    Snapshot {
+        observed,
+        desired: None,
+        manifest: ManifestState::None,
+        plan: Plan { manifest: None, at: crate::model::Timestamp::now(), changes: Vec::new() },
+        report: Report::default(),
+        http_port: config.http_port,
+        base_domain: config.base_domain.clone(),
+        region: config.region.clone(),
+        account: config.account.clone(),
+    }
+}
+
+/// What runs, as of memory now.
+pub fn observed(core: &Core) -> Observed {
+    let heads = core.poller.heads();
+    let state = core.state();
+    let services = state.world.services.values().filter(|r| r.deleted_at.is_none());
+    Observed {
+        services: services.map(|r| view(&state, r)).collect(),
+        heads,
+        engine: state.engine.clone(),
+        strays: state.instances.values().filter(|i| !state.world.instances.contains_key(&i.id)).cloned().collect(),
+        host_memory: core.config.host_memory,
+    }
+}
+
+/// One service, deleted ones too (row D6).
+pub fn describe(core: &Core, service: &crate::model::ServiceId) -> Option<ServiceView> {
+    let state = core.state();
+    state.world.services.get(service).map(|record| view(&state, record))
+}
+
+fn view(state: &State, record: &ServiceRecord) -> ServiceView {
+    let current = record.current.and_then(|n| state.world.revisions.get(&(record.id.clone(), n))).cloned();
+    let size = record.applied.as_ref().map_or(1, |s| s.scaling.min_size.max(1));
+    ServiceView {
+        record: record.clone(),
+        current,
+        operation: running(state, record).cloned(),
+        instances: instances(state, record),
+        target_size: if record.paused.is_some() || record.current.is_none() { 0 } else { size },
+        heals: state.heals.get(&record.id).cloned().unwrap_or_default(),
+    }
+}
+
+/// The operation of a service that has not ended.
+pub fn running<'a>(state: &'a State, record: &ServiceRecord) -> Option<&'a Operation> {
+    state.world.operations.values().find(|o| o.service == record.id && !o.status.is_final())
+}
+
+fn instances(state: &State, record: &ServiceRecord) -> Vec<InstanceView> {
+    state.world.instances.values().filter(|i| i.service == record.id).map(|i| instance(state, i)).collect()
+}
+
+fn instance(state: &State, record: &InstanceRecord) -> InstanceView {
+    InstanceView {
+        record: record.clone(),
+        observed: state.instances.get(&record.id).cloned(),
+        health: state.health.get(&record.id).map_or(Health::Unknown, |h| h.verdict.clone()),
+    }
+}
+
+/// Puts a new snapshot where the wire reads it.
+pub fn store(core: &Core, observed: Observed, plan: Plan, report: Report) {
+    let mut state = core.state();
+    let old = state.snapshot.clone();
+    state.snapshot = Arc::new(Snapshot {
+        observed,
+        desired: state.desired.clone(),
+        manifest: state.manifest.clone(),
+        plan,
+        report,
+        http_port: old.http_port,
+        base_domain: old.base_domain.clone(),
+        region: old.region.clone(),
+        account: old.account.clone(),
+    });
+}

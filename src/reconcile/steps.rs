@@ -1,0 +1,119 @@
+//! The deployment step machine, pure: which steps an operation has, in which order, and what a failure of one means.
+
+use crate::model::{Operation, OperationKind, OperationStatus, OperationTarget, Step};
+use std::time::Duration;
+
+const BUILT: &[Step] = &[Step::Fetch, Step::Build, Step::Start, Step::Check, Step::Shift, Step::Drain, Step::Retire];
+const KEPT: &[Step] = &[Step::Start, Step::Check, Step::Shift, Step::Drain, Step::Retire];
+const IN_PLACE: &[Step] = &[Step::Shift];
+const PAUSED: &[Step] = &[Step::Shift, Step::Drain, Step::Retire];
+const DELETED: &[Step] = &[Step::Shift, Step::Drain, Step::Retire, Step::Clean];
+
+/// The steps of an operation, in order.
+pub fn sequence(kind: OperationKind, target: &OperationTarget) -> &'static [Step] {
+    match kind {
+        OperationKind::PauseService => PAUSED,
+        OperationKind::DeleteService => DELETED,
+        _ if target.in_place => IN_PLACE,
+        _ if target.revision.is_some() => KEPT,
+        _ => BUILT,
+    }
+}
+
+/// The step after `done`, or `None` when the operation is through.
+pub fn after(kind: OperationKind, target: &OperationTarget, done: Step) -> Option<Step> {
+    let steps = sequence(kind, target);
+    let place = steps.iter().position(|s| *s == done)?;
+    steps.get(place + 1).copied()
+}
+
+/// How long a step may take before the operation fails. Build and check have deadlines of their own in the spec.
+pub fn deadline(operation: &Operation, step: Step) -> Duration {
+    let deploy = operation.target.spec.as_ref().map(|s| s.deploy.clone()).unwrap_or_default();
+    match step {
+        Step::Fetch => Duration::from_secs(600),
+        // The builder keeps the deadline itself; the margin lets it clean up after itself.
+        Step::Build => deploy.build_deadline + Duration::from_secs(60),
+        Step::Start => Duration::from_secs(120),
+        Step::Check => deploy.start_deadline + Duration::from_secs(10),
+        Step::Shift => Duration::from_secs(30),
+        Step::Drain => deploy.drain + Duration::from_secs(10),
+        Step::Retire | Step::Clean => Duration::from_secs(120),
+    }
+}
+
+/// What a failed step does to the operation (row D3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterFailure {
+    /// Nothing was shifted: the new instances go, the old never stopped serving. The operation is `FAILED`.
+    Discard,
+    /// The shift began: routing goes back to what served before. The operation is `ROLLBACK_SUCCEEDED`.
+    PutBack,
+    /// Traffic has moved and stays moved; what is left over is collected by healing. The operation goes on.
+    GoOn,
+}
+
+/// What the failure of a step means.
+pub fn after_failure(step: Step) -> AfterFailure {
+    match step {
+        Step::Fetch | Step::Build | Step::Start | Step::Check => AfterFailure::Discard,
+        Step::Shift => AfterFailure::PutBack,
+        Step::Drain | Step::Retire | Step::Clean => AfterFailure::GoOn,
+    }
+}
+
+/// Whether a person or a newer version may still stop the operation at this step.
+pub fn can_be_cancelled(step: Step) -> bool {
+    after_failure(step) == AfterFailure::Discard
+}
+
+/// Whether a newer version takes the place of a deployment that is at this step (before its start step).
+pub fn can_be_superseded(step: Step) -> bool {
+    matches!(step, Step::Fetch | Step::Build)
+}
+
+/// The status of an operation that failed at a step.
+pub fn failed_status(step: Step) -> OperationStatus {
+    match after_failure(step) {
+        AfterFailure::Discard | AfterFailure::GoOn => OperationStatus::Failed,
+        AfterFailure::PutBack => OperationStatus::RollbackSucceeded,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::RevisionNumber;
+
+    fn target(revision: Option<u32>, in_place: bool) -> OperationTarget {
+        OperationTarget { spec: None, commit: None, revision: revision.map(RevisionNumber), in_place }
+    }
+
+    #[test]
+    fn every_operation_ends_after_its_last_step() {
+        for (kind, target, last, count) in [
+            (OperationKind::CreateService, target(None, false), Step::Retire, 7),
+            (OperationKind::StartDeployment, target(Some(3), false), Step::Retire, 5),
+            (OperationKind::UpdateService, target(None, true), Step::Shift, 1),
+            (OperationKind::PauseService, target(None, false), Step::Retire, 3),
+            (OperationKind::ResumeService, target(Some(1), false), Step::Retire, 5),
+            (OperationKind::DeleteService, target(None, false), Step::Clean, 4),
+        ] {
+            let mut step = sequence(kind, &target)[0];
+            let mut steps = 1;
+            while let Some(next) = after(kind, &target, step) {
+                step = next;
+                steps += 1;
+            }
+            assert_eq!((step, steps), (last, count), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_can_be_cancelled_once_traffic_shifts() {
+        for step in [Step::Shift, Step::Drain, Step::Retire, Step::Clean] {
+            assert!(!can_be_cancelled(step) && !can_be_superseded(step), "{step:?}");
+        }
+        assert!(can_be_cancelled(Step::Check) && !can_be_superseded(Step::Check));
+    }
+}

@@ -1,0 +1,388 @@
+//! `towpath up`: puts the parts together, takes over what runs, serves until it is told to go.
+
+use super::core::{Config, Core, Parts};
+use super::{control::Control, manifest, operation, pass};
+use crate::api;
+use crate::link::handle::{IngressConfig, IngressHandle};
+use crate::model::{Catalogue, Event, EventSeverity, InstallationId, InstanceRole, Invalid, Memory, Secret, Timestamp};
+use crate::settings::datadir::DataDir;
+use crate::settings::{ApplyMode, Output, UpSettings};
+use crate::source::git::{GitLimits, GitSource};
+use crate::source::poller::Poller;
+use crate::store::{Opened, Store, World, Write};
+use crate::telemetry::LogStore;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::broadcast::error::RecvError;
+
+/// How many sources are asked at once.
+const PARALLEL_POLLS: usize = 8;
+/// How long tasks may take to notice that the control plane goes.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// Why `towpath up` could not start, or ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum UpError {
+    /// A setting is wrong.
+    #[error("{0}")]
+    Setting(Invalid),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] crate::settings::datadir::DataDirError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+    /// The data plane cannot be started.
+    #[error(transparent)]
+    Link(#[from] crate::link::LinkError),
+    /// The mirrors cannot be opened.
+    #[error(transparent)]
+    Source(#[from] crate::source::SourceError),
+    /// The engine cannot be used.
+    #[error(transparent)]
+    Engine(#[from] crate::engine::EngineError),
+    /// What builds cannot be used.
+    #[error(transparent)]
+    Build(#[from] crate::build::BuildError),
+    /// The control socket cannot be had.
+    #[error(transparent)]
+    Serve(#[from] crate::api::server::ServeError),
+    /// Something of the machine failed.
+    #[error("failed to {act}")]
+    Io {
+        /// What was tried.
+        act: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Instances could not be stopped.
+    #[error("{0} instance(s) could not be stopped; `towpath down` tries again")]
+    NotStopped(usize),
+}
+
+fn io(act: impl Into<String>) -> impl FnOnce(std::io::Error) -> UpError {
+    let act = act.into();
+    move |source| UpError::Io { act, source }
+}
+
+impl UpError {
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Setting(invalid) => invalid.hint.clone(),
+            Self::DataDir(error) => error.hint(),
+            Self::Store(error) => error.hint(),
+            Self::Source(error) => error.hint(),
+            Self::Serve(error) => error.hint(),
+            Self::Link(_) | Self::Build(_) | Self::Engine(_) | Self::Io { .. } | Self::NotStopped(_) => None,
+        }
+    }
+}
+
+/// What ended the control plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// SIGTERM: traffic and instances go on.
+    ControlPlaneOnly,
+    /// Ctrl-C or `towpath down`: everything stops.
+    Everything,
+}
+
+/// Runs until it is told to go.
+///
+/// # Errors
+/// What kept it from starting, or instances that could not be stopped.
+pub async fn run(settings: UpSettings) -> Result<(), UpError> {
+    let mut signals = Signals::new()?;
+    let (core, data) = start(&settings).await?;
+    let printer = tokio::spawn(print(core.clone(), settings.output));
+    let servers = serve(&core, &data, &settings).await?;
+    greet(&core, &settings, &data);
+    let watcher = manifest::watch(&core);
+    forward_changes(&core);
+    give_up_half_healings(&core).await;
+    resume_operations(&core);
+    let looping = tokio::spawn(pass::run(core.clone()));
+    let ending = signals.wait(&core).await;
+    drop(watcher);
+    core.stopping.cancel();
+    let _ = tokio::time::timeout(Duration::from_secs(30), looping).await;
+    let result = match ending {
+        Ending::ControlPlaneOnly => Ok(()),
+        Ending::Everything => match super::down::everything(&core).await {
+            0 => Ok(()),
+            failed => Err(UpError::NotStopped(failed)),
+        },
+    };
+    let _ = tokio::time::timeout(FAREWELL, servers).await;
+    printer.abort();
+    core.store.close().await?;
+    result
+}
+
+/// Opens everything and takes over what runs.
+async fn start(settings: &UpSettings) -> Result<(Arc<Core>, DataDir), UpError> {
+    let root = std::path::absolute(&settings.data_dir).map_err(io("find the working directory"))?;
+    let data = DataDir::open(&root)?;
+    let (store, world, opened) = Store::open(&data.store(), Timestamp::now()).await?;
+    let installation = installation(&store, &world).await?;
+    let (engine, builder) = super::engines::choose(settings, &data, &store, &world, &installation).await?;
+    let identity = engine.identity().await.ok();
+    let ingress = IngressHandle::start(ingress_config(settings, &data, identity.as_deref())?).await?;
+    let git = Arc::new(GitSource::open(data.mirrors(), GitLimits::default())?);
+    let poller = Poller::new(git.clone(), settings.poll, PARALLEL_POLLS);
+    let logs = LogStore::new(data.logs());
+    let http_port = ingress.addresses().first().map_or(80, std::net::SocketAddr::port);
+    let config = config(settings, &data, http_port)?;
+    empty_directory(&config.trees)?;
+    let core = Core::new(Parts { store, engine, builder, git, poller, ingress, logs, config }, world);
+    take_over(&core, identity, &opened).await?;
+    Ok((core, data))
+}
+
+/// A new, empty directory: what a crash left in it is of no use.
+fn empty_directory(path: &std::path::Path) -> Result<(), UpError> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => std::fs::create_dir_all(path),
+    }
+    .map_err(io(format!("empty the directory {}", path.display())))
+}
+
+/// Routes what runs as the records and the engine say, before anything else is decided.
+async fn take_over(core: &Arc<Core>, identity: Option<String>, opened: &Opened) -> Result<(), UpError> {
+    if let Opened::Restored { from, .. } = opened {
+        let message = format!("The store was damaged; the backup {} was restored.", from.display());
+        core.emit_plain("StoreRestored", EventSeverity::Error, message).await;
+        super::adopt::adopt(core).await;
+    }
+    let known = core.state().world.meta.get(super::META_ENGINE_IDENTITY).and_then(|v| v.as_str().map(str::to_owned));
+    let moved = identity.is_some() && known.is_some() && identity != known;
+    if moved {
+        core.emit_plain(
+            "EngineReplaced",
+            EventSeverity::Warn,
+            "The machine or its engine was restarted: instances are started again.".into(),
+        )
+        .await;
+    }
+    if let Some(identity) = identity {
+        let write = Write::PutMeta(super::META_ENGINE_IDENTITY.into(), identity.into());
+        core.transact(|_| (vec![write], ())).await?;
+    }
+    pass::observe(core).await;
+    mark_healthy(core);
+    let services: Vec<_> = core.state().world.services.keys().cloned().collect();
+    for service in &services {
+        core.publish(service);
+    }
+    core.ingress.ready();
+    Ok(())
+}
+
+/// What serves was healthy when it was put to serve; the checks that begin now say otherwise where it is not.
+fn mark_healthy(core: &Core) {
+    let mut state = core.state();
+    let serving = state.world.instances.values().filter(|i| i.role == InstanceRole::Serving);
+    let serving: Vec<_> = serving.map(|i| i.id.clone()).collect();
+    for id in serving {
+        state.health.insert(id, super::health::Record::healthy());
+    }
+}
+
+/// The id that an installation was given at its first start.
+pub fn known_installation(world: &World) -> Option<InstallationId> {
+    world.meta.get(super::META_INSTALLATION)?.as_str()?.parse().ok()
+}
+
+async fn installation(store: &Store, world: &World) -> Result<InstallationId, UpError> {
+    if let Some(known) = known_installation(world) {
+        return Ok(known);
+    }
+    let id = InstallationId::from_random(super::random());
+    store.write(vec![Write::PutMeta(super::META_INSTALLATION.into(), id.as_str().into())]).await?;
+    Ok(id)
+}
+
+fn ingress_config(settings: &UpSettings, data: &DataDir, identity: Option<&str>) -> Result<IngressConfig, UpError> {
+    let root = rustix::process::geteuid().is_root();
+    Ok(IngressConfig {
+        exe: executable()?,
+        dir: data.ingress(),
+        http: settings.http.clone(),
+        cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(16),
+        // The ingress is never root: an id that no account of the system uses.
+        user: root.then_some(INGRESS_USER),
+        engine: identity.unwrap_or_default().to_owned(),
+        trusted_proxies: settings.trusted_proxies.clone(),
+        limits: crate::link::message::Limits::default(),
+        log: data.run().join("ingress.log"),
+    })
+}
+
+/// User and group of the ingress where towpath is root: in the range that systemd gives out dynamically, so that no
+/// account of the system has it.
+const INGRESS_USER: (u32, u32) = (61_584, 61_584);
+
+/// The program itself, for the processes that it starts.
+pub fn executable() -> Result<PathBuf, UpError> {
+    std::env::current_exe().map_err(io("find the program's own file"))
+}
+
+fn config(settings: &UpSettings, data: &DataDir, http_port: u16) -> Result<Config, UpError> {
+    let manifest = std::path::absolute(&settings.manifest).map_err(io("find the working directory"))?;
+    let environment = crate::settings::environment().into_iter().map(|(k, v)| (k, Secret::new(v))).collect();
+    Ok(Config {
+        region: settings.region.clone(),
+        account: settings.account.clone(),
+        base_domain: settings.base_domain.to_string(),
+        http_port,
+        manifest,
+        apply_automatically: settings.apply == ApplyMode::Auto,
+        overcommit_percent: settings.overcommit_percent,
+        host_memory: host_memory(),
+        catalogue: Catalogue::builtin(),
+        trees: data.cache().join("trees"),
+        environment,
+        parallel_builds: std::thread::available_parallelism().map_or(1, std::num::NonZero::get).clamp(1, 4),
+    })
+}
+
+/// The host's memory as the kernel says it.
+fn host_memory() -> Option<Memory> {
+    let info = rustix::system::sysinfo();
+    let unit = u64::from(info.mem_unit.max(1));
+    u64::try_from(info.totalram).ok().map(|total| Memory(total * unit))
+}
+
+/// Starts the control socket and the API listener.
+async fn serve(
+    core: &Arc<Core>,
+    data: &DataDir,
+    settings: &UpSettings,
+) -> Result<impl Future<Output = ()> + use<>, UpError> {
+    let control: Arc<dyn api::control::ControlPlane> = Arc::new(Control(core.clone()));
+    let logs: Arc<dyn api::logs::LogReader> = Arc::new(super::reading::Reading(core.clone()));
+    let listener = tokio::net::TcpListener::bind(settings.api)
+        .await
+        .map_err(io(format!("listen on {} for the API (`--api` chooses another address)", settings.api)))?;
+    let socket = data.control_socket();
+    let token =
+        api::token::Token::create(&data.control_token()).map_err(io("write the token of the control socket"))?;
+    let stop = core.stopping.clone();
+    let on_network = tokio::spawn(api::server::serve_api(listener, stop.clone()));
+    let control_listener = api::server::bind_control(&socket).await?;
+    let on_socket = tokio::spawn(async move {
+        api::server::serve_control_on(control_listener, &socket, token, control, logs, stop).await;
+    });
+    let (socket_task, network_task) = (on_socket, on_network);
+    Ok(async move {
+        let _ = tokio::join!(socket_task, network_task);
+    })
+}
+
+/// Every source of *look again* in one place.
+fn forward_changes(core: &Arc<Core>) {
+    for mut changes in [core.engine.changes(), core.poller.changes()] {
+        let core = core.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    changed = changes.changed() => match changed {
+                        Ok(()) => core.look_again(),
+                        Err(_) => return,
+                    },
+                    () = core.stopping.cancelled() => return,
+                }
+            }
+        });
+    }
+}
+
+/// Instances that a healing had started when a crash cut it off go; the next plan heals again.
+async fn give_up_half_healings(core: &Arc<Core>) {
+    let half: Vec<_> = {
+        let state = core.state();
+        let starting =
+            state.world.instances.values().filter(|i| i.role == InstanceRole::Starting && i.operation.is_none());
+        starting.map(|i| i.id.clone()).collect()
+    };
+    for id in half {
+        if let Err(failure) = super::await_healthy::retire(core, &id).await {
+            tracing::warn!(%id, message = %failure.message, "an instance of a healing could not be removed");
+        }
+    }
+}
+
+/// Operations that a crash cut off go on.
+fn resume_operations(core: &Arc<Core>) {
+    let open: Vec<_> = {
+        let state = core.state();
+        let open = state.world.operations.values().filter(|o| !o.status.is_final());
+        open.map(|o| o.id.clone()).collect()
+    };
+    for id in open {
+        operation::spawn(core, &id);
+    }
+}
+
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, UpError> {
+        let on = |kind| signal(kind).map_err(io("listen for signals"));
+        Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
+    }
+
+    async fn wait(&mut self, core: &Core) -> Ending {
+        tokio::select! {
+            _ = self.terminate.recv() => Ending::ControlPlaneOnly,
+            _ = self.interrupt.recv() => Ending::Everything,
+            () = core.down.cancelled() => Ending::Everything,
+        }
+    }
+}
+
+fn greet(core: &Core, settings: &UpSettings, data: &DataDir) {
+    if settings.output == Output::Json {
+        return;
+    }
+    let http: Vec<String> = core.ingress.addresses().iter().map(|a| format!("http://{a}")).collect();
+    println!("towpath {} · engine {}", env!("CARGO_PKG_VERSION"), core.engine.name());
+    println!("  manifest  {}", settings.manifest.display());
+    println!("  services  {} (http://<name>.{}:{}/)", http.join(", "), core.config.base_domain, core.config.http_port);
+    println!("  data      {}", data.root().display());
+}
+
+/// A line per event.
+async fn print(core: Arc<Core>, output: Output) {
+    let mut events = core.events.subscribe();
+    loop {
+        match events.recv().await {
+            Ok(event) => println!("{}", line(&event, output)),
+            Err(RecvError::Lagged(lost)) => println!("… {lost} events were not printed; `towpath events` has them"),
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+fn line(event: &Event, output: Output) -> String {
+    match output {
+        Output::Json => serde_json::to_string(event).unwrap_or_default(),
+        Output::Text => {
+            let mark = match event.severity {
+                EventSeverity::Info => "",
+                EventSeverity::Warn => "warning: ",
+                EventSeverity::Error => "error: ",
+            };
+            let name = event.name.as_ref().map_or("towpath", |n| n.as_str());
+            format!("{}  {name:<16} {mark}{}", event.at, event.message.replace('\n', "\n    "))
+        }
+    }
+}
