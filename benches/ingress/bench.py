@@ -5,6 +5,9 @@
 
 Needs nginx, haproxy and wrk. Every round measures all proxies one after the other, and only figures of the same round are
 compared: what else the machine does then hits all alike. Printed are medians over the rounds.
+
+Every program runs in a session of its own, as daemons do: Linux shares the CPUs between sessions (sched_autogroup), so a
+proxy alone in its session and one beside the load generator would not be measured alike.
 """
 
 import argparse
@@ -63,7 +66,7 @@ class Program:
     """A peer in the foreground; nginx' workers are its children."""
 
     def __init__(self, argv, log):
-        self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
     def pids(self):
         listed = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
@@ -105,7 +108,7 @@ def cpu_seconds(pids):
 def wrk(port, connections, seconds):
     """Requests per second of one run; any answer but 2xx ends the benchmark."""
     argv = ["wrk", "-t2", f"-c{connections}", f"-d{seconds}s", "--latency", "-H", f"Host: {peers.HOST}"]
-    out = subprocess.run([*argv, f"http://127.0.0.1:{port}/"], capture_output=True, text=True, check=True).stdout
+    out = subprocess.run([*argv, f"http://127.0.0.1:{port}/"], capture_output=True, text=True, check=True, start_new_session=True).stdout
     if "Non-2xx" in out or "Socket errors" in out:
         sys.exit(f"error: failed requests on port {port}:\n{out}")
     return float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1]), int(re.search(r"(\d+) requests in", out)[1])
@@ -117,7 +120,7 @@ def paced(port, rate, seconds):
     Latency counts from the moment a request was due, so that a stall is not forgiven.
     """
     argv = [sys.executable, str(pathlib.Path(__file__).with_name("paced.py")), str(port), peers.HOST, str(rate), str(seconds)]
-    return float(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
+    return float(subprocess.run(argv, capture_output=True, text=True, check=True, start_new_session=True).stdout)
 
 
 def measure(name, proxy, connections, seconds):

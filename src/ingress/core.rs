@@ -1,5 +1,6 @@
 //! One core: a thread with a runtime of its own, its sockets, its connections, its copy of the routing table.
 
+use super::client::Client;
 use super::failure::Failure;
 use super::instance::{InFlight, Instance};
 use super::reports::Reports;
@@ -10,16 +11,19 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
 
 /// How often idle connections to instances are looked after.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
+/// How often clients' times are looked at: a quarter of the shortest limit, between these.
+const CHECK_LEAST: Duration = Duration::from_millis(25);
+const CHECK_MOST: Duration = Duration::from_secs(1);
 /// The pause after `accept` failed, mostly for want of descriptors: trying at once would only burn the core.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -46,7 +50,11 @@ pub(super) struct Core {
     turn: AtomicUsize,
     connections: AtomicUsize,
     freed: Notify,
-    closing: watch::Sender<bool>,
+    closing: AtomicBool,
+    /// The last time that was read, in milliseconds since the ingress started.
+    clock: AtomicU64,
+    /// Client connections by number; used by this core's thread only.
+    clients: Mutex<(u64, HashMap<u64, Arc<Client>>)>,
 }
 
 impl Core {
@@ -60,7 +68,9 @@ impl Core {
             turn: AtomicUsize::new(index),
             connections: AtomicUsize::new(0),
             freed: Notify::new(),
-            closing: watch::Sender::new(false),
+            closing: AtomicBool::new(false),
+            clock: AtomicU64::new(0),
+            clients: Mutex::default(),
         })
     }
 
@@ -74,9 +84,54 @@ impl Core {
         self.table.load().settings.trusted_proxies.iter().any(|net| net.contains(peer))
     }
 
-    /// Becomes true when connections are to end.
-    pub(super) fn closing(&self) -> watch::Receiver<bool> {
-        self.closing.subscribe()
+    /// Whether connections are to end.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Relaxed)
+    }
+
+    /// The time in milliseconds since the ingress started, remembered for [`Core::clock`].
+    pub(super) fn read_clock(&self, now: Instant) -> u64 {
+        let elapsed = now.saturating_duration_since(self.began).as_millis();
+        let elapsed = u64::try_from(elapsed).unwrap_or(u64::MAX);
+        self.clock.store(elapsed, Relaxed);
+        elapsed
+    }
+
+    /// The time that was read last: no later than the last check of clients, at least.
+    pub(super) fn clock(&self) -> u64 {
+        self.clock.load(Relaxed)
+    }
+
+    /// Has a client's times looked after, until it is unregistered by the key returned.
+    pub(super) fn register(&self, client: &Arc<Client>) -> u64 {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.0 += 1;
+        let key = clients.0;
+        clients.1.insert(key, Arc::clone(client));
+        key
+    }
+
+    pub(super) fn unregister(&self, key: u64) {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner).1.remove(&key);
+    }
+
+    fn each_client(&self, act: impl Fn(&Client)) {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner).1.values().for_each(|client| act(client));
+    }
+
+    fn check_clients(&self) {
+        let now = self.read_clock(Instant::now());
+        self.each_client(|client| client.check(now));
+    }
+
+    fn check_every(&self) -> Duration {
+        let limits = self.limits();
+        (limits.head().min(limits.request()) / 4).clamp(CHECK_LEAST, CHECK_MOST)
+    }
+
+    fn close(&self) {
+        self.closing.store(true, Relaxed);
+        self.each_client(Client::wake);
     }
 
     /// The service of a host.
@@ -128,9 +183,8 @@ impl Core {
         self.reports.eject(Ejection { service, instance: id, for_ms, error: error.to_string() });
     }
 
-    /// Milliseconds since the ingress started.
     fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.read_clock(Instant::now())
     }
 
     /// Counts a client connection.
@@ -179,11 +233,16 @@ pub(super) async fn run(
     let mut sweeps = interval(SWEEP_EVERY);
     sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
     core.apply(&tables.borrow_and_update().clone());
+    let mut next_check = tokio::time::Instant::now();
     loop {
         // Tables first: whoever sends a table and then a listener must not see the listener answer by the old table.
         tokio::select! {
             biased;
-            Ok(()) = tables.changed() => core.apply(&tables.borrow_and_update().clone()),
+            Ok(()) = tables.changed() => {
+                core.apply(&tables.borrow_and_update().clone());
+                // Limits may have become shorter.
+                next_check = next_check.min(tokio::time::Instant::now() + core.check_every());
+            }
             command = commands.recv() => match command {
                 Some(Command::Listen(address, listener)) => {
                     accepting.entry(address).or_default().extend(accept(&core, listener));
@@ -196,11 +255,21 @@ pub(super) async fn run(
                 Some(Command::Shutdown) | None => break,
             },
             _ = sweeps.tick() => core.sweep(),
+            () = sleep_until(next_check) => {
+                core.check_clients();
+                next_check = tokio::time::Instant::now() + core.check_every();
+            }
         }
     }
     accepting.into_values().flatten().for_each(|task| task.abort());
-    core.closing.send_replace(true);
-    core.below(1).await;
+    core.close();
+    let mut checks = interval(core.check_every());
+    loop {
+        tokio::select! {
+            () = core.below(1) => return,
+            _ = checks.tick() => core.check_clients(),
+        }
+    }
 }
 
 fn accept(core: &Arc<Core>, listener: std::net::TcpListener) -> Option<AbortHandle> {

@@ -7,10 +7,12 @@ use super::core::Core;
 use super::failure::Failure;
 use super::headers;
 use super::instance::{InFlight, Instance};
+use super::proxy::Job;
 use super::reply::Reply;
+use super::spare::Spare;
 use super::table::Route;
-use super::upstream::{Connection, Upload};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use super::upstream::Connection;
+use http::{Response, StatusCode, Version};
 use hyper::body::Incoming;
 use std::io;
 use std::sync::Arc;
@@ -23,66 +25,30 @@ const MOST_ATTEMPTS: usize = 4;
 /// after 2 s (gunicorn), 5 s (Node, uvicorn) or more, and a request that crosses such a close is lost.
 const SURELY_OPEN: Duration = Duration::from_secs(1);
 
-/// What it takes to make a request without body again.
-struct Spare {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-}
-
-impl Spare {
-    fn of(request: &Request<Upload>) -> Option<Self> {
-        let repeatable = request.method().is_idempotent() && matches!(request.body(), Upload::Empty);
-        repeatable.then(|| Self {
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            headers: request.headers().clone(),
-        })
-    }
-
-    fn request(&self) -> Request<Upload> {
-        let mut request = Request::new(Upload::Empty);
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = self.headers.clone();
-        request
-    }
-}
-
 /// How an attempt failed.
 enum Missed {
-    /// Nothing was written; here is the request.
-    Refused(Box<Request<Upload>>, Arc<Instance>),
+    /// Nothing was written; the request is back in its job.
+    Refused(Arc<Instance>),
     /// Perhaps it arrived. `reused`: over a connection that may have been closing.
     Lost { reused: bool, instance: Arc<Instance> },
 }
 
 /// Sends a request until it is answered or it is no use.
-pub(super) async fn forward(
-    core: &Arc<Core>,
-    route: Arc<Route>,
-    host: &HeaderValue,
-    mut request: Request<Upload>,
-) -> Result<Response<Reply>, Failure> {
-    let spare = Spare::of(&request);
-    let mut reuse = if spare.is_some() { Some(core.limits().idle()) } else { Some(SURELY_OPEN) };
+pub(super) async fn forward(job: &mut Job, route: Arc<Route>) -> Result<Response<Reply>, Failure> {
+    job.spare = job.request.as_ref().and_then(Spare::of);
+    let mut reuse = if job.spare.is_some() { Some(job.client.core.limits().idle()) } else { Some(SURELY_OPEN) };
     let (mut tried, mut failure, mut route) = (Vec::new(), Failure::NoInstance, Some(route));
     for _ in 0..MOST_ATTEMPTS {
-        // Found anew for every attempt: the table may have changed while the last one waited.
-        let found = match route.take() {
-            Some(route) => route,
-            None => core.find(host)?,
-        };
-        let Some(in_flight) = core.pick(&found, &tried)? else { break };
-        match attempt(core, in_flight, request, reuse).await {
+        let Some(in_flight) = choose(job, &mut route, &tried)? else { break };
+        match attempt(job, in_flight, reuse).await {
             Ok(response) => return Ok(response),
-            Err(Missed::Refused(back, instance)) => {
-                (request, failure) = (*back, Failure::Unreachable);
+            Err(Missed::Refused(instance)) => {
+                failure = Failure::Unreachable;
                 tried.push(instance);
             }
             Err(Missed::Lost { reused, instance }) => {
-                let Some(spare) = &spare else { return Err(Failure::Broken) };
-                (request, failure) = (spare.request(), Failure::Broken);
+                let Some(again) = job.spare.as_ref().map(Spare::request) else { return Err(Failure::Broken) };
+                (job.request, failure) = (Some(again), Failure::Broken);
                 if reused { reuse = None } else { tried.push(instance) }
             }
         }
@@ -90,35 +56,60 @@ pub(super) async fn forward(
     Err(failure)
 }
 
-async fn attempt(
-    core: &Arc<Core>,
-    in_flight: InFlight,
-    mut request: Request<Upload>,
-    reuse: Option<Duration>,
-) -> Result<Response<Reply>, Missed> {
-    let instance = &in_flight.instance;
-    while let Some(mut connection) = reuse.and_then(|fresh| instance.check_out(core.index, fresh)) {
-        if !connection.is_open() {
-            continue;
-        }
-        match connection.send(request).await {
-            Ok(response) => return Ok(reply(response, Some(connection), in_flight)),
-            Err(mut error) => match error.take_message() {
-                Some(back) => request = back,
-                None => return Err(Missed::Lost { reused: true, instance: Arc::clone(instance) }),
-            },
-        }
-    }
-    let Some(mut connection) = connect(core, instance, Connection::connect(instance.address)).await else {
-        return Err(Missed::Refused(Box::new(request), Arc::clone(instance)));
+/// Chooses an instance by the route given, and from then on by the one found anew: the table may have changed while the
+/// last attempt waited.
+pub(super) fn choose(
+    job: &Job,
+    route: &mut Option<Arc<Route>>,
+    tried: &[Arc<Instance>],
+) -> Result<Option<InFlight>, Failure> {
+    let core = &job.client.core;
+    let route = match route.take() {
+        Some(route) => route,
+        None => core.find(&job.host)?,
     };
-    match connection.send(request).await {
-        Ok(response) => Ok(reply(response, Some(connection), in_flight)),
-        Err(mut error) => Err(match error.take_message() {
-            Some(back) => Missed::Refused(Box::new(back), Arc::clone(instance)),
-            None => Missed::Lost { reused: false, instance: Arc::clone(instance) },
-        }),
+    core.pick(&route, tried)
+}
+
+async fn attempt(job: &mut Job, in_flight: InFlight, reuse: Option<Duration>) -> Result<Response<Reply>, Missed> {
+    let mut reusable = idle(job, &in_flight, reuse);
+    loop {
+        let reused = reusable.is_some();
+        let mut connection = match reusable {
+            Some(connection) => connection,
+            // Boxed: seldom needed, and large.
+            None => match Box::pin(open(job, &in_flight.instance)).await {
+                Some(connection) => connection,
+                None => return Err(Missed::Refused(in_flight.instance())),
+            },
+        };
+        // There is a request: it is taken here, and put back below where another turn follows.
+        let Some(request) = job.request.take() else { return Err(Missed::Refused(in_flight.instance())) };
+        let mut error = match connection.send(request).await {
+            Ok(response) => return Ok(reply(response, Some(connection), in_flight)),
+            Err(error) => error,
+        };
+        job.request = error.take_message();
+        match (&job.request, reused) {
+            (None, reused) => return Err(Missed::Lost { reused, instance: in_flight.instance() }),
+            (Some(_), false) => return Err(Missed::Refused(in_flight.instance())),
+            (Some(_), true) => reusable = idle(job, &in_flight, reuse),
+        }
     }
+}
+
+/// An idle connection that is open still.
+fn idle(job: &Job, in_flight: &InFlight, reuse: Option<Duration>) -> Option<Connection> {
+    let core = job.client.core.index;
+    let mut connection = in_flight.instance.check_out(core, reuse?)?;
+    while !connection.is_open() {
+        connection = in_flight.instance.check_out(core, reuse?)?;
+    }
+    Some(connection)
+}
+
+async fn open(job: &Job, instance: &Instance) -> Option<Connection> {
+    connect(&job.client.core, instance, Connection::connect(instance.address)).await
 }
 
 /// Connects within the limit; ejects the instance if it is the one to blame.
@@ -156,19 +147,18 @@ fn is_theirs(error: &io::Error) -> bool {
 
 /// The answer as the client gets it.
 pub(super) fn reply(
-    response: Response<Incoming>,
+    mut response: Response<Incoming>,
     connection: Option<Connection>,
     in_flight: InFlight,
 ) -> Response<Reply> {
     in_flight.instance.ejection.succeed();
-    let (mut parts, body) = response.into_parts();
-    headers::strip_hop_by_hop(&mut parts.headers);
-    parts.version = Version::HTTP_11;
-    if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+    headers::strip_hop_by_hop(response.headers_mut());
+    *response.version_mut() = Version::HTTP_11;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         // Nobody asked for it here, and what follows is no HTTP: the connection is dropped.
         let mut refused = Response::new(Reply::page("the service switched protocols unasked\n".to_owned()));
         *refused.status_mut() = StatusCode::BAD_GATEWAY;
         return refused;
     }
-    Response::from_parts(parts, Reply::stream(body, connection, in_flight))
+    response.map(|body| Reply::stream(body, connection, in_flight))
 }

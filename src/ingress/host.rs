@@ -7,7 +7,7 @@ use std::borrow::Cow;
 /// The longest host name (RFC 1035) with a port.
 const LONGEST: usize = 253 + 1 + 5;
 
-/// The host as the client wrote it, with its port. `None`: missing, more than one, or of no valid form.
+/// The host as the client wrote it, with its port; whether it is one is for [`name`] to say. `None`: missing, or several.
 pub(super) fn of<B>(request: &Request<B>) -> Option<HeaderValue> {
     let mut named = request.headers().get_all(header::HOST).iter();
     let (first, second) = (named.next(), named.next());
@@ -15,11 +15,10 @@ pub(super) fn of<B>(request: &Request<B>) -> Option<HeaderValue> {
         return None;
     }
     // The absolute form wins over `Host`, which HTTP/1.1 demands nevertheless.
-    let value = match request.uri().authority() {
-        Some(authority) => from_authority(authority)?,
-        None => first?.clone(),
-    };
-    name(&value).is_some().then_some(value)
+    match request.uri().authority() {
+        Some(authority) => from_authority(authority),
+        None => first.cloned(),
+    }
 }
 
 fn from_authority(authority: &Authority) -> Option<HeaderValue> {
@@ -30,27 +29,41 @@ fn from_authority(authority: &Authority) -> Option<HeaderValue> {
 
 /// The name to route by: lower case, without port and final dot. `None`: not a host.
 pub(super) fn name(value: &HeaderValue) -> Option<Cow<'_, str>> {
-    let text = value.to_str().ok().filter(|text| text.len() <= LONGEST)?;
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => (&text[..rest.find(']')? + 2], &rest[rest.find(']')? + 1..]),
-        None => text.split_at(text.find(':').unwrap_or(text.len())),
-    };
-    let host = host.strip_suffix('.').unwrap_or(host);
-    let valid_port = port.is_empty() || port[1..].bytes().all(|b| b.is_ascii_digit()) && port.starts_with(':');
-    if host.is_empty() || !valid_port || !is_host(host) {
-        return None;
+    let text = std::str::from_utf8(value.as_bytes()).ok().filter(|text| text.len() <= LONGEST)?;
+    if text.starts_with('[') {
+        return address(text);
     }
-    match host.bytes().any(|b| b.is_ascii_uppercase()) {
-        true => Some(Cow::Owned(host.to_ascii_lowercase())),
-        false => Some(Cow::Borrowed(host)),
+    let mut upper = false;
+    let mut end = text.len();
+    // One pass: every request comes through here.
+    for (index, byte) in text.bytes().enumerate() {
+        match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {}
+            b'A'..=b'Z' => upper = true,
+            b':' if is_port(&text[index..]) => {
+                end = index;
+                break;
+            }
+            _ => return None,
+        }
+    }
+    let host = text[..end].strip_suffix('.').unwrap_or(&text[..end]);
+    match (host.is_empty(), upper) {
+        (true, _) => None,
+        (_, true) => Some(Cow::Owned(host.to_ascii_lowercase())),
+        (_, false) => Some(Cow::Borrowed(host)),
     }
 }
 
-fn is_host(host: &str) -> bool {
-    match host.strip_prefix('[') {
-        Some(rest) => rest.strip_suffix(']').is_some_and(|v6| v6.parse::<std::net::Ipv6Addr>().is_ok()),
-        None => host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')),
-    }
+fn is_port(text: &str) -> bool {
+    text.is_empty() || (text.starts_with(':') && text[1..].bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// An IPv6 address in brackets, in its canonical form.
+fn address(text: &str) -> Option<Cow<'_, str>> {
+    let (inside, port) = text.strip_prefix('[')?.split_once(']')?;
+    let address: std::net::Ipv6Addr = inside.parse().ok()?;
+    is_port(port).then(|| Cow::Owned(format!("[{address}]")))
 }
 
 #[cfg(test)]

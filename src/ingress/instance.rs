@@ -114,6 +114,11 @@ impl InFlight {
         Self { instance, core }
     }
 
+    /// The instance, to be remembered.
+    pub(super) fn instance(&self) -> Arc<Instance> {
+        Arc::clone(&self.instance)
+    }
+
     /// Gives a connection back whose answer was read to its end.
     pub(super) fn give_back(&self, connection: Connection) {
         self.instance.check_in(self.core.index, connection);

@@ -25,6 +25,7 @@ mod proxy;
 mod reply;
 mod reports;
 mod snapshot;
+mod spare;
 mod table;
 mod totals;
 mod tunnel;

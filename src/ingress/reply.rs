@@ -1,5 +1,6 @@
 //! The body of an answer: a page of ours, or an instance's bytes as they come, with the request's count and connection.
 
+use super::client::Turn;
 use super::instance::InFlight;
 use super::upstream::Connection;
 use bytes::Bytes;
@@ -10,7 +11,14 @@ use std::task::{Context, Poll};
 
 /// See the module.
 #[derive(Debug)]
-pub(super) enum Reply {
+pub(super) struct Reply {
+    source: Source,
+    /// Ends with the body.
+    turn: Option<Turn>,
+}
+
+#[derive(Debug)]
+enum Source {
     /// All of it at once; `None` when taken.
     Page(Option<Bytes>),
     /// From an instance.
@@ -29,11 +37,21 @@ pub(super) struct Stream {
 
 impl Reply {
     pub(super) fn page(text: String) -> Self {
-        Self::Page(Some(Bytes::from(text)))
+        Self { source: Source::Page(Some(Bytes::from(text))), turn: None }
+    }
+
+    pub(super) fn empty() -> Self {
+        Self { source: Source::Page(None), turn: None }
+    }
+
+    /// The client's turn lasts until this is dropped.
+    pub(super) fn hold(&mut self, turn: Turn) {
+        turn.answer();
+        self.turn = Some(turn);
     }
 
     pub(super) fn stream(body: Incoming, connection: Option<Connection>, in_flight: InFlight) -> Self {
-        Self::Stream(Stream { body, connection, in_flight, ended: false })
+        Self { source: Source::Stream(Stream { body, connection, in_flight, ended: false }), turn: None }
     }
 }
 
@@ -53,9 +71,8 @@ impl Stream {
     }
 
     fn give_back(&mut self) {
-        let Some(mut connection) = self.connection.take() else { return };
-        // Lets it see the end of the message; one that is not done then is of no further use.
-        if connection.is_open() {
+        // Whether it is open, and has seen the end of its message, is looked at when it is taken out again.
+        if let Some(connection) = self.connection.take() {
             self.in_flight.give_back(connection);
         }
     }
@@ -74,23 +91,23 @@ impl Body for Reply {
     type Error = hyper::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match self.get_mut() {
-            Self::Page(page) => Poll::Ready(page.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Stream(stream) => stream.poll(cx),
+        match &mut self.get_mut().source {
+            Source::Page(page) => Poll::Ready(page.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Source::Stream(stream) => stream.poll(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Page(page) => page.is_none(),
-            Self::Stream(stream) => stream.body.is_end_stream(),
+        match &self.source {
+            Source::Page(page) => page.is_none(),
+            Source::Stream(stream) => stream.body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Page(page) => SizeHint::with_exact(page.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Stream(stream) => stream.body.size_hint(),
+        match &self.source {
+            Source::Page(page) => SizeHint::with_exact(page.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Source::Stream(stream) => stream.body.size_hint(),
         }
     }
 }

@@ -1,16 +1,15 @@
 //! Upgrades (RFC 9110 §7.8), WebSockets above all: after `101` bytes pass both ways until one side ends.
 
 use super::client::Client;
-use super::core::Core;
 use super::failure::Failure;
 use super::forward;
 use super::headers;
 use super::instance::InFlight;
-use super::proxy::Upgrade;
+use super::proxy::{Job, Upgrade};
 use super::reply::Reply;
 use super::table::Route;
 use super::upstream::{self, Upload};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper::upgrade::OnUpgrade;
@@ -18,40 +17,26 @@ use hyper_util::rt::TokioIo;
 use std::sync::Arc;
 
 /// Sends a request that asks for another protocol. Over a connection of its own, which becomes the tunnel.
-pub(super) async fn open(
-    client: &Arc<Client>,
-    route: Arc<Route>,
-    host: &HeaderValue,
-    mut request: Request<Upload>,
-    upgrade: Upgrade,
-) -> Result<Response<Reply>, Failure> {
+pub(super) async fn open(job: &mut Job, route: Arc<Route>, upgrade: Upgrade) -> Result<Response<Reply>, Failure> {
+    let (mut sender, in_flight) = connect(job, route).await?;
+    let mut request = job.request.take().ok_or(Failure::Broken)?;
     headers::add_upgrade(request.headers_mut(), upgrade.protocol);
-    let (mut sender, in_flight) = connect(&client.core, route, host).await?;
     let mut response = sender.send_request(request).await.map_err(|_| Failure::Broken)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(forward::reply(response, None, in_flight));
     }
     in_flight.instance.ejection.succeed();
     let instance = hyper::upgrade::on(&mut response);
-    tokio::spawn(pass(upgrade.client, instance, in_flight, Arc::clone(client)));
+    tokio::spawn(pass(upgrade.client, instance, in_flight, Arc::clone(&job.client)));
     Ok(switched(response))
 }
 
 /// A connection to the first instance that takes one.
-async fn connect(
-    core: &Arc<Core>,
-    route: Arc<Route>,
-    host: &HeaderValue,
-) -> Result<(SendRequest<Upload>, InFlight), Failure> {
+async fn connect(job: &Job, route: Arc<Route>) -> Result<(SendRequest<Upload>, InFlight), Failure> {
     let (mut tried, mut route) = (Vec::new(), Some(route));
-    loop {
-        let found = match route.take() {
-            Some(route) => route,
-            None => core.find(host)?,
-        };
-        let Some(in_flight) = core.pick(&found, &tried)? else { return Err(Failure::Unreachable) };
-        let instance = Arc::clone(&in_flight.instance);
-        match forward::connect(core, &instance, upstream::open(instance.address)).await {
+    while let Some(in_flight) = forward::choose(job, &mut route, &tried)? {
+        let instance = in_flight.instance();
+        match forward::connect(&job.client.core, &instance, upstream::open(instance.address)).await {
             Some((sender, driver)) => {
                 tokio::spawn(driver.with_upgrades());
                 return Ok((sender, in_flight));
@@ -59,6 +44,7 @@ async fn connect(
             None => tried.push(instance),
         }
     }
+    Err(Failure::Unreachable)
 }
 
 /// The tunnel counts as a request in flight, and as a connection of its core, until it ends.
@@ -78,5 +64,5 @@ fn switched(response: Response<Incoming>) -> Response<Reply> {
     if let Some(protocol) = protocol {
         headers::add_upgrade(&mut parts.headers, protocol);
     }
-    Response::from_parts(parts, Reply::Page(None))
+    Response::from_parts(parts, Reply::empty())
 }

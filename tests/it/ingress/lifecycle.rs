@@ -21,7 +21,7 @@ async fn a_killed_ingress_serves_again_within_a_second_and_no_later_connection_f
     let other = App::named("other").await;
     world.put(on("shop", &[&other])).await;
     assert_eq!(body(&get(world.address(), "shop.localhost", "/").await), "other");
-    assert_eq!(world.handle().drained(&[app.instance.clone()], SOON).await, Drained::Empty);
+    assert_eq!(world.handle().drained(std::slice::from_ref(&app.instance), SOON).await, Drained::Empty);
 }
 
 #[tokio::test]
@@ -41,7 +41,7 @@ async fn the_ingress_serves_on_without_a_control_plane_and_is_adopted_with_its_l
     world.handle().ready();
     world.handle().acknowledged(generation, SOON).await.unwrap();
     assert_eq!(body(&get(address, "shop.localhost", "/").await), "new");
-    assert_eq!(world.handle().drained(&[app.instance.clone()], SOON).await, Drained::Empty);
+    assert_eq!(world.handle().drained(std::slice::from_ref(&app.instance), SOON).await, Drained::Empty);
     // The duplicates that came back bring the next ingress up on the same port.
     world.kill_ingress();
     assert_eq!(body(&get(address, "shop.localhost", "/").await), "new");

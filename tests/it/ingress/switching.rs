@@ -50,7 +50,7 @@ async fn the_end_of_a_drain_is_reported_at_once() {
     });
     eventually("it is in flight", || world.handle().in_flight(&old.instance) == Some(1)).await;
     world.put(on("shop", &[&new])).await;
-    assert_eq!(world.handle().drained(&[old.instance.clone()], SOON).await, Drained::Empty);
+    assert_eq!(world.handle().drained(std::slice::from_ref(&old.instance), SOON).await, Drained::Empty);
     let late = Instant::now().saturating_duration_since(running.await.unwrap());
     assert!(late < Duration::from_millis(200), "{late:?}");
 }
@@ -89,7 +89,7 @@ async fn fifty_deployments_under_load_lose_no_request() {
     for _ in 0..50 {
         let new = App::named("new").await;
         world.put(on("shop", &[&new])).await;
-        assert_eq!(world.handle().drained(&[old.instance.clone()], SOON).await, Drained::Empty);
+        assert_eq!(world.handle().drained(std::slice::from_ref(&old.instance), SOON).await, Drained::Empty);
         // Killed with everything it has, the moment it is drained.
         old = new;
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -122,6 +122,6 @@ async fn an_address_that_comes_back_with_another_instance_gets_no_old_connection
     let mut again = app.backend();
     again.instance = towpath::model::InstanceId::from_random([9; 16]);
     world.put(entry("shop", vec![again])).await;
-    assert_eq!(world.handle().drained(&[app.instance.clone()], SOON).await, Drained::Empty);
+    assert_eq!(world.handle().drained(std::slice::from_ref(&app.instance), SOON).await, Drained::Empty);
     assert_eq!(body(&get(world.address(), "shop.localhost", "/").await), "app");
 }

@@ -1,0 +1,89 @@
+//! The fetch step: the commit, and the settings that hold for it.
+
+use super::{failure, interrupted, spec_of, stalled};
+use crate::model::{AppSettings, BuildSource, Class, Commit, Failure, Reason, ServiceSpec, Step};
+use crate::reconcile::chain;
+use crate::reconcile::operation::Run;
+use crate::source::SourceError;
+use std::time::Duration;
+
+/// How often a source that fails in passing is asked again within one fetch step.
+const FETCH_TRIES: u32 = 3;
+
+pub(super) async fn fetch(run: &mut Run) -> Result<(), Failure> {
+    let (commit, _) = source(run, Step::Fetch).await?;
+    run.say(&format!("Successfully pulled your application source code: {}", describe(&commit)));
+    run.operation.target.commit = Some(commit.id);
+    run.save(Vec::new()).await.ok_or_else(|| interrupted(Step::Fetch))
+}
+
+fn describe(commit: &Commit) -> String {
+    format!("commit {} by {}: {}", commit.id.short(), commit.author, commit.summary)
+}
+
+/// The commit to deploy and the settings that hold for it. Asks the network only for a commit not mirrored yet.
+pub(super) async fn source(run: &Run, step: Step) -> Result<(Commit, AppSettings), Failure> {
+    let spec = spec_of(run, step)?;
+    let commit = fetch_commit(run, &spec, step).await?;
+    let settings = match &spec.build {
+        BuildSource::Inline(settings) => (**settings).clone(),
+        BuildSource::Repository => settings_in(run, &spec, &commit, step).await?,
+    };
+    Ok((commit, settings))
+}
+
+async fn fetch_commit(run: &Run, spec: &ServiceSpec, step: Step) -> Result<Commit, Failure> {
+    let source = &spec.source;
+    let wanted = run.operation.target.commit.as_ref();
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let error = match run.core.git.fetch(&source.repository, source.branch.as_ref(), wanted).await {
+            Ok(commit) => return Ok(commit),
+            Err(error) => error,
+        };
+        if error.class() != Class::Retry || tries >= FETCH_TRIES {
+            return Err(source_failure(step, &error));
+        }
+        run.say(&format!("{}; trying again.", chain(&error)));
+        tokio::time::sleep(Duration::from_millis(1000 * u64::from(tries)).mul_f64(0.5 + fastrand::f64())).await;
+    }
+}
+
+pub(super) fn source_failure(step: Step, error: &SourceError) -> Failure {
+    let mut message = chain(error);
+    if let SourceError::NoBranch { known, .. } = error
+        && !known.is_empty()
+    {
+        message.push_str(&format!(" (it has: {})", known.join(", ")));
+    }
+    failure(step, Reason::SourceFailed, error.class(), message)
+}
+
+/// Reads `apprunner.yaml` of the commit. Every problem goes to the log, one line each, as row S7 has it.
+async fn settings_in(run: &Run, spec: &ServiceSpec, commit: &Commit, step: Step) -> Result<AppSettings, Failure> {
+    const FILE: &str = "apprunner.yaml";
+    let repository = &spec.source.repository;
+    let bytes = run.core.git.read_file(repository, &commit.id, FILE).await.map_err(|e| source_failure(step, &e))?;
+    let Some(bytes) = bytes else {
+        let names = run.core.git.list_root(repository, &commit.id).await.unwrap_or_default();
+        let other = names.iter().any(|n| n == "apprunner.yml");
+        let hint = if other { " There is an `apprunner.yml`; only `apprunner.yaml` is read: rename it." } else { "" };
+        let message = format!("App Runner configuration file apprunner.yaml not found.{hint}");
+        return Err(stalled(step, Reason::ConfigurationInvalid, message));
+    };
+    let Ok(text) = String::from_utf8(bytes) else {
+        return Err(stalled(step, Reason::ConfigurationInvalid, "apprunner.yaml is not UTF-8 text"));
+    };
+    let parsed = crate::desired::parse_apprunner(FILE, &text, &run.core.config.catalogue);
+    for problem in &parsed.problems {
+        run.say(&problem.one_line());
+    }
+    let errors: Vec<String> = parsed
+        .problems
+        .iter()
+        .filter(|p| p.severity == crate::model::Severity::Error)
+        .map(crate::model::Problem::one_line)
+        .collect();
+    parsed.value.ok_or_else(|| stalled(step, Reason::ConfigurationInvalid, errors.join("\n")))
+}

@@ -1,0 +1,109 @@
+//! The build step: the artifact, made or found, and the revision that it makes.
+
+use super::fetch::{source, source_failure};
+use super::{failure, interrupted, spec_of, stalled};
+use crate::build::{BuildError, BuildJob};
+use crate::model::{AppSettings, Artifact, Class, Commit, Digest, Failure, Reason, Revision, RevisionNumber, Step};
+use crate::reconcile::chain;
+use crate::reconcile::operation::Run;
+use crate::store::Write;
+
+pub(super) async fn build(run: &mut Run) -> Result<(), Failure> {
+    if run.operation.revision.is_some() {
+        return Ok(());
+    }
+    let (commit, settings) = source(run, Step::Build).await?;
+    let builder = run.core.builder.clone();
+    let id = builder.identify(&commit, &settings).await.map_err(|e| build_failure(&e))?;
+    let artifact = match builder.find(&id).await.map_err(|e| build_failure(&e))? {
+        Some(artifact) => {
+            run.say(&format!("Nothing to build: build {} has the same inputs.", id.short()));
+            artifact
+        }
+        None => make(run, &commit, &settings, &id).await?,
+    };
+    keep_revision(run, commit, settings, id, artifact).await
+}
+
+async fn make(run: &Run, commit: &Commit, settings: &AppSettings, id: &Digest) -> Result<Artifact, Failure> {
+    let core = run.core.clone();
+    if core.builds.available_permits() == 0 {
+        run.say("Waiting for other builds to end.");
+    }
+    let permit = tokio::select! {
+        permit = core.builds.acquire() => permit,
+        () = run.token.cancelled() => return Err(run.stopped(Step::Build)),
+    };
+    let _permit = permit.map_err(|_| interrupted(Step::Build))?;
+    let spec = spec_of(run, Step::Build)?;
+    let tree = core.config.trees.join(run.operation.id.as_str());
+    remove_tree(&tree).await?;
+    core.git.export(&spec.source.repository, &commit.id, &tree).await.map_err(|e| source_failure(Step::Build, &e))?;
+    let job = BuildJob {
+        id: id.clone(),
+        name: run.service.name.clone(),
+        commit: commit.clone(),
+        tree: tree.clone(),
+        settings: settings.clone(),
+        size: spec.instance,
+        deadline: spec.deploy.build_deadline,
+    };
+    run.say("Starting source code build.");
+    let result = core.builder.build(job, &run.log, run.token.clone()).await;
+    remove_tree(&tree).await?;
+    match result {
+        Ok(artifact) => {
+            run.say("Successfully built your application source code.");
+            Ok(artifact)
+        }
+        Err(BuildError::Cancelled) => Err(run.stopped(Step::Build)),
+        Err(error) => Err(build_failure(&error)),
+    }
+}
+
+async fn remove_tree(tree: &std::path::Path) -> Result<(), Failure> {
+    match tokio::fs::remove_dir_all(tree).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            let message = format!("failed to remove {}: {error}", tree.display());
+            Err(failure(Step::Build, Reason::Internal, Class::Retry, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn build_failure(error: &BuildError) -> Failure {
+    let mut message = chain(error);
+    if let BuildError::Command { command, ended, .. } = error {
+        message = format!("{message} `{command}` {ended}.");
+    }
+    failure(Step::Build, Reason::BuildFailed, error.class(), message)
+}
+
+/// Writes the new revision and that the operation runs it, in one transaction.
+async fn keep_revision(
+    run: &mut Run,
+    commit: Commit,
+    settings: AppSettings,
+    build: Digest,
+    artifact: Artifact,
+) -> Result<(), Failure> {
+    let spec = spec_of(run, Step::Build)?;
+    let (id, now) = (run.service.id.clone(), run.core.now());
+    let current = run.core.state().world.services.get(&id).cloned();
+    let Some(mut record) = current else {
+        return Err(stalled(Step::Build, Reason::Internal, "the service is gone"));
+    };
+    let number = RevisionNumber(record.next_revision);
+    let revision = Revision { number, commit, spec, settings, build, artifact, created_at: now };
+    run.operation.revision = Some(number);
+    record.next_revision += 1;
+    run.save_with(move |world| {
+        let mut record = world.services.get(&id).cloned().unwrap_or_else(|| record.clone());
+        record.next_revision = record.next_revision.max(number.0 + 1);
+        record.updated_at = now;
+        let revision = Box::new(revision.clone());
+        vec![Write::PutRevision(id.clone(), revision), Write::PutService(Box::new(record))]
+    })
+    .await
+    .ok_or_else(|| interrupted(Step::Build))
+}

@@ -1,0 +1,37 @@
+//! The shift step: one transaction, the routing entry, the ingress' acknowledgement; and the way back.
+
+use super::shifted::{shifted, unshifted};
+use super::{failure, interrupted};
+use crate::model::{Class, CommitId, Failure, Reason, Step};
+use crate::reconcile::chain;
+use crate::reconcile::operation::Run;
+use std::time::Duration;
+
+pub(super) async fn shift(run: &mut Run) -> Result<(), Failure> {
+    let (operation, now) = (run.operation.clone(), run.core.now());
+    let head = head_of(run);
+    run.save_with(move |world| shifted(world, &operation, head.as_ref(), now))
+        .await
+        .ok_or_else(|| interrupted(Step::Shift))?;
+    let generation = run.core.publish(&run.service.id);
+    let deadline = Duration::from_secs(25);
+    run.core.ingress.acknowledged(generation, deadline).await.map_err(|e| {
+        let message = format!("the ingress did not take the new routing: {}", chain(&e));
+        failure(Step::Shift, Reason::ShiftFailed, Class::Retry, message)
+    })
+}
+
+/// The newest commit that polling knows of the service's branch.
+fn head_of(run: &Run) -> Option<CommitId> {
+    let record = run.core.state().world.services.get(&run.service.id).cloned()?;
+    let source = record.applied?.source;
+    run.core.poller.heads().into_iter().find(|h| h.repository == source.repository && h.branch == source.branch)?.commit
+}
+
+/// Undoes a shift that the ingress did not take. `Some(false)` when going back was not acknowledged either.
+pub async fn put_back(run: &mut Run) -> Option<bool> {
+    let (operation, now) = (run.operation.clone(), run.core.now());
+    run.save_with(move |world| unshifted(world, &operation, now)).await?;
+    let generation = run.core.publish(&run.service.id);
+    Some(run.core.ingress.acknowledged(generation, Duration::from_secs(25)).await.is_ok())
+}

@@ -1,0 +1,129 @@
+//! The start and check steps: new instances beside the old, until they are healthy.
+
+use super::{interrupted, stalled};
+use crate::model::{
+    AppSettings, EnvName, Failure, InstanceId, InstanceRecord, InstanceRole, InstanceSpec, Reason, Revision,
+    RevisionNumber, ServiceRecord, StartCommand, Step,
+};
+use crate::reconcile::await_healthy::{self, Outcome};
+use crate::reconcile::core::Core;
+use crate::reconcile::operation::Run;
+use crate::reconcile::secrets;
+use crate::store::{World, Write};
+use futures_util::future::join_all;
+
+/// The revision that an operation starts: its own, or the kept one it names.
+fn revision_of(run: &Run, step: Step) -> Result<Revision, Failure> {
+    let number = run.operation.revision.or(run.operation.target.revision);
+    let state = run.core.state();
+    number
+        .and_then(|n| state.world.revisions.get(&(run.service.id.clone(), n)))
+        .cloned()
+        .ok_or_else(|| stalled(step, Reason::Internal, "the revision to start is not kept any more"))
+}
+
+/// How many instances the new set has: as many as serve now, at least the minimum (row D2).
+fn size_of_new_set(run: &Run, revision: &Revision) -> usize {
+    let spec = run.operation.target.spec.as_ref().unwrap_or(&revision.spec);
+    let state = run.core.state();
+    let serving = serving(&state.world, &run.service).count();
+    let (min, max) = (spec.scaling.min_size.max(1) as usize, spec.scaling.max_size.max(1) as usize);
+    serving.clamp(min, max.max(min))
+}
+
+fn serving<'a>(world: &'a World, service: &ServiceRecord) -> impl Iterator<Item = &'a InstanceRecord> {
+    let id = service.id.clone();
+    world.instances.values().filter(move |i| i.service == id && i.role == InstanceRole::Serving)
+}
+
+pub(super) async fn start(run: &mut Run) -> Result<(), Failure> {
+    let revision = revision_of(run, Step::Start)?;
+    run.operation.revision = Some(revision.number);
+    if run.operation.instances.is_empty() {
+        let count = size_of_new_set(run, &revision);
+        run.operation.instances = (0..count).map(|_| InstanceId::from_random(run.core.random())).collect();
+        let records = run.operation.instances.iter().map(|id| starting(run, id, revision.number)).collect();
+        // Written before anything is started: none is orphaned, none is started twice.
+        run.save(records).await.ok_or_else(|| interrupted(Step::Start))?;
+    }
+    run.say("Deploying the new version beside the old one.");
+    let ids = run.operation.instances.clone();
+    let started = join_all(ids.iter().map(|id| start_one(run, &revision, id))).await;
+    started.into_iter().collect()
+}
+
+fn starting(run: &Run, id: &InstanceId, revision: RevisionNumber) -> Write {
+    Write::PutInstance(InstanceRecord {
+        id: id.clone(),
+        service: run.service.id.clone(),
+        revision,
+        operation: Some(run.operation.id.clone()),
+        role: InstanceRole::Starting,
+        address: None,
+        created_at: run.core.now(),
+    })
+}
+
+async fn start_one(run: &Run, revision: &Revision, id: &InstanceId) -> Result<(), Failure> {
+    await_healthy::start(&run.core, &run.service, revision, id)
+        .await
+        .map_err(|f| Failure { step: Some(Step::Start), ..f })
+}
+
+/// The specification of an instance of a revision.
+pub async fn instance_spec(
+    core: &Core,
+    service: &ServiceRecord,
+    revision: &Revision,
+    id: &InstanceId,
+) -> Result<InstanceSpec, Failure> {
+    let env = secrets::environment(revision, &core.config)
+        .await
+        .map_err(|m| stalled(Step::Start, Reason::SecretUnresolved, m))?;
+    let settings = &revision.settings;
+    let (command, _) = StartCommand::parse(&settings.start)
+        .map_err(|e| stalled(Step::Start, Reason::ConfigurationInvalid, e.to_string()))?;
+    let alone = core.state().world.instances.values().filter(|i| i.service == service.id && &i.id != id).count() == 0;
+    let port_env = port_variables(settings);
+    Ok(InstanceSpec {
+        id: id.clone(),
+        service: service.id.clone(),
+        name: service.name.clone(),
+        revision: revision.number,
+        config: revision.config_digest(),
+        artifact: revision.artifact.clone(),
+        pre_run: settings.pre_run.clone(),
+        command,
+        env,
+        port: settings.port,
+        sole: alone && revision.spec.scaling.max_size == 1,
+        port_env,
+        size: revision.spec.instance,
+        log: core.logs.instance_log_path(&service.id, id),
+    })
+}
+
+fn port_variables(settings: &AppSettings) -> Vec<EnvName> {
+    let port: Option<EnvName> = "PORT".parse().ok();
+    port.into_iter().chain(settings.port_env.clone()).collect()
+}
+
+pub(super) async fn check(run: &mut Run) -> Result<(), Failure> {
+    let revision = revision_of(run, Step::Check)?;
+    let spec = run.operation.target.spec.clone().unwrap_or_else(|| revision.spec.clone());
+    run.say(&format!("Performing health checks on port {}.", revision.settings.port));
+    let ids = run.operation.instances.clone();
+    let waited = await_healthy::all(&run.core, &run.service, &revision, &spec, &ids, &run.log).await;
+    match waited {
+        Outcome::Healthy(ids) => {
+            run.operation.instances = ids;
+            run.save(Vec::new()).await.ok_or_else(|| interrupted(Step::Check))?;
+            run.say("The new version passed its health checks.");
+            Ok(())
+        }
+        Outcome::Failed { failure, ids } => {
+            run.operation.instances = ids;
+            Err(Failure { step: Some(Step::Check), ..failure })
+        }
+    }
+}
