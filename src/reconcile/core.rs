@@ -156,6 +156,8 @@ pub struct Core {
     pub logs: LogStore,
     /// Settings.
     pub config: Config,
+    /// Held while strays are removed.
+    pub sweeping: tokio::sync::Mutex<()>,
     /// Bounds the builds that run at once.
     pub builds: Semaphore,
     /// *Look again.*
@@ -224,6 +226,7 @@ impl Core {
             logs,
             builds: Semaphore::new(config.parallel_builds),
             config,
+            sweeping: tokio::sync::Mutex::new(()),
             wake: Notify::new(),
             events: broadcast::channel(EVENT_BACKLOG).0,
             stopping: CancellationToken::new(),

@@ -5,8 +5,8 @@ use super::heal::{self, Healing};
 use super::monitor::Monitor;
 use super::{manifest, operation, snapshot, steps};
 use crate::model::{
-    Cause, EventSeverity, Held, HeldReason, InstanceId, InstanceState, Operation, OperationId, OperationKind, OperationStatus,
-    OperationTarget, Owner, ServiceId, ServiceRecord, ServiceSpec, Timestamp,
+    Cause, EventSeverity, Held, HeldReason, InstanceId, InstanceState, Operation, OperationId, OperationKind,
+    OperationStatus, OperationTarget, Owner, ServiceId, ServiceRecord, ServiceSpec, Timestamp,
 };
 use crate::observed::EngineView;
 use crate::plan::{Action, Change, Plan};
@@ -32,7 +32,8 @@ pub async fn run(core: Arc<Core>) {
         let now = core.now();
         if now.since(collected) > Duration::from_secs(3600) {
             collected = now;
-            super::collect::hourly(&core).await;
+            let core = core.clone();
+            tokio::spawn(async move { super::collect::hourly(&core).await });
         }
         tokio::select! {
             () = core.wake.notified() => tokio::time::sleep(SETTLE).await,
@@ -165,7 +166,13 @@ pub async fn execute(
             Ok(None)
         }
         Action::RemoveStrays { instances } => {
-            heal::remove_strays(core, instances).await;
+            let (core, instances) = (core.clone(), instances.clone());
+            // Beside the pass: one that does not go must not keep the others from being healed.
+            tokio::spawn(async move {
+                if let Ok(_alone) = core.sweeping.try_lock() {
+                    heal::remove_strays(&core, &instances).await;
+                }
+            });
             Ok(None)
         }
         _ => begin(core, change, plan, by).await,
@@ -181,7 +188,7 @@ async fn begin(
     let now = core.now();
     let Some((service, operation)) = operation_of(change, plan, by, now) else { return Ok(None) };
     let id = operation.id.clone();
-    let begun = core.transact(|world| begin_writes(world, change, operation, now)).await?;
+    let begun = core.transact(|world| begin_writes(world, change, operation, plan.at)).await?;
     match begun {
         Begun::Accepted => {
             // From now on its hosts are known: whoever asks is told that it is being created.
@@ -217,7 +224,8 @@ enum Begun {
     Refused,
 }
 
-fn begin_writes(world: &World, change: &Change, operation: Operation, now: Timestamp) -> (Vec<Write>, Begun) {
+fn begin_writes(world: &World, change: &Change, operation: Operation, planned_at: Timestamp) -> (Vec<Write>, Begun) {
+    let now = operation.created_at;
     let mut writes = Vec::new();
     let mut operation = operation;
     if let Action::Create { id, label, spec, .. } = &change.action {
@@ -229,13 +237,19 @@ fn begin_writes(world: &World, change: &Change, operation: Operation, now: Times
     } else {
         let running = world.operations.values().find(|o| o.service == operation.service && !o.status.is_final());
         if let Some(running) = running {
-            let early = running.step.is_none_or(steps::can_be_superseded) && deploys(running.kind);
+            // One that works towards the same is what this change wants: planned twice, begun once.
+            let same = running.target == operation.target;
+            let early = !same && running.step.is_none_or(steps::can_be_superseded) && deploys(running.kind);
             let begun = if early { Begun::Supersedes(running.id.clone()) } else { Begun::Refused };
             return (Vec::new(), begun);
         }
         let Some(record) = world.services.get(&operation.service).filter(|r| r.deleted_at.is_none()) else {
             return (Vec::new(), Begun::Refused);
         };
+        // Something happened to the service since this was planned: the next pass plans again.
+        if record.updated_at > planned_at {
+            return (Vec::new(), Begun::Refused);
+        }
         operation.previous = record.current;
     }
     writes.push(Write::PutOperation(Box::new(operation)));
@@ -322,6 +336,7 @@ pub fn new_operation(
         revision: None,
         previous: None,
         instances: Vec::new(),
+        before: None,
         cancel_requested: false,
         failure: None,
         created_at: now,
