@@ -3,6 +3,7 @@
 use super::core::{Core, Running, StopReason};
 use super::deploy;
 use super::fault::{self, Moment};
+use super::heal;
 use super::steps::{self, AfterFailure};
 use crate::model::{
     Class, Event, EventSeverity, Failure, Held, HeldReason, LineSink, LineSource, Operation, OperationId,
@@ -55,6 +56,19 @@ pub fn spawn(core: &Arc<Core>, id: &OperationId) {
     });
 }
 
+/// Starts a task for every operation that is not final and has none: after a crash, or when whoever began it was dropped
+/// before it could (a client that went away).
+pub fn spawn_open(core: &Arc<Core>) {
+    let open: Vec<_> = {
+        let state = core.state();
+        let open = state.world.operations.values().filter(|o| !o.status.is_final());
+        open.filter(|o| !state.running.contains_key(&o.id)).map(|o| o.id.clone()).collect()
+    };
+    for id in open {
+        spawn(core, &id);
+    }
+}
+
 /// Asks the task of an operation to stop. It does where its step allows that.
 pub fn stop(core: &Core, id: &OperationId, reason: StopReason) {
     let mut state = core.state();
@@ -89,11 +103,13 @@ impl Run {
         if self.operation.started_at.is_none() {
             self.begin().await;
         }
-        // From its start step on an operation has the service's turn, so that no healing starts or stops beside it.
+        // From its shift on an operation has the service's turn, so that no healing changes what serves beside it. Until
+        // then what serves is healed, however long the new set takes; a healing that hangs must not hold up its cure.
         let turn = self.core.turn_of(&self.service.id);
         let mut held = None;
         while let Some(step) = self.operation.step {
-            if held.is_none() && step >= Step::Start {
+            if held.is_none() && step >= Step::Shift {
+                heal::give_way(&self.core, &self.service.id);
                 held = Some(turn.lock().await);
             }
             if self.enter(step).await.is_none() {
@@ -136,7 +152,10 @@ impl Run {
         let by_drop = steps::can_be_cancelled(step) && step != Step::Build;
         tokio::select! {
             result = tokio::time::timeout(deadline, deploy::execute(self, step)) => {
-                Some(result.unwrap_or_else(|_| Err(overdue(step, deadline))))
+                let result = result.unwrap_or_else(|_| Err(overdue(step, deadline)));
+                // Asked to stop at the last moment: after this step it might be too late.
+                let asked = steps::can_be_cancelled(step) && token.is_cancelled();
+                Some(result.and_then(|()| if asked { Err(self.stopped(step)) } else { Ok(()) }))
             }
             () = token.cancelled(), if by_drop => Some(Err(self.stopped(step))),
             () = core.stopping.cancelled() => None,

@@ -45,6 +45,7 @@ pub async fn pass(core: &Arc<Core>) {
     manifest::reload(core).await;
     observe(core).await;
     follow_sources(core);
+    operation::spawn_open(core);
     let observed = snapshot::observed(core);
     let desired = core.state().desired.clone();
     let policy = core.policy();
