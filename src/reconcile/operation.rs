@@ -3,6 +3,7 @@
 use super::core::{Core, Running, StopReason};
 use super::deploy;
 use super::fault::{self, Moment};
+use super::heal;
 use super::steps::{self, AfterFailure};
 use crate::model::{
     Class, Event, EventSeverity, Failure, Held, HeldReason, LineSink, LineSource, Operation, OperationId,
@@ -56,6 +57,19 @@ pub fn spawn(core: &Arc<Core>, id: &OperationId) {
     });
 }
 
+/// Starts a task for every operation that is not final and has none: after a crash, or when whoever began it was dropped
+/// before it could (a client that went away).
+pub fn spawn_open(core: &Arc<Core>) {
+    let open: Vec<_> = {
+        let state = core.state();
+        let open = state.world.operations.values().filter(|o| !o.status.is_final());
+        open.filter(|o| !state.running.contains_key(&o.id)).map(|o| o.id.clone()).collect()
+    };
+    for id in open {
+        spawn(core, &id);
+    }
+}
+
 /// Asks the task of an operation to stop. It does where its step allows that.
 pub fn stop(core: &Core, id: &OperationId, reason: StopReason) {
     let mut state = core.state();
@@ -90,15 +104,19 @@ impl Run {
         if self.operation.started_at.is_none() {
             self.begin().await;
         }
-        // From its start step on an operation has the service's turn, so that no healing starts or stops beside it.
+        // From its shift on an operation has the service's turn, so that no healing changes what serves beside it. Until
+        // then what serves is healed, however long the new set takes; a healing that hangs must not hold up its cure.
         let turn = self.core.turn_of(&self.service.id);
         let mut held = None;
         self.start_over_without_instances().await;
-        if self.go_on_putting_back().await {
+        if self.operation.status == OperationStatus::RollbackInProgress {
+            let _held = turn.lock().await;
+            self.go_on_putting_back().await;
             return;
         }
         while let Some(step) = self.operation.step {
-            if held.is_none() && step >= Step::Start {
+            if held.is_none() && step >= Step::Shift {
+                heal::give_way(&self.core, &self.service.id);
                 held = Some(turn.lock().await);
             }
             if self.enter(step).await.is_none() {
@@ -135,10 +153,7 @@ impl Run {
     }
 
     /// Goes on going back, where a crash cut that off.
-    async fn go_on_putting_back(&mut self) -> bool {
-        if self.operation.status != OperationStatus::RollbackInProgress {
-            return false;
-        }
+    async fn go_on_putting_back(&mut self) {
         let unknown = || Failure {
             reason: Reason::ShiftFailed,
             class: Class::Retry,
@@ -147,7 +162,6 @@ impl Run {
         };
         let failure = self.operation.failure.clone().unwrap_or_else(unknown);
         self.put_back(failure).await;
-        true
     }
 
     async fn begin(&mut self) {
@@ -175,7 +189,11 @@ impl Run {
         // The builder ends its commands itself when it is cancelled; every other step can be let go at any point.
         let by_drop = steps::can_be_cancelled(step) && step != Step::Build;
         tokio::select! {
-            result = within(limit, step, deploy::execute(self, step)) => Some(result),
+            result = within(limit, step, deploy::execute(self, step)) => {
+                // Asked to stop at the last moment: after this step it might be too late.
+                let asked = steps::can_be_cancelled(step) && token.is_cancelled();
+                Some(result.and_then(|()| if asked { Err(self.stopped(step)) } else { Ok(()) }))
+            }
             () = token.cancelled(), if by_drop => Some(Err(self.stopped(step))),
             () = core.stopping.cancelled() => None,
         }

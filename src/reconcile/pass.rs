@@ -49,6 +49,7 @@ pub async fn pass(core: &Arc<Core>) {
     observe(core).await;
     follow_sources(core);
     let_go_of_transient(core).await;
+    operation::spawn_open(core);
     let observed = snapshot::observed(core);
     let desired = core.state().desired.clone();
     let policy = core.policy();
