@@ -158,6 +158,8 @@ pub struct Core {
     pub config: Config,
     /// Bounds the builds that run at once.
     pub builds: Semaphore,
+    /// Held shared from the search for an artifact until a revision names it, alone while artifacts are removed.
+    pub artifacts: tokio::sync::RwLock<()>,
     /// *Look again.*
     pub wake: Notify,
     /// Every event, for whoever prints them. Slow readers lose the oldest.
@@ -223,6 +225,7 @@ impl Core {
             ingress,
             logs,
             builds: Semaphore::new(config.parallel_builds),
+            artifacts: tokio::sync::RwLock::new(()),
             config,
             wake: Notify::new(),
             events: broadcast::channel(EVENT_BACKLOG).0,
