@@ -59,9 +59,9 @@ pub fn spawn(core: &Arc<Core>, healing: Healing) {
 async fn heal(core: &Arc<Core>, healing: Healing) {
     let found = {
         let state = core.state();
-        state.world.services.get(&healing.service).cloned().and_then(|record| {
+        state.world.services.get(&healing.service).cloned().map(|record| {
             let current = record.current.and_then(|n| state.world.revisions.get(&(record.id.clone(), n)).cloned());
-            Some((record, current))
+            (record, current)
         })
     };
     let Some((record, current)) = found else { return };

@@ -322,6 +322,7 @@ fn held_by(operation: &Operation, failure: &Failure, now: crate::model::Timestam
     let why = match failure.reason {
         Reason::Superseded => return None,
         Reason::Cancelled => HeldReason::Cancelled,
+        _ if failure.class != Class::Stalled => HeldReason::Transient,
         _ => HeldReason::Failed,
     };
     let spec = Some(crate::model::Digest::of(spec));

@@ -5,7 +5,7 @@ use super::heal::{self, Healing};
 use super::monitor::Monitor;
 use super::{manifest, operation, snapshot, steps};
 use crate::model::{
-    Cause, EventSeverity, InstanceId, InstanceState, Operation, OperationId, OperationKind, OperationStatus,
+    Cause, EventSeverity, Held, HeldReason, InstanceId, InstanceState, Operation, OperationId, OperationKind, OperationStatus,
     OperationTarget, Owner, ServiceId, ServiceRecord, ServiceSpec, Timestamp,
 };
 use crate::observed::EngineView;
@@ -17,6 +17,8 @@ use std::time::Duration;
 
 /// How long nothing may wake the loop: lost wake-ups cost this much time, never correctness.
 const RESYNC: Duration = Duration::from_secs(5);
+/// How long a version rests that failed for a reason that passes by itself.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
 /// How many wake-ups are folded into one pass.
 const SETTLE: Duration = Duration::from_millis(10);
 
@@ -45,6 +47,7 @@ pub async fn pass(core: &Arc<Core>) {
     manifest::reload(core).await;
     observe(core).await;
     follow_sources(core);
+    let_go_of_transient(core).await;
     let observed = snapshot::observed(core);
     let desired = core.state().desired.clone();
     let policy = core.policy();
@@ -126,6 +129,26 @@ fn follow_sources(core: &Core) {
         declared.chain(applied).map(|s| (s.repository, s.branch)).collect::<BTreeSet<_>>()
     };
     core.poller.watch(sources.into_iter().collect());
+}
+
+/// What failed for a reason that passes by itself is tried again after a while.
+async fn let_go_of_transient(core: &Core) {
+    let now = core.now();
+    let over = |h: &Held| h.why == HeldReason::Transient && now.since(h.at) > RETRY_AFTER;
+    if !core.state().world.services.values().any(|r| r.held.iter().any(over)) {
+        return;
+    }
+    let released = core.transact(|world| {
+        let holding = world.services.values().filter(|r| r.held.iter().any(over));
+        let free = |r: &ServiceRecord| {
+            let held = r.held.iter().filter(|h| !over(h)).cloned().collect();
+            Write::PutService(Box::new(ServiceRecord { held, ..r.clone() }))
+        };
+        (holding.map(free).collect(), ())
+    });
+    if let Err(error) = released.await {
+        tracing::warn!(error = %super::chain(&error), "a version could not be released; the next pass tries again");
+    }
 }
 
 /// Executes one change of a plan: begins its operation, or heals. `by` is the person who applied it, if one did.

@@ -265,7 +265,7 @@ fn config(settings: &UpSettings, data: &DataDir, http_port: u16) -> Result<Confi
 fn host_memory() -> Option<Memory> {
     let info = rustix::system::sysinfo();
     let unit = u64::from(info.mem_unit.max(1));
-    u64::try_from(info.totalram).ok().map(|total| Memory(total * unit))
+    Some(Memory(info.totalram * unit))
 }
 
 /// Starts the control socket and the API listener.
