@@ -3,6 +3,8 @@
 use super::client::{CallError, Client};
 use super::failure::Failure;
 use super::screen::Screen;
+use crate::reconcile::up::UpError;
+use crate::settings::datadir::DataDirError;
 use serde_json::{Value, json};
 use std::error::Error;
 use std::path::Path;
@@ -12,6 +14,8 @@ use tokio::time::{Instant, sleep};
 /// How long a person waits for drain and grace of all instances. What is not
 /// down by then goes on stopping by itself.
 const STOP_TIME: Duration = Duration::from_secs(180);
+/// How long a data directory may be locked though no server answers: one that was interrupted may be in its last moments.
+const LAST_MOMENTS: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// What was found running, and stopped, in a data directory without a control plane.
@@ -40,13 +44,29 @@ pub async fn down(
         Err(CallError::NoServer(_)) => false,
         Err(error) => return Err(error.into()),
     };
-    let directory = data_dir.to_owned();
-    // It stops processes and waits for them: not on the runtime's one thread.
-    let left = tokio::task::spawn_blocking(move || stop_leftovers(&directory))
-        .await
-        .map_err(|e| Failure::caused("failed to stop what a control plane left", &e))?
-        .map_err(|e| Failure::caused("failed to stop what a control plane left", &*e))?;
+    let left = stop_rest(data_dir, stop_leftovers, if ran { STOP_TIME } else { LAST_MOMENTS }).await?;
     report(screen, data_dir, ran, left)
+}
+
+/// A server that stops closes its socket first and lets its data directory go last: until then it is waited for.
+async fn stop_rest(data_dir: &Path, stop_leftovers: StopLeftovers, limit: Duration) -> Result<Leftovers, Failure> {
+    let end = Instant::now() + limit;
+    loop {
+        let directory = data_dir.to_owned();
+        // It stops processes and waits for them: not on the runtime's one thread.
+        let stopped = tokio::task::spawn_blocking(move || stop_leftovers(&directory))
+            .await
+            .map_err(|e| Failure::caused("failed to stop what a control plane left", &e))?;
+        match stopped {
+            Ok(left) => return Ok(left),
+            Err(error) if is_locked(&*error) && Instant::now() < end => sleep(PAUSE).await,
+            Err(error) => return Err(Failure::caused("failed to stop what a control plane left", &*error)),
+        }
+    }
+}
+
+fn is_locked(error: &(dyn Error + Send + Sync + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(UpError::DataDir(DataDirError::Locked { .. })))
 }
 
 async fn wait_until_gone(client: &Client) -> Result<(), Failure> {

@@ -111,6 +111,10 @@ impl<'a> Judge<'a> {
         if let InstanceState::Exited { message, .. } = &observed.state {
             return broken(Fault::Ended, message.clone());
         }
+        // Its kernel still accepts connections, so no TCP check would ever notice.
+        if observed.state == InstanceState::Frozen {
+            return broken(Fault::Unhealthy, "frozen: it was paused by hand".into());
+        }
         if let Health::Unhealthy { message } = &instance.health {
             return broken(Fault::Unhealthy, message.clone());
         }

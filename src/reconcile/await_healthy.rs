@@ -156,6 +156,7 @@ impl Wait<'_> {
         let begun = Instant::now();
         let timeout = Duration::from_secs(u64::from(self.spec.health.timeout_seconds));
         let mut record = Record::default();
+        let way = health::Way::to(&*self.core.engine);
         let mut port_said = false;
         let mut changes = self.core.engine.changes();
         let mut looked = Instant::now();
@@ -164,7 +165,7 @@ impl Wait<'_> {
             let Some(address) = address else {
                 return Err(Ended::Exited("has no address: it was removed by hand".into()));
             };
-            let result = health::probe(address, &self.spec.health, timeout).await;
+            let result = health::probe(address, &self.spec.health, way, timeout).await;
             let last = result.clone().err().unwrap_or_default();
             record = record.with(result, &self.spec.health);
             if record.verdict == Health::Healthy {

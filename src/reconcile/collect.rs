@@ -37,16 +37,11 @@ pub fn excess_revisions(world: &World, service: &ServiceId) -> Vec<Write> {
         .collect()
 }
 
-/// Removes builds that no kept revision needs. Nothing is removed while any operation may be making one.
-pub async fn collect(core: &Arc<Core>) {
-    let needed: Option<BTreeSet<BuildId>> = {
-        let state = core.state();
-        let building = state.world.operations.values().any(|o| {
-            !o.status.is_final() && o.target.spec.is_some() && o.revision.is_none() && o.target.revision.is_none()
-        });
-        (!building).then(|| state.world.revisions.values().map(|r| r.build.clone()).collect())
-    };
-    let Some(needed) = needed else { return };
+/// Removes builds that no kept revision needs. Nothing is removed while any operation may be making one; the next
+/// collection will.
+pub async fn collect(core: &Core) {
+    let Ok(_none_is_being_made) = core.artifacts.try_write() else { return };
+    let needed: BTreeSet<BuildId> = core.state().world.revisions.values().map(|r| r.build.clone()).collect();
     let there = match core.builder.list().await {
         Ok(there) => there,
         Err(error) => {

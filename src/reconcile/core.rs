@@ -166,6 +166,8 @@ pub struct Core {
     pub sweeping: tokio::sync::Mutex<()>,
     /// Bounds the builds that run at once.
     pub builds: Semaphore,
+    /// Held shared from the search for an artifact until a revision names it, alone while artifacts are removed.
+    pub artifacts: tokio::sync::RwLock<()>,
     /// *Look again.*
     pub wake: Notify,
     /// Every event, for whoever prints them. Slow readers lose the oldest.
@@ -232,6 +234,7 @@ impl Core {
             ingress,
             logs,
             builds: Semaphore::new(config.parallel_builds),
+            artifacts: tokio::sync::RwLock::new(()),
             config,
             sweeping: tokio::sync::Mutex::new(()),
             wake: Notify::new(),

@@ -4,7 +4,7 @@ use super::await_healthy::{self, Outcome};
 use super::core::Core;
 use super::health::Record;
 use crate::model::{
-    EventSeverity, Failure, InstanceId, InstanceRecord, InstanceRole, LineSink, LineSource, Revision, ServiceId,
+    EventSeverity, Failure, InstanceId, InstanceRecord, InstanceRole, InstanceState, LineSink, LineSource, Revision, ServiceId,
     ServiceRecord, ServiceSpec,
 };
 use crate::store::{World, Write};
@@ -87,6 +87,7 @@ async fn heal(core: &Arc<Core>, healing: Healing) {
     let Some((record, current)) = found else { return };
     core.publish(&record.id);
     core.emit_for(&record, "HealingStarted", EventSeverity::Warn, healing.effect.clone()).await;
+    thaw(core, &healing.stop).await;
     let started = match (&current, healing.start.is_empty()) {
         (Some(revision), false) => start(core, &record, revision, &healing.start).await,
         _ => Ok(Vec::new()),
@@ -97,6 +98,20 @@ async fn heal(core: &Arc<Core>, healing: Healing) {
             let message = format!("An instance could not be replaced: {}", failure.message);
             core.emit_for(&record, "HealingFailed", EventSeverity::Error, message).await;
             remove_ended(core, &healing.stop).await;
+        }
+    }
+}
+
+/// Lets instances that somebody froze go on until they are taken out: requests wait on them.
+async fn thaw(core: &Core, ids: &[InstanceId]) {
+    let frozen: Vec<InstanceId> = {
+        let state = core.state();
+        let is_frozen = |id: &&InstanceId| state.instances.get(*id).is_some_and(|o| o.state == InstanceState::Frozen);
+        ids.iter().filter(is_frozen).cloned().collect()
+    };
+    for id in frozen {
+        if let Err(error) = core.engine.thaw(&id).await {
+            tracing::warn!(%id, error = %super::chain(&error), "a frozen instance could not be thawed");
         }
     }
 }

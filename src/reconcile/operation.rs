@@ -1,5 +1,6 @@
 //! Performs operations: writes a step's intent, executes it, writes its result; after a crash the same step goes on.
 
+use super::collect;
 use super::core::{Core, Running, StopReason};
 use super::deploy;
 use super::fault::{self, Moment};
@@ -224,10 +225,15 @@ impl Run {
         self.operation.ended_at = Some(self.core.now());
         let words = deploy::words(&self.operation);
         self.say(words.done_line);
+        let collects = !collect::excess_revisions(&self.core.state().world, &self.service.id).is_empty();
         let extra = deploy::on_success(self);
         self.save_with(extra).await?;
         let (kind, message) = words.succeeded(&self.operation);
         self.announce(&kind, EventSeverity::Info, message).await;
+        if collects {
+            let core = self.core.clone();
+            tokio::spawn(async move { collect::collect(&core).await });
+        }
         Some(())
     }
 

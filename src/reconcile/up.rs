@@ -58,6 +58,9 @@ pub enum UpError {
         #[source]
         source: std::io::Error,
     },
+    /// Ctrl-C before it had started, perhaps while it waited for its engine.
+    #[error("interrupted before it had started; nothing was stopped")]
+    Interrupted,
     /// Instances could not be stopped.
     #[error("{0} instance(s) could not be stopped; `towpath down` tries again")]
     NotStopped(usize),
@@ -77,6 +80,7 @@ impl UpError {
             Self::Store(error) => error.hint(),
             Self::Source(error) => error.hint(),
             Self::Serve(error) => error.hint(),
+            Self::Interrupted => Some("`towpath down` stops what an earlier start left".into()),
             Self::Link(_) | Self::Build(_) | Self::Engine(_) | Self::Io { .. } | Self::NotStopped(_) => None,
         }
     }
@@ -97,7 +101,13 @@ enum Ending {
 /// What kept it from starting, or instances that could not be stopped.
 pub async fn run(settings: UpSettings) -> Result<(), UpError> {
     let mut signals = Signals::new()?;
-    let (core, data) = start(&settings).await?;
+    let (core, data) = tokio::select! {
+        started = start(&settings) => started?,
+        ending = signals.told() => return match ending {
+            Ending::ControlPlaneOnly => Ok(()),
+            Ending::Everything => Err(UpError::Interrupted),
+        },
+    };
     let printer = tokio::spawn(print(core.clone(), settings.output));
     let servers = serve(&core, &data, &settings).await?;
     greet(&core, &settings, &data);
@@ -327,10 +337,16 @@ impl Signals {
         Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
     }
 
-    async fn wait(&mut self, core: &Core) -> Ending {
+    async fn told(&mut self) -> Ending {
         tokio::select! {
             _ = self.terminate.recv() => Ending::ControlPlaneOnly,
             _ = self.interrupt.recv() => Ending::Everything,
+        }
+    }
+
+    async fn wait(&mut self, core: &Core) -> Ending {
+        tokio::select! {
+            ending = self.told() => ending,
             () = core.down.cancelled() => Ending::Everything,
         }
     }

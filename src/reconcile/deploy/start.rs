@@ -2,11 +2,12 @@
 
 use super::{interrupted, stalled};
 use crate::model::{
-    AppSettings, EnvName, Failure, InstanceId, InstanceRecord, InstanceRole, InstanceSpec, Reason, Revision,
+    AppSettings, EnvName, Failure, HealthProtocol, InstanceId, InstanceRecord, InstanceRole, InstanceSpec, Reason, Revision,
     RevisionNumber, ServiceRecord, StartCommand, Step,
 };
 use crate::reconcile::await_healthy::{self, Outcome};
 use crate::reconcile::core::Core;
+use crate::reconcile::health::Way;
 use crate::reconcile::operation::Run;
 use crate::reconcile::secrets;
 use crate::store::{World, Write};
@@ -123,6 +124,12 @@ pub(super) async fn check(run: &mut Run) -> Result<(), Failure> {
     let revision = revision_of(run, Step::Check)?;
     let spec = run.operation.target.spec.clone().unwrap_or_else(|| revision.spec.clone());
     run.say(&format!("Performing health checks on port {}.", revision.settings.port));
+    if Way::to(&*run.core.engine) == Way::Proxied && spec.health.protocol == HealthProtocol::Tcp {
+        run.say(
+            "Containers are reached through Docker's proxy here, which accepts connections before the application does: \
+             instead of a TCP connection, an HTTP answer to GET / counts, whatever its status.",
+        );
+    }
     let ids = run.operation.instances.clone();
     start_missing(run, &revision, &ids).await?;
     let waited = await_healthy::all(&run.core, &run.service, &revision, &spec, &ids, &run.log).await;
