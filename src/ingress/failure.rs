@@ -9,6 +9,8 @@ pub(super) enum Failure {
     BadHost,
     /// The method or target makes no sense here.
     BadRequest,
+    /// The client broke off its body, or sent one that is no HTTP.
+    BadBody,
     /// The head is larger than the limit.
     HeadTooLarge,
     /// No service has this host.
@@ -31,7 +33,7 @@ impl Failure {
     /// The status.
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::BadHost | Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::BadHost | Self::BadRequest | Self::BadBody => StatusCode::BAD_REQUEST,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::UnknownHost => StatusCode::NOT_FOUND,
             Self::Unsettled | Self::Unavailable(_) | Self::NoInstance => StatusCode::SERVICE_UNAVAILABLE,
@@ -54,6 +56,7 @@ impl Failure {
         match self {
             Self::BadHost => "The request does not name one valid host.",
             Self::BadRequest => "The request makes no sense to this server.",
+            Self::BadBody => "The body of the request is malformed or incomplete.",
             Self::HeadTooLarge => "The head of the request is too large.",
             Self::UnknownHost => "No service answers to this host name.",
             Self::Unsettled => "The server is starting and does not know its services yet.",

@@ -31,6 +31,8 @@ enum Missed {
     Refused(Arc<Instance>),
     /// Perhaps it arrived. `reused`: over a connection that may have been closing.
     Lost { reused: bool, instance: Arc<Instance> },
+    /// The client's body failed, which is no fault of an instance.
+    BadBody,
 }
 
 /// Sends a request until it is answered or it is no use.
@@ -46,6 +48,7 @@ pub(super) async fn forward(job: &mut Job, route: Arc<Route>) -> Result<Response
                 failure = Failure::Unreachable;
                 tried.push(instance);
             }
+            Err(Missed::BadBody) => return Err(Failure::BadBody),
             Err(Missed::Lost { reused, instance }) => {
                 let Some(again) = job.spare.as_ref().map(Spare::request) else { return Err(Failure::Broken) };
                 (job.request, failure) = (Some(again), Failure::Broken);
@@ -89,6 +92,10 @@ async fn attempt(job: &mut Job, in_flight: InFlight, reuse: Option<Duration>) ->
             Ok(response) => return Ok(reply(response, Some(connection), in_flight)),
             Err(error) => error,
         };
+        // Of all that is ours to give, only the body can fail once the request was taken.
+        if error.error().is_user() {
+            return Err(Missed::BadBody);
+        }
         job.request = error.take_message();
         match (&job.request, reused) {
             (None, reused) => return Err(Missed::Lost { reused, instance: in_flight.instance() }),

@@ -21,7 +21,8 @@ pub(super) async fn open(job: &mut Job, route: Arc<Route>, upgrade: Upgrade) -> 
     let (mut sender, in_flight) = connect(job, route).await?;
     let mut request = job.request.take().ok_or(Failure::Broken)?;
     headers::add_upgrade(request.headers_mut(), upgrade.protocol);
-    let mut response = sender.send_request(request).await.map_err(|_| Failure::Broken)?;
+    let broken = |error: hyper::Error| if error.is_user() { Failure::BadBody } else { Failure::Broken };
+    let mut response = sender.send_request(request).await.map_err(broken)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(forward::reply(response, None, in_flight));
     }

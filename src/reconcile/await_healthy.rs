@@ -1,5 +1,6 @@
 //! Starting instances, waiting until they are healthy, retiring them: shared by operations and healing.
 
+use super::advice::{self, Listening};
 use super::core::Core;
 use super::deploy::{GRACE, instance_spec};
 use super::health::{self, Record};
@@ -21,8 +22,6 @@ const PROBE_EVERY: Duration = Duration::from_millis(100);
 const EXITS_MAX: u32 = 3;
 /// When a person is told that the application listens elsewhere, long before the deadline.
 const SAY_PORT_AFTER: Duration = Duration::from_secs(10);
-/// How many of an instance's last lines are quoted when it failed.
-const LINES_QUOTED: usize = 5;
 
 /// How waiting for new instances ended, with the ids as they are now: one that ended was replaced by another.
 pub enum Outcome {
@@ -134,11 +133,12 @@ impl Wait<'_> {
                     return (id, Err(failure));
                 }
                 Err(Ended::Exited(message)) => {
-                    let quoted = last_lines(self.core, self.service, &id).await;
-                    self.say(&format!("The application {message}.{quoted}"));
+                    let lines = last_lines(self.core, self.service, &id).await;
+                    let told = self.advice(&id, &message, &lines) + &advice::quote(&lines);
+                    self.say(&format!("The application {message}.{told}"));
                     let count = self.exits.fetch_add(1, Ordering::Relaxed) + 1;
                     if count >= EXITS_MAX {
-                        let message = format!("the application {message}, {count} times in a row{quoted}");
+                        let message = format!("the application {message}, {count} times in a row.{told}");
                         return (id, Err(failure(Reason::InstanceExited, Class::Stalled, message)));
                     }
                     tokio::time::sleep(Duration::from_millis(500 * u64::from(count))).await;
@@ -193,6 +193,13 @@ impl Wait<'_> {
         }
     }
 
+    fn advice(&self, id: &InstanceId, message: &str, lines: &[String]) -> String {
+        let address = self.core.state().world.instances.get(id).and_then(|i| i.address);
+        let configured = self.revision.settings.port;
+        let wanted = address.map_or(configured, |a| a.port());
+        advice::on_exit(self.core.engine.name(), message, lines, configured, wanted)
+    }
+
     /// The message of an instance that has ended or is gone.
     async fn exited(&self, id: &InstanceId) -> Option<String> {
         let observed = self.core.engine.observe().await.ok()?;
@@ -207,9 +214,9 @@ impl Wait<'_> {
 
     async fn late(&self, id: &InstanceId, port: u16, last: &str) -> String {
         let seconds = self.spec.deploy.start_deadline.as_secs();
-        let elsewhere = self.elsewhere(id, port).await;
+        let elsewhere = self.elsewhere(id, port, last).await;
         let configured = self.revision.settings.port;
-        let quoted = last_lines(self.core, self.service, id).await;
+        let quoted = advice::quote(&last_lines(self.core, self.service, id).await);
         format!(
             "Health check on port '{configured}' failed: not healthy within {seconds} s ({last}).{} Check the port setting and \
              that the application listens on it.{quoted}",
@@ -219,25 +226,15 @@ impl Wait<'_> {
 
     async fn say_port(&self, id: &InstanceId, port: u16, last: &str) {
         self.say(&format!("Not healthy yet: {last}."));
-        if let Some(elsewhere) = self.elsewhere(id, port).await {
+        if let Some(elsewhere) = self.elsewhere(id, port, last).await {
             self.say(&elsewhere);
         }
     }
 
     /// Where the application listens instead of where it should.
-    async fn elsewhere(&self, id: &InstanceId, port: u16) -> Option<String> {
+    async fn elsewhere(&self, id: &InstanceId, wanted: u16, probe: &str) -> Option<String> {
         let ports = self.core.engine.listening_ports(id).await.ok()?;
-        if ports.contains(&port) {
-            return None;
-        }
-        let first = ports.first()?;
-        Some(match self.core.engine.name() {
-            "process" => format!(
-                "The application listens on port {first}; on the process engine it has to listen on the port in the PORT \
-                 variable (here {port}). With the Docker engine (`--engine docker`) a fixed port works."
-            ),
-            _ => format!("The application listens on port {first}, but the service's port is {port}."),
-        })
+        advice::on_listening(&Listening { engine: self.core.engine.name(), wanted, ports: &ports, probe })
     }
 
     /// Removes an instance that ended and starts another in its place, recorded before it is started.
@@ -277,14 +274,11 @@ fn replacement(world: &crate::store::World, old: &InstanceId, next: &InstanceId)
     writes
 }
 
-/// The last lines that an instance printed, for a message.
-async fn last_lines(core: &Core, service: &ServiceRecord, id: &InstanceId) -> String {
-    let lines = core.logs.tail(&service.id, &Stream::Instance(id.clone()), LINES_QUOTED).await.unwrap_or_default();
-    if lines.is_empty() {
-        return " It printed nothing.".into();
-    }
-    let quoted: Vec<String> = lines.into_iter().map(|l| format!("  | {}", l.text)).collect();
-    format!(" Its last lines:\n{}", quoted.join("\n"))
+/// The last lines that an instance printed.
+async fn last_lines(core: &Core, service: &ServiceRecord, id: &InstanceId) -> Vec<String> {
+    let stream = Stream::Instance(id.clone());
+    let lines = core.logs.tail(&service.id, &stream, advice::LINES_READ).await.unwrap_or_default();
+    lines.into_iter().map(|line| line.text).collect()
 }
 
 /// Stops an instance, removes it and its record. The caller knows that it is not routed.

@@ -4,6 +4,7 @@
 //! the rest performs them. Wake-ups carry no input: every pass compares whole states (law 1).
 
 pub mod adopt;
+pub mod advice;
 pub mod await_healthy;
 pub mod collect;
 pub mod control;

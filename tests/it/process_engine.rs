@@ -269,7 +269,13 @@ async fn an_instance_that_was_written_but_not_started_is_started_once_or_stopped
 #[tokio::test]
 async fn scripts_that_cannot_be_executed_are_refused_with_the_reason() {
     let lab = ProcessLab::new().await;
-    for (mode, content, reason) in [(0o644, "#!/bin/sh\n", "not executable"), (0o755, "#!/no/such\n", "interpreter")] {
+    let cases = [
+        (0o644, "#!/bin/sh\n", "not executable"),
+        (0o755, "#!/no/such\n", "does not exist: `/no/such`"),
+        (0o755, "#!/bin/sh\r\nexec python3 app.py\r\n", "Windows line ends"),
+        (0o755, "exec python3 app.py\n", "first line like"),
+    ];
+    for (mode, content, reason) in cases {
         let mut spec = lab.spec(SERVER).await;
         let Artifact::Directory { path, .. } = &spec.artifact else { unreachable!() };
         let script = path.join("run.sh");

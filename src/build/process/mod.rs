@@ -7,6 +7,7 @@
 mod command;
 mod interpreters;
 mod python;
+mod tools;
 mod turn;
 
 use super::recipe::{self, Choice, Directories, Interpreter, Layout};
@@ -23,7 +24,7 @@ use python::Environment;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -33,8 +34,6 @@ use turn::{Turn, Turns};
 
 /// What all commands of a build together may print.
 const MOST_OUTPUT: u64 = 50 << 20;
-/// The commands that a build must not change the host with.
-const PACKAGE_MANAGERS: [&str; 6] = ["yum", "dnf", "microdnf", "apt", "apt-get", "apk"];
 
 /// Where a [`ProcessBuilder`] works and what it hands on. Read from the environment by `settings`, never here.
 #[derive(Clone, Debug)]
@@ -157,7 +156,7 @@ impl ProcessBuilder {
         let choice = self.choose(&job.settings).await?;
         announce(log, &choice);
         let at = self.directories(directory, job);
-        prepare(directory, &at, &job.tree).await?;
+        self.prepare(directory, &at, &job.tree, choice.interpreter.language).await?;
         let layout = recipe::layout(&choice.interpreter, &at);
         let place = self.place(directory, &at, &layout, job);
         let deadline = Instant::now() + job.deadline;
@@ -171,6 +170,28 @@ impl ProcessBuilder {
         let artifact = self.artifact(at, layout);
         complete(directory, job.id.clone(), artifact.clone()).await?;
         Ok(artifact)
+    }
+
+    /// Lays out an empty build: source, home, temporary files, and the stand-ins for tools.
+    async fn prepare(
+        &self,
+        directory: &Path,
+        at: &Directories,
+        tree: &Path,
+        language: Language,
+    ) -> Result<(), BuildError> {
+        let (directory, at, tree) = (directory.to_owned(), at.clone(), tree.to_owned());
+        let search = self.options.search.clone();
+        blocking(format!("lay out {}", directory.display()), move || {
+            remove_tree(&directory)?;
+            let tools = directory.join("tools");
+            for path in [&directory, &at.home, &at.cache, &directory.join("tmp"), &tools] {
+                create(path)?;
+            }
+            tools::write(&tools, language, &search)?;
+            move_tree(&tree, &at.source)
+        })
+        .await
     }
 
     fn directories(&self, directory: &Path, job: &BuildJob) -> Directories {
@@ -256,24 +277,6 @@ fn announce(log: &dyn LineSink, choice: &Choice) {
     if let Some(notice) = &choice.notice {
         log.line(LineSource::AppRunner, notice);
     }
-}
-
-/// Lays out an empty build: source, home, temporary files, and the stand-ins for package managers.
-async fn prepare(directory: &Path, at: &Directories, tree: &Path) -> Result<(), BuildError> {
-    let (directory, at, tree) = (directory.to_owned(), at.clone(), tree.to_owned());
-    blocking(format!("lay out {}", directory.display()), move || {
-        remove_tree(&directory)?;
-        for path in [&directory, &at.home, &at.cache, &directory.join("tmp"), &directory.join("tools")] {
-            create(path)?;
-        }
-        for tool in PACKAGE_MANAGERS {
-            let path = directory.join("tools").join(tool);
-            std::fs::write(&path, include_str!("package_manager.sh"))?;
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
-        }
-        move_tree(&tree, &at.source)
-    })
-    .await
 }
 
 async fn run_steps(

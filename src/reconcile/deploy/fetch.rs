@@ -11,10 +11,13 @@ use std::time::Duration;
 const FETCH_TRIES: u32 = 3;
 
 pub(super) async fn fetch(run: &mut Run) -> Result<(), Failure> {
-    let (commit, _) = source(run, Step::Fetch).await?;
+    let spec = spec_of(run, Step::Fetch)?;
+    let commit = fetch_commit(run, &spec, Step::Fetch).await?;
     run.say(&format!("Successfully pulled your application source code: {}", describe(&commit)));
-    run.operation.target.commit = Some(commit.id);
-    run.save(Vec::new()).await.ok_or_else(|| interrupted(Step::Fetch))
+    // Before its settings are judged: a commit whose `apprunner.yaml` is bad is remembered by its id and not tried again.
+    run.operation.target.commit = Some(commit.id.clone());
+    run.save(Vec::new()).await.ok_or_else(|| interrupted(Step::Fetch))?;
+    settings(run, &spec, &commit, Step::Fetch).await.map(|_| ())
 }
 
 fn describe(commit: &Commit) -> String {
@@ -25,11 +28,15 @@ fn describe(commit: &Commit) -> String {
 pub(super) async fn source(run: &Run, step: Step) -> Result<(Commit, AppSettings), Failure> {
     let spec = spec_of(run, step)?;
     let commit = fetch_commit(run, &spec, step).await?;
-    let settings = match &spec.build {
-        BuildSource::Inline(settings) => (**settings).clone(),
-        BuildSource::Repository => settings_in(run, &spec, &commit, step).await?,
-    };
+    let settings = settings(run, &spec, &commit, step).await?;
     Ok((commit, settings))
+}
+
+async fn settings(run: &Run, spec: &ServiceSpec, commit: &Commit, step: Step) -> Result<AppSettings, Failure> {
+    match &spec.build {
+        BuildSource::Inline(settings) => Ok((**settings).clone()),
+        BuildSource::Repository => settings_in(run, spec, commit, step).await,
+    }
 }
 
 async fn fetch_commit(run: &Run, spec: &ServiceSpec, step: Step) -> Result<Commit, Failure> {

@@ -26,8 +26,12 @@ pub(super) async fn drain(run: &mut Run) -> Result<(), Failure> {
     let longest = drain_time(run);
     let drained = run.core.ingress.drained(&ids, longest).await;
     if let Drained::Deadline { in_flight } = drained {
-        let count = in_flight.map_or("Some".into(), |n| n.to_string());
-        run.say(&format!("{count} requests still ran after {} s and are cut off.", longest.as_secs()));
+        let what = match in_flight {
+            Some(1) => "1 request or open connection is".into(),
+            Some(count) => format!("{count} requests or open connections are"),
+            None => "Requests or open connections are perhaps".to_owned(),
+        };
+        run.say(&format!("{what} still there after the drain time of {} s and cut off now.", longest.as_secs()));
     }
     Ok(())
 }

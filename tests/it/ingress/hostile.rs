@@ -34,6 +34,22 @@ async fn no_ambiguous_framing_smuggles_a_request_to_the_application() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_malformed_or_breaks_off_is_the_clients_fault() {
+    let app = App::named("shop").await;
+    let world = World::serving(vec![on("shop", &[&app])]).await;
+    let head = "POST /echo HTTP/1.1\r\nhost: shop.localhost\r\n";
+    let upgrade = "connection: upgrade\r\nupgrade: websocket\r\n";
+    let chunks = "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\nxyz\r\n";
+    for bytes in [format!("{head}{chunks}"), format!("{head}{upgrade}{chunks}")] {
+        let answer = exchange(world.address(), bytes).await;
+        assert_eq!(status(&answer), 400, "{answer}");
+        assert!(body(&answer).contains("malformed or incomplete"), "{answer}");
+    }
+    let sound = format!("{head}connection: close\r\ncontent-length: 2\r\n\r\nhi");
+    assert_eq!(body(&exchange(world.address(), sound).await), "hi");
+}
+
+#[tokio::test]
 async fn a_length_beside_chunks_does_not_reach_the_application() {
     let app = App::named("shop").await;
     let world = World::serving(vec![on("shop", &[&app])]).await;

@@ -4,7 +4,8 @@ use super::super::files::SpecFile;
 use crate::model::StartCommand;
 use rustix::fs::{Access, access};
 use std::collections::BTreeMap;
-use std::io::{self, PipeWriter};
+use std::fs::File;
+use std::io::{self, PipeWriter, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -52,7 +53,7 @@ fn resolve(spec: &SpecFile, command: &StartCommand) -> Result<(PathBuf, String, 
 fn find(name: &str, env: &BTreeMap<String, String>, directory: &Path) -> Result<PathBuf, Failure> {
     if name.contains('/') {
         let path = directory.join(name);
-        return if path.exists() { Ok(path) } else { Err(failure(127, name, &missing_file(&path))) };
+        return if path.exists() { Ok(path) } else { Err(failure(127, name, "there is no such file in the source")) };
     }
     let search = env.get("PATH").map_or("", String::as_str);
     let candidates = search.split(':').map(|part| directory.join(part).join(name)).filter(|path| path.is_file());
@@ -68,22 +69,39 @@ fn find(name: &str, env: &BTreeMap<String, String>, directory: &Path) -> Result<
     }
 }
 
-fn missing_file(path: &Path) -> String {
-    format!("{} does not exist", path.display())
-}
-
 /// Words for what the kernel said.
 fn refused(program: &Path, name: &str, directory: &Path, error: &io::Error) -> Failure {
     match error.kind() {
         _ if !directory.is_dir() => failure(126, name, &format!("its directory {} is gone", directory.display())),
-        io::ErrorKind::NotFound => {
-            let why = format!("the interpreter that the first line of {} names does not exist", program.display());
-            failure(127, name, &why)
-        }
+        io::ErrorKind::NotFound => failure(127, name, &unknown_interpreter(program)),
         io::ErrorKind::PermissionDenied => {
-            let why = format!("{} is not executable; `git update-index --chmod=+x` it and commit", program.display());
-            failure(126, name, &why)
+            failure(126, name, "it is not executable; `git update-index --chmod=+x` it and commit, or start it by `sh`")
         }
+        _ if error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => failure(
+            126,
+            name,
+            "it is neither a program for this machine nor a script with a first line like `#!/bin/sh`",
+        ),
         _ => failure(126, name, &error.to_string()),
     }
+}
+
+/// Why the kernel does not find the interpreter of a script: its first line, as it reads it.
+fn unknown_interpreter(program: &Path) -> String {
+    let line = first_line(program).unwrap_or_default();
+    if line.ends_with('\r') {
+        return "it has Windows line ends, so its first line names no interpreter; store it with Unix ones (in \
+                `.gitattributes`: `*.sh text eol=lf`, then `git add --renormalize .`) and commit"
+            .to_owned();
+    }
+    let interpreter = line.strip_prefix("#!").map_or("", str::trim);
+    format!("the interpreter that its first line names does not exist: `{interpreter}`")
+}
+
+fn first_line(path: &Path) -> io::Result<String> {
+    // The kernel looks at no more than this either.
+    let mut start = Vec::new();
+    File::open(path)?.take(256).read_to_end(&mut start)?;
+    let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    Ok(String::from_utf8_lossy(line).into_owned())
 }
