@@ -125,11 +125,16 @@ impl Wait<'_> {
 
     async fn one(self, mut id: InstanceId) -> (InstanceId, Result<(), Failure>) {
         let until = Instant::now() + self.spec.deploy.start_deadline;
+        let mut last_end = None;
         loop {
             match self.probing(&id, until).await {
                 Ok(()) => return (id, Ok(())),
                 Err(Ended::Deadline(message)) => {
-                    let failure = failure(Reason::HealthCheckFailed, Class::Stalled, message);
+                    // What made it end says more than that its replacement was not healthy in the time that was left.
+                    let failure = match last_end {
+                        Some(end) => failure(Reason::InstanceExited, Class::Stalled, format!("{end}\n{message}")),
+                        None => failure(Reason::HealthCheckFailed, Class::Stalled, message),
+                    };
                     return (id, Err(failure));
                 }
                 Err(Ended::Exited(message)) => {
@@ -141,6 +146,7 @@ impl Wait<'_> {
                         let message = format!("the application {message}, {count} times in a row.{told}");
                         return (id, Err(failure(Reason::InstanceExited, Class::Stalled, message)));
                     }
+                    last_end = Some(format!("the application {message}{quoted}"));
                     tokio::time::sleep(Duration::from_millis(500 * u64::from(count))).await;
                     match self.replace(&id).await {
                         Ok(next) => id = next,

@@ -101,16 +101,18 @@ enum Ending {
 /// What kept it from starting, or instances that could not be stopped.
 pub async fn run(settings: UpSettings) -> Result<(), UpError> {
     let mut signals = Signals::new()?;
-    let (core, data) = tokio::select! {
+    let (core, data, opened) = tokio::select! {
         started = start(&settings) => started?,
         ending = signals.told() => return match ending {
             Ending::ControlPlaneOnly => Ok(()),
             Ending::Everything => Err(UpError::Interrupted),
         },
     };
-    let printer = tokio::spawn(print(core.clone(), settings.output));
-    let servers = serve(&core, &data, &settings).await?;
     greet(&core, &settings, &data);
+    // Before the take-over: a store that was restored is nothing to keep from whoever looks at the terminal.
+    let printer = tokio::spawn(print(core.events.subscribe(), settings.output));
+    take_over(&core, &opened).await?;
+    let servers = serve(&core, &data, &settings).await?;
     let watcher = manifest::watch(&core);
     forward_changes(&core);
     give_up_half_healings(&core).await;
@@ -133,8 +135,8 @@ pub async fn run(settings: UpSettings) -> Result<(), UpError> {
     result
 }
 
-/// Opens everything and takes over what runs.
-async fn start(settings: &UpSettings) -> Result<(Arc<Core>, DataDir), UpError> {
+/// Opens everything.
+async fn start(settings: &UpSettings) -> Result<(Arc<Core>, DataDir, Opened), UpError> {
     let root = std::path::absolute(&settings.data_dir).map_err(io("find the working directory"))?;
     let data = DataDir::open(&root)?;
     let (store, world, opened) = Store::open(&data.store(), Timestamp::now()).await?;
@@ -149,8 +151,7 @@ async fn start(settings: &UpSettings) -> Result<(Arc<Core>, DataDir), UpError> {
     let config = config(settings, &data, http_port)?;
     empty_directory(&config.trees)?;
     let core = Core::new(Parts { store, engine, builder, git, poller, ingress, logs, config }, world);
-    take_over(&core, identity, &opened).await?;
-    Ok((core, data))
+    Ok((core, data, opened))
 }
 
 /// A new, empty directory: what a crash left in it is of no use.
@@ -163,7 +164,8 @@ fn empty_directory(path: &std::path::Path) -> Result<(), UpError> {
 }
 
 /// Routes what runs as the records and the engine say, before anything else is decided.
-async fn take_over(core: &Arc<Core>, identity: Option<String>, opened: &Opened) -> Result<(), UpError> {
+async fn take_over(core: &Arc<Core>, opened: &Opened) -> Result<(), UpError> {
+    let identity = core.engine.identity().await.ok();
     if let Opened::Restored { from, .. } = opened {
         let message = format!("The store was damaged; the backup {} was restored.", from.display());
         core.emit_plain("StoreRestored", EventSeverity::Error, message).await;
@@ -364,8 +366,7 @@ fn greet(core: &Core, settings: &UpSettings, data: &DataDir) {
 }
 
 /// A line per event.
-async fn print(core: Arc<Core>, output: Output) {
-    let mut events = core.events.subscribe();
+async fn print(mut events: tokio::sync::broadcast::Receiver<Event>, output: Output) {
     loop {
         match events.recv().await {
             Ok(event) => println!("{}", line(&event, output)),
