@@ -135,12 +135,12 @@ impl Wait<'_> {
                 }
                 Err(Ended::Exited(message)) => {
                     let quoted = last_lines(self.core, self.service, &id).await;
-                    self.say(&format!("The application {message}.{quoted}"));
                     let count = self.exits.fetch_add(1, Ordering::Relaxed) + 1;
                     if count >= EXITS_MAX {
                         let message = format!("the application {message}, {count} times in a row{quoted}");
                         return (id, Err(failure(Reason::InstanceExited, Class::Stalled, message)));
                     }
+                    self.say(&format!("The application {message}; it is started again{quoted}"));
                     tokio::time::sleep(Duration::from_millis(500 * u64::from(count))).await;
                     match self.replace(&id).await {
                         Ok(next) => id = next,
@@ -211,7 +211,7 @@ impl Wait<'_> {
         let quoted = last_lines(self.core, self.service, id).await;
         format!(
             "Health check on port '{configured}' failed: not healthy within {seconds} s ({last}).{} Check the port setting and \
-             that the application listens on it.{quoted}",
+             that the application listens on it{quoted}",
             elsewhere.map(|e| format!(" {e}")).unwrap_or_default()
         )
     }
@@ -277,10 +277,10 @@ fn replacement(world: &crate::store::World, old: &InstanceId, next: &InstanceId)
 async fn last_lines(core: &Core, service: &ServiceRecord, id: &InstanceId) -> String {
     let lines = core.logs.tail(&service.id, &Stream::Instance(id.clone()), LINES_QUOTED).await.unwrap_or_default();
     if lines.is_empty() {
-        return " It printed nothing.".into();
+        return "; it printed nothing".into();
     }
     let quoted: Vec<String> = lines.into_iter().map(|l| format!("  | {}", l.text)).collect();
-    format!(" Its last lines:\n{}", quoted.join("\n"))
+    format!(":\n{}", quoted.join("\n"))
 }
 
 /// Stops an instance, removes it and its record. The caller knows that it is not routed.

@@ -188,6 +188,7 @@ impl Seeded {
             kind: "DeploymentStarted".into(),
             severity: EventSeverity::Warn,
             message: self.text(),
+            detail: None,
         }
     }
 }
