@@ -93,7 +93,8 @@ fn report(screen: &Screen, data_dir: &Path, ran: bool, left: Leftovers) -> Resul
         }
         (false, Leftovers { ingress, instances }) => {
             let ingress = if ingress { "the ingress and " } else { "" };
-            format!("No control plane ran; stopped {ingress}{instances} instance(s) that were left.")
+            let word = if instances == 1 { "instance" } else { "instances" };
+            format!("No control plane ran; stopped {ingress}{instances} {word} that were left.")
         }
     };
     screen.print(&format!("{what}\n"))

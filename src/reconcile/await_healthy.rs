@@ -140,13 +140,13 @@ impl Wait<'_> {
                 Err(Ended::Exited(message)) => {
                     let lines = last_lines(self.core, self.service, &id).await;
                     let told = self.advice(&id, &message, &lines) + &advice::quote(&lines);
-                    self.say(&format!("The application {message}.{told}"));
                     let count = self.exits.fetch_add(1, Ordering::Relaxed) + 1;
                     if count >= EXITS_MAX {
                         let message = format!("the application {message}, {count} times in a row.{told}");
                         return (id, Err(failure(Reason::InstanceExited, Class::Stalled, message)));
                     }
-                    last_end = Some(format!("the application {message}{quoted}"));
+                    self.say(&format!("The application {message}; it is started again.{told}"));
+                    last_end = Some(format!("the application {message}.{told}"));
                     tokio::time::sleep(Duration::from_millis(500 * u64::from(count))).await;
                     match self.replace(&id).await {
                         Ok(next) => id = next,
@@ -225,7 +225,7 @@ impl Wait<'_> {
         let quoted = advice::quote(&last_lines(self.core, self.service, id).await);
         format!(
             "Health check on port '{configured}' failed: not healthy within {seconds} s ({last}).{} Check the port setting and \
-             that the application listens on it.{quoted}",
+             that the application listens on it{quoted}",
             elsewhere.map(|e| format!(" {e}")).unwrap_or_default()
         )
     }

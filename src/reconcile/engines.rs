@@ -2,12 +2,12 @@
 
 use super::up::UpError;
 use super::{META_DOCKER_HOST, META_ENGINE};
-use crate::build::{BuildError, Builder};
 use crate::build::docker::{Backend, DockerBuilder, DockerBuilderOptions};
 use crate::build::process::{ProcessBuilder, ProcessBuilderOptions};
-use crate::engine::{Engine, EngineError};
+use crate::build::{BuildError, Builder};
 use crate::engine::docker::{DockerEngine, Reach};
 use crate::engine::process::ProcessEngine;
+use crate::engine::{Engine, EngineError};
 use crate::model::{Catalogue, DockerHost, InstallationId, Invalid};
 use crate::settings::datadir::DataDir;
 use crate::settings::{EngineChoice, UpSettings};

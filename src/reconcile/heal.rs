@@ -4,8 +4,8 @@ use super::await_healthy::{self, Outcome};
 use super::core::Core;
 use super::health::Record;
 use crate::model::{
-    EventSeverity, Failure, InstanceId, InstanceRecord, InstanceRole, InstanceState, LineSink, LineSource, Revision, ServiceId,
-    ServiceRecord, ServiceSpec,
+    EventSeverity, Failure, InstanceId, InstanceRecord, InstanceRole, InstanceState, LineSink, LineSource, Revision,
+    ServiceId, ServiceRecord, ServiceSpec,
 };
 use crate::store::{World, Write};
 use futures_util::future::join_all;
@@ -183,10 +183,16 @@ async fn swap(core: &Core, record: &ServiceRecord, new: Vec<InstanceId>, old: &[
     core.ingress.drained(old, drain).await;
     join_all(old.iter().map(|id| await_healthy::retire(core, id))).await;
     let message = match (new.len(), old.len()) {
-        (0, _) => format!("{} instance(s) removed.", old.len()),
-        _ => format!("{} instance(s) started, {} removed.", new.len(), old.len()),
+        (0, removed) => format!("{} removed.", instances(removed)),
+        (started, 0) => format!("{} started.", instances(started)),
+        (started, removed) => format!("{} started, {removed} removed.", instances(started)),
     };
     core.emit_for(record, "HealingCompleted", EventSeverity::Info, message).await;
+}
+
+/// `1 instance`, `3 instances`.
+pub(super) fn instances(count: usize) -> String {
+    if count == 1 { "1 instance".into() } else { format!("{count} instances") }
 }
 
 fn roles(world: &World, new: &[InstanceId], old: &[InstanceId]) -> Vec<Write> {

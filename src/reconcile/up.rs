@@ -1,12 +1,12 @@
 //! `towpath up`: puts the parts together, takes over what runs, serves until it is told to go.
 
 use super::core::{Config, Core, Parts};
-use super::{control::Control, manifest, operation, pass};
+use super::{control::Control, manifest, operation, pass, printer};
 use crate::api;
 use crate::link::handle::{IngressConfig, IngressHandle};
-use crate::model::{Catalogue, Event, EventSeverity, InstallationId, InstanceRole, Invalid, Memory, Secret, Timestamp};
+use crate::model::{Catalogue, EventSeverity, InstallationId, InstanceRole, Invalid, Memory, Secret, Timestamp};
 use crate::settings::datadir::DataDir;
-use crate::settings::{ApplyMode, Output, UpSettings};
+use crate::settings::{ApplyMode, UpSettings};
 use crate::source::git::{GitLimits, GitSource};
 use crate::source::poller::Poller;
 use crate::store::{Opened, Store, World, Write};
@@ -15,7 +15,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::broadcast::error::RecvError;
 
 /// How many sources are asked at once.
 const PARALLEL_POLLS: usize = 8;
@@ -62,7 +61,7 @@ pub enum UpError {
     #[error("interrupted before it had started; nothing was stopped")]
     Interrupted,
     /// Instances could not be stopped.
-    #[error("{0} instance(s) could not be stopped; `towpath down` tries again")]
+    #[error("{} could not be stopped; `towpath down` tries again", super::heal::instances(*.0))]
     NotStopped(usize),
 }
 
@@ -108,9 +107,9 @@ pub async fn run(settings: UpSettings) -> Result<(), UpError> {
             Ending::Everything => Err(UpError::Interrupted),
         },
     };
-    greet(&core, &settings, &data);
+    printer::greet(&core, &settings, data.root());
     // Before the take-over: a store that was restored is nothing to keep from whoever looks at the terminal.
-    let printer = tokio::spawn(print(core.events.subscribe(), settings.output));
+    let printer = tokio::spawn(printer::print(core.clone(), core.events.subscribe(), settings.output));
     take_over(&core, &opened).await?;
     let servers = serve(&core, &data, &settings).await?;
     let watcher = manifest::watch(&core);
@@ -253,6 +252,7 @@ fn config(settings: &UpSettings, data: &DataDir, http_port: u16) -> Result<Confi
         base_domain: settings.base_domain.to_string(),
         http_port,
         manifest,
+        manifest_shown: settings.manifest.display().to_string(),
         apply_automatically: settings.apply == ApplyMode::Auto,
         overcommit_percent: settings.overcommit_percent,
         host_memory: host_memory(),
@@ -350,43 +350,6 @@ impl Signals {
         tokio::select! {
             ending = self.told() => ending,
             () = core.down.cancelled() => Ending::Everything,
-        }
-    }
-}
-
-fn greet(core: &Core, settings: &UpSettings, data: &DataDir) {
-    if settings.output == Output::Json {
-        return;
-    }
-    let http: Vec<String> = core.ingress.addresses().iter().map(|a| format!("http://{a}")).collect();
-    println!("towpath {} · engine {}", env!("CARGO_PKG_VERSION"), core.engine.name());
-    println!("  manifest  {}", settings.manifest.display());
-    println!("  services  {} (http://<name>.{}:{}/)", http.join(", "), core.config.base_domain, core.config.http_port);
-    println!("  data      {}", data.root().display());
-}
-
-/// A line per event.
-async fn print(mut events: tokio::sync::broadcast::Receiver<Event>, output: Output) {
-    loop {
-        match events.recv().await {
-            Ok(event) => println!("{}", line(&event, output)),
-            Err(RecvError::Lagged(lost)) => println!("… {lost} events were not printed; `towpath events` has them"),
-            Err(RecvError::Closed) => return,
-        }
-    }
-}
-
-fn line(event: &Event, output: Output) -> String {
-    match output {
-        Output::Json => serde_json::to_string(event).unwrap_or_default(),
-        Output::Text => {
-            let mark = match event.severity {
-                EventSeverity::Info => "",
-                EventSeverity::Warn => "warning: ",
-                EventSeverity::Error => "error: ",
-            };
-            let name = event.name.as_ref().map_or("towpath", |n| n.as_str());
-            format!("{}  {name:<16} {mark}{}", event.at, event.message.replace('\n', "\n    "))
         }
     }
 }
