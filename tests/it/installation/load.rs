@@ -94,6 +94,11 @@ impl Load {
         Self { stop, good, failures, clients }
     }
 
+    /// The failures so far.
+    pub fn failures(&self) -> Vec<String> {
+        self.failures.lock().expect("the failures are there").clone()
+    }
+
     /// Stops and counts.
     pub fn finish(self) -> Tally {
         self.stop.store(true, Ordering::Relaxed);
