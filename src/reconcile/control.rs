@@ -5,7 +5,7 @@ use super::{operation, pass, snapshot, steps};
 use crate::api::control::{Act, ControlPlane, ManifestText, PlanAnswer, Principal, Refusal, Snapshot};
 use crate::model::record::refused_while_paused;
 use crate::model::{
-    Cause, Digest, Event, Held, HeldReason, Operation, OperationId, OperationKind, OperationTarget, Owner, Revision,
+    Cause, Digest, Event, HeldReason, Operation, OperationId, OperationKind, OperationTarget, Owner, Revision,
     RevisionNumber, ServiceId, ServiceName, ServiceRecord, ServiceSpec, Severity,
 };
 use crate::plan::Plan;
@@ -332,7 +332,9 @@ fn rollback(world: &World, record: &ServiceRecord, wanted: Option<RevisionNumber
     let kept: Vec<RevisionNumber> =
         world.revisions.keys().filter(|(s, n)| s == &record.id && *n != current).map(|(_, n)| *n).collect();
     // A revision that was rolled back from is nothing to go back to, unless a person names it.
-    let left = |n: &RevisionNumber| world.revisions.get(&(record.id.clone(), *n)).is_some_and(|r| was_left(record, r));
+    let left = |n: &RevisionNumber| {
+        world.revisions.get(&(record.id.clone(), *n)).is_some_and(|r| operation::was_left(record, r))
+    };
     let before = || kept.iter().rev().find(|n| **n < current && !left(n)).copied();
     let number = match wanted {
         Some(wanted) if wanted == current => {
@@ -354,15 +356,6 @@ fn rollback(world: &World, record: &ServiceRecord, wanted: Option<RevisionNumber
         revision: Some(revision.number),
         in_place: false,
     })
-}
-
-/// Whether a rollback left this revision behind.
-fn was_left(record: &ServiceRecord, revision: &Revision) -> bool {
-    let same = |held: &Held| match &held.spec {
-        None => held.commit == revision.commit.id,
-        Some(spec) => held.commit == revision.commit.id && *spec == Digest::of(&revision.spec),
-    };
-    record.held.iter().any(|held| held.why == HeldReason::RolledBack && same(held))
 }
 
 /// A person's deployment lets go of what held its version back.
