@@ -165,7 +165,7 @@ impl Wait<'_> {
         let way = health::Way::to(&*self.core.engine);
         let mut port_said = false;
         let mut changes = self.core.engine.changes();
-        let mut looked = Instant::now();
+        let (mut looked, mut look) = (Instant::now(), false);
         loop {
             let address = self.core.state().world.instances.get(id).and_then(|i| i.address);
             let Some(address) = address else {
@@ -178,14 +178,14 @@ impl Wait<'_> {
                 // A port that answers may be a stranger's when the application itself has ended already.
                 return self.exited(id).await.map_or(Ok(()), |m| Err(Ended::Exited(m)));
             }
-            if changes.has_changed().unwrap_or(false) || looked.elapsed() > Duration::from_secs(1) {
-                changes.mark_unchanged();
-                looked = Instant::now();
+            let late = Instant::now() >= until;
+            if look || late || looked.elapsed() > Duration::from_secs(1) {
+                (looked, look) = (Instant::now(), false);
                 if let Some(message) = self.exited(id).await {
                     return Err(Ended::Exited(message));
                 }
             }
-            if Instant::now() >= until {
+            if late {
                 return Err(Ended::Deadline(self.late(id, address.port(), &last).await));
             }
             if !port_said && begun.elapsed() > SAY_PORT_AFTER {
@@ -194,7 +194,11 @@ impl Wait<'_> {
             }
             tokio::select! {
                 () = tokio::time::sleep(PROBE_EVERY) => {}
-                _ = changes.changed() => {}
+                changed = changes.changed(), if !look => match changed {
+                    Ok(()) => look = true,
+                    // The engine says nothing any more: asked every second.
+                    Err(_) => tokio::time::sleep(PROBE_EVERY).await,
+                },
             }
         }
     }

@@ -5,7 +5,7 @@ use super::{operation, pass, snapshot, steps};
 use crate::api::control::{Act, ControlPlane, ManifestText, PlanAnswer, Principal, Refusal, Snapshot};
 use crate::model::record::refused_while_paused;
 use crate::model::{
-    Cause, Digest, Event, Held, HeldReason, Operation, OperationId, OperationKind, OperationStatus, OperationTarget,
+    Cause, Digest, Event, HeldReason, Operation, OperationId, OperationKind, OperationStatus, OperationTarget,
     Owner, Revision, RevisionNumber, ServiceId, ServiceName, ServiceRecord, ServiceSpec, Severity,
 };
 use crate::plan::Plan;
@@ -355,7 +355,9 @@ fn rollback(
     let of_service = world.revisions.keys().filter(|(s, n)| s == &record.id && *n != current).map(|(_, n)| *n);
     let kept: Vec<RevisionNumber> = of_service.filter(|n| !never_served.contains(n)).collect();
     // A revision that was rolled back from is nothing to go back to, unless a person names it.
-    let left = |n: &RevisionNumber| world.revisions.get(&(record.id.clone(), *n)).is_some_and(|r| was_left(record, r));
+    let left = |n: &RevisionNumber| {
+        world.revisions.get(&(record.id.clone(), *n)).is_some_and(|r| operation::was_left(record, r))
+    };
     let before = || kept.iter().rev().find(|n| **n < current && !left(n)).copied();
     let number = match wanted {
         Some(wanted) if wanted == current => {
@@ -377,15 +379,6 @@ fn rollback(
         revision: Some(revision.number),
         in_place: false,
     })
-}
-
-/// Whether a rollback left this revision behind.
-fn was_left(record: &ServiceRecord, revision: &Revision) -> bool {
-    let same = |held: &Held| match &held.spec {
-        None => held.commit == revision.commit.id,
-        Some(spec) => held.commit == revision.commit.id && *spec == Digest::of(&revision.spec),
-    };
-    record.held.iter().any(|held| held.why == HeldReason::RolledBack && same(held))
 }
 
 /// A person's deployment lets go of what held its version back.

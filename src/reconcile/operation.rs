@@ -8,7 +8,7 @@ use super::heal;
 use super::steps::{self, AfterFailure};
 use crate::model::{
     Class, Event, EventSeverity, Failure, Held, HeldReason, LineSink, LineSource, Operation, OperationId,
-    OperationKind, OperationStatus, Reason, ServiceRecord, Step,
+    OperationKind, OperationStatus, Reason, Revision, ServiceRecord, Step,
 };
 use crate::store::{World, Write};
 use crate::telemetry::{LogWriter, Stream};
@@ -439,4 +439,13 @@ pub fn hold(record: &mut ServiceRecord, held: Held) {
     record.held.push(held);
     let excess = record.held.len().saturating_sub(HELD_KEPT);
     record.held.drain(..excess);
+}
+
+/// Whether a rollback left this revision behind.
+pub fn was_left(record: &ServiceRecord, revision: &Revision) -> bool {
+    let same = |held: &Held| {
+        let spec = held.spec.as_ref().is_none_or(|s| *s == crate::model::Digest::of(&revision.spec));
+        held.commit == revision.commit.id && spec
+    };
+    record.held.iter().any(|held| held.why == HeldReason::RolledBack && same(held))
 }
