@@ -275,7 +275,9 @@ fn replacement(world: &crate::store::World, old: &InstanceId, next: &InstanceId)
 
 /// The last lines that an instance printed, for a message.
 async fn last_lines(core: &Core, service: &ServiceRecord, id: &InstanceId) -> String {
-    let lines = core.logs.tail(&service.id, &Stream::Instance(id.clone()), LINES_QUOTED).await.unwrap_or_default();
+    let lines = core.logs.tail(&service.id, &Stream::Instance(id.clone()), LINES_QUOTED + 1).await.unwrap_or_default();
+    // How it ended is said in the message already.
+    let lines: Vec<_> = lines.into_iter().filter(|l| !l.text.starts_with("towpath: ")).collect();
     if lines.is_empty() {
         return "; it printed nothing".into();
     }

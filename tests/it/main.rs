@@ -1,11 +1,13 @@
 //! All integration tests in one binary, so that they are linked once: a module per room, and the whole in `spine`.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "clippy exempts test functions only, not what they call")]
 
+mod arrows;
 mod cli;
 mod desired;
 mod docker;
 mod docker_build;
 mod docker_engine;
+mod docs;
 mod engine_contract;
 mod git_source;
 mod ingress;
