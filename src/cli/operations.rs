@@ -4,7 +4,7 @@ use super::client::Client;
 use super::failure::Failure;
 use super::screen::{Cell, Screen, Tone, ago, cell, harmless, short_span, table};
 use crate::api::views::OperationView;
-use crate::model::{Cause, headline, OperationKind, OperationStatus, Step, Timestamp};
+use crate::model::{Cause, OperationKind, OperationStatus, Step, Timestamp, headline};
 use serde::Deserialize;
 use serde_json::json;
 

@@ -119,7 +119,8 @@ async fn tell_failure(screen: &Screen, client: &Client, operation: &OperationVie
         (OperationStatus::RollbackFailed, _) => "failed, and going back failed too",
         _ => "failed",
     };
-    let why = extra.and_then(|e| e.message.as_deref()).map(|m| format!(": {}", harmless(headline(m)))).unwrap_or_default();
+    let why =
+        extra.and_then(|e| e.message.as_deref()).map(|m| format!(": {}", harmless(headline(m)))).unwrap_or_default();
     Failure::new(format!("{} of `{name}` {what}{why}", noun(operation)))
         .hint(format!("the whole log: `towpath logs {name} --deployment {id}`"))
         .print(screen);

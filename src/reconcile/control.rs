@@ -5,8 +5,8 @@ use super::{operation, pass, snapshot, steps};
 use crate::api::control::{Act, ControlPlane, ManifestText, PlanAnswer, Principal, Refusal, Snapshot};
 use crate::model::record::refused_while_paused;
 use crate::model::{
-    Cause, Digest, Event, HeldReason, Operation, OperationId, OperationKind, OperationStatus, OperationTarget, Owner, Revision,
-    RevisionNumber, ServiceId, ServiceName, ServiceRecord, ServiceSpec, Severity,
+    Cause, Digest, Event, HeldReason, Operation, OperationId, OperationKind, OperationStatus, OperationTarget, Owner,
+    Revision, RevisionNumber, ServiceId, ServiceName, ServiceRecord, ServiceSpec, Severity,
 };
 use crate::plan::Plan;
 use crate::store::{StoreError, World, Write};

@@ -319,7 +319,8 @@ impl Core {
     pub async fn emit_plain(&self, kind: &str, severity: EventSeverity, message: String) {
         let kind = kind.to_owned();
         let at = self.now();
-        self.emit(Event { at, service: None, name: None, operation: None, kind, severity, message, detail: None }).await;
+        self.emit(Event { at, service: None, name: None, operation: None, kind, severity, message, detail: None })
+            .await;
     }
 
     /// The URL that people type: the service's name under the base domain.

@@ -18,7 +18,8 @@ pub fn greet(core: &Core, settings: &UpSettings, data: &Path) {
         return;
     }
     let http: Vec<String> = core.ingress.addresses().iter().map(|a| format!("http://{a}")).collect();
-    let services = format!("http://<service>.{}:{}/ on {}", core.config.base_domain, core.config.http_port, http.join(", "));
+    let services =
+        format!("http://<service>.{}:{}/ on {}", core.config.base_domain, core.config.http_port, http.join(", "));
     say(&format!(
         "towpath {} · {} engine\n  manifest  {}\n  data      {}\n  services  {services}\n  Ctrl-C stops everything.\n",
         env!("CARGO_PKG_VERSION"),
@@ -36,7 +37,9 @@ pub async fn print(core: Arc<Core>, output: Output) {
     loop {
         match events.recv().await {
             Ok(event) => say(&paper.line(&event, names_width(&core))),
-            Err(RecvError::Lagged(lost)) => say(&format!("… {lost} events were not printed; `towpath events` has them")),
+            Err(RecvError::Lagged(lost)) => {
+                say(&format!("… {lost} events were not printed; `towpath events` has them"))
+            }
             Err(RecvError::Closed) => return,
         }
     }
@@ -81,15 +84,17 @@ impl Paper {
 
     fn time(&self, at: Timestamp) -> String {
         match jiff::Timestamp::from_millisecond(at.0) {
-            Ok(time) if self.terminal => {
-                time.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S").to_string()
-            }
+            Ok(time) if self.terminal => time.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S").to_string(),
             _ => at.to_string(),
         }
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.color && !code.is_empty() && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.into() }
+        if self.color && !code.is_empty() && !text.is_empty() {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.into()
+        }
     }
 }
 

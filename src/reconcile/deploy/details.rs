@@ -117,7 +117,8 @@ mod tests {
         let cause = Cause::Manual { principal: "local:ann".into(), reason: None };
         let mut deployment = operation(OperationKind::StartDeployment, cause.clone());
         let message = "the application exited with code 1:\n  | boom".to_owned();
-        deployment.failure = Some(Failure { reason: Reason::InstanceExited, class: Class::Stalled, message, step: None });
+        deployment.failure =
+            Some(Failure { reason: Reason::InstanceExited, class: Class::Stalled, message, step: None });
         assert_eq!(
             failed(&deployment),
             "Deployment failed after 2.5s: the application exited with code 1:\n  | boom\nWhat served before goes on."
