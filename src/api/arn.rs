@@ -90,5 +90,10 @@ pub fn parse_operation(text: &str) -> Result<OperationId, Refusal> {
         }
         other => other.to_owned(),
     };
-    dashed.parse().map_err(|_| Refusal::InvalidRequest(format!("`{}` is not an operation id", shortened(text))))
+    dashed.parse().map_err(|_| {
+        Refusal::InvalidRequest(format!(
+            "`{}` is not an operation id: `towpath operations SERVICE` lists them",
+            shortened(text)
+        ))
+    })
 }

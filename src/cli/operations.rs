@@ -36,7 +36,7 @@ fn row(operation: &OperationView, now: Timestamp) -> Vec<Cell> {
         cell(noun(operation)),
         (tone(operation.status), status_words(operation)),
         (Tone::Quiet, begun.map(|begun| ago(now, begun)).unwrap_or_default()),
-        (Tone::Quiet, took.map(short_span).unwrap_or_default()),
+        (Tone::Quiet, took.map(|t| if t.as_secs() == 0 { "<1s".into() } else { short_span(t) }).unwrap_or_default()),
         cell(why(operation)),
     ]
 }

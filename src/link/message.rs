@@ -238,7 +238,20 @@ impl std::str::FromStr for Subnet {
         let address: IpAddr = address.parse().map_err(|_| bad())?;
         let most = if address.is_ipv4() { 32 } else { 128 };
         let bits = bits.map_or(Ok(most), str::parse).map_err(|_| bad())?;
-        if bits <= most { Ok(Self { address, bits }) } else { Err(bad()) }
+        if bits > most {
+            return Err(bad());
+        }
+        let host_bits = match address {
+            IpAddr::V4(a) => u128::from(a.to_bits()) << 96 << bits.min(31) << (bits / 32),
+            IpAddr::V6(a) => a.to_bits().checked_shl(u32::from(bits)).unwrap_or(0),
+        };
+        if host_bits != 0 && bits < most {
+            let text = text.escape_debug();
+            return Err(Invalid::new(format!(
+                "`{text}` has bits set after its prefix: it names an address, not a network"
+            )));
+        }
+        Ok(Self { address, bits })
     }
 }
 

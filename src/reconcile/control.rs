@@ -5,8 +5,8 @@ use super::{operation, pass, snapshot, steps};
 use crate::api::control::{Act, ControlPlane, ManifestText, PlanAnswer, Principal, Refusal, Snapshot};
 use crate::model::record::refused_while_paused;
 use crate::model::{
-    Cause, Event, Operation, OperationId, OperationKind, OperationStatus, OperationTarget,
-    Owner, Revision, RevisionNumber, ServiceId, ServiceName, ServiceRecord, ServiceSpec, Severity,
+    Cause, Event, Operation, OperationId, OperationKind, OperationStatus, OperationTarget, Owner, Revision,
+    RevisionNumber, ServiceId, ServiceName, ServiceRecord, ServiceSpec, Severity,
 };
 use crate::plan::Plan;
 use crate::store::{StoreError, World, Write};
@@ -367,6 +367,10 @@ fn rollback(
         None => before(),
     };
     let revision = number.and_then(|n| world.revisions.get(&(record.id.clone(), n)));
+    if let Some(wanted) = wanted.filter(|w| never_served.contains(w)) {
+        let what = format!("never served at revision {wanted}: its deployment failed");
+        return Err(state_error(record, &what, &format!("try it with `towpath deploy {}`", record.name)));
+    }
     let Some(revision) = revision else {
         let list: Vec<String> = kept.iter().map(ToString::to_string).collect();
         let there = if list.is_empty() { "no other is kept".into() } else { format!("kept are: {}", list.join(", ")) };

@@ -97,7 +97,9 @@ async fn announce(core: &Core, state: &ManifestState) {
                 Some(version) => format!("contents {} stay in force", &version.digest.short()[..7]),
                 None => "nothing is declared until it is valid".into(),
             };
-            ("ManifestInvalid", EventSeverity::Error, format!("{} ({stays})", lines.join("; ")))
+            let file = &core.config.manifest_shown;
+            let message = format!("{file} is invalid, {stays}:\n  {}", lines.join("\n  "));
+            ("ManifestInvalid", EventSeverity::Error, message)
         }
     };
     core.emit_plain(kind, severity, message).await;

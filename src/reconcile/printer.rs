@@ -52,8 +52,9 @@ fn say(text: &str) {
 
 fn names_width(core: &Core) -> usize {
     let state = core.state();
-    let live = state.world.services.values().filter(|r| r.deleted_at.is_none());
-    live.map(|r| r.name.as_str().len()).chain(["towpath".len()]).max().unwrap_or(0).min(NAMES_MAX)
+    let live = state.world.services.values().filter(|r| r.deleted_at.is_none()).map(|r| &r.name);
+    let declared = state.desired.iter().flat_map(|d| &d.services).map(|s| &s.spec.name);
+    live.chain(declared).map(|n| n.as_str().len()).chain(["towpath".len()]).max().unwrap_or(0).min(NAMES_MAX)
 }
 
 /// What is printed on.

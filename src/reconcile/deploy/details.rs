@@ -65,6 +65,7 @@ fn took(operation: &Operation) -> String {
     let begun = operation.started_at.unwrap_or(operation.created_at);
     let span = operation.ended_at.map_or(Duration::ZERO, |end| end.since(begun));
     match span.as_secs() {
+        0 if span.as_millis() < 100 => format!("{}ms", span.as_millis()),
         0..60 => format!("{:.1}s", span.as_secs_f64()),
         s => format!("{}m {}s", s / 60, s % 60),
     }

@@ -43,8 +43,9 @@ fn adopt(world: &World, record: &mut ServiceRecord, operation: &Operation, head:
     let Some(revision) = revision else { return };
     if operation.kind == OperationKind::ResumeService
         && let Some(head) = head.filter(|h| **h != revision.commit.id)
+        && !record.held.iter().any(|h| &h.commit == head)
     {
-        // What arrived during the pause is not deployed by the resume (row D5).
+        // What arrived during the pause is not deployed by the resume (row D5); what was held before it stays so.
         let message = "arrived while the service was paused".into();
         hold(record, Held { commit: head.clone(), spec: None, why: HeldReason::Paused, message, at: now });
     }
