@@ -3,7 +3,6 @@
 use super::client::{CallError, Client};
 use super::failure::Failure;
 use super::screen::Screen;
-use crate::reconcile::up::UpError;
 use crate::settings::datadir::DataDirError;
 use serde_json::{Value, json};
 use std::error::Error;
@@ -66,7 +65,7 @@ async fn stop_rest(data_dir: &Path, stop_leftovers: StopLeftovers, limit: Durati
 }
 
 fn is_locked(error: &(dyn Error + Send + Sync + 'static)) -> bool {
-    matches!(error.downcast_ref(), Some(UpError::DataDir(DataDirError::Locked { .. })))
+    matches!(error.downcast_ref(), Some(DataDirError::Locked { .. }))
 }
 
 async fn wait_until_gone(client: &Client) -> Result<(), Failure> {

@@ -103,7 +103,10 @@ async fn refusals_are_told_as_errors() {
     let rollback = server.towpath(&["rollback", "shop", "7"]).await;
     assert_eq!((rollback.code, rollback.err.as_str()), (1, "error: revision 7 is not kept: there are 2, 3\n"));
     let cancel = server.towpath(&["cancel", "nonsense"]).await;
-    assert_eq!((cancel.code, cancel.err.as_str()), (1, "error: `nonsense` is not an operation id\n"));
+    assert_eq!(
+        (cancel.code, cancel.err.as_str()),
+        (1, "error: `nonsense` is not an operation id: `towpath operations SERVICE` lists them\n")
+    );
 }
 
 #[tokio::test]
