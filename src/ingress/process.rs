@@ -14,7 +14,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::UnixListener;
@@ -35,6 +35,9 @@ pub(super) fn run(args: &IngressArgs) -> Result<(), LinkError> {
     channel::check_path(&socket_path)?;
     let failed = |e| LinkError::io(format!("make the directory `{}`", args.dir.display()), e);
     DirBuilder::new().recursive(true).mode(0o700).create(&args.dir).map_err(failed)?;
+    // From inside, the directory is reached whoever may pass through its parents: a data directory below `/root` works.
+    let args = &IngressArgs { dir: enter(&args.dir)?, ..args.clone() };
+    let socket_path = args.dir.join(SOCKET);
     // Before any thread: credentials are per thread on Linux, and threads inherit them.
     drop_privileges(args)?;
     // A Ctrl-C for the control plane, or its terminal's end, is none of our business. Fails where we lead a process group,
@@ -44,6 +47,13 @@ pub(super) fn run(args: &IngressArgs) -> Result<(), LinkError> {
     let _lock = lock(&args.dir)?;
     let runtime = runtime().map_err(|e| LinkError::io("start the control thread", e))?;
     runtime.block_on(serve(args, &socket_path))
+}
+
+/// Makes the directory the working directory, and returns its name from there.
+fn enter(directory: &Path) -> Result<PathBuf, LinkError> {
+    let failed = |e| LinkError::io(format!("enter the directory `{}`", directory.display()), e);
+    std::env::set_current_dir(directory).map_err(failed)?;
+    Ok(PathBuf::from("."))
 }
 
 fn drop_privileges(args: &IngressArgs) -> Result<(), LinkError> {

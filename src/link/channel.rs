@@ -99,7 +99,7 @@ impl Receiver {
 
     /// A message that has already arrived.
     pub fn try_next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, LinkError> {
-        Ok(self.decoder.next()?)
+        Ok(self.decoder.pop()?)
     }
 
     /// The descriptors that came with the message just received.

@@ -46,7 +46,7 @@ impl Decoder {
     }
 
     /// The next whole message, `None` when more bytes are needed. An oversized length is an error before its body comes.
-    pub fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
+    pub fn pop<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
         let pending = &self.buffer[self.start..];
         let Some(prefix) = pending.first_chunk::<PREFIX>() else { return Ok(None) };
         let length = usize::try_from(u32::from_be_bytes(*prefix)).unwrap_or(usize::MAX);
@@ -80,7 +80,7 @@ mod tests {
                 let (piece, tail) = rest.split_at((*size).min(rest.len()));
                 rest = tail;
                 decoder.push(piece);
-                while let Some(message) = decoder.next().unwrap() { seen.push(message); }
+                while let Some(message) = decoder.pop().unwrap() { seen.push(message); }
             }
             prop_assert_eq!(seen, messages);
         }
@@ -90,7 +90,7 @@ mod tests {
             let mut decoder = Decoder::default();
             decoder.push(&bytes);
             for _ in 0..bytes.len() + 1 {
-                if !matches!(decoder.next::<u64>(), Ok(Some(_))) { break; }
+                if !matches!(decoder.pop::<u64>(), Ok(Some(_))) { break; }
             }
         }
     }
@@ -99,7 +99,7 @@ mod tests {
     fn an_oversized_length_is_refused_before_its_body_arrives() {
         let mut decoder = Decoder::default();
         decoder.push(&u32::MAX.to_be_bytes());
-        assert!(matches!(decoder.next::<String>(), Err(FrameError::TooLarge(_))));
+        assert!(matches!(decoder.pop::<String>(), Err(FrameError::TooLarge(_))));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::error::Class;
 use super::ids::{InstanceId, OperationId, ServiceId};
+use super::record::{Held, Pause};
 use super::revision::RevisionNumber;
 use super::service::ServiceSpec;
 use super::source::CommitId;
@@ -160,6 +161,21 @@ pub struct Failure {
     pub step: Option<Step>,
 }
 
+/// What of its service a shift replaces, so that it can be put back as it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undo {
+    /// The spec in force before.
+    pub applied: Option<ServiceSpec>,
+    /// The revision that served before.
+    pub current: Option<RevisionNumber>,
+    /// The pause, if it was paused.
+    pub paused: Option<Pause>,
+    /// The versions that were held.
+    pub held: Vec<Held>,
+    /// How its creation had failed, if it had.
+    pub create_failed: Option<Failure>,
+}
+
 /// One operation with its progress. The store keeps it as of the last finished write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operation {
@@ -185,6 +201,9 @@ pub struct Operation {
     pub previous: Option<RevisionNumber>,
     /// Instances that it starts: their ids are written before they are started, so that none is orphaned or doubled.
     pub instances: Vec<InstanceId>,
+    /// What its shift replaces; written with the shift.
+    #[serde(default)]
+    pub before: Option<Box<Undo>>,
     /// Set when a person asked to cancel it.
     pub cancel_requested: bool,
     /// How it failed, if it did.

@@ -27,6 +27,9 @@ pub enum Owner {
 pub enum HeldReason {
     /// It was tried with this configuration and failed.
     Failed,
+    /// It was tried and failed for a reason that passes by itself (network, engine, disk): held only so long that the
+    /// next try has a chance.
+    Transient,
     /// A person rolled back from it.
     RolledBack,
     /// It arrived while the service was paused (row D5).

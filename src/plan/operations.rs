@@ -4,7 +4,7 @@ use super::deletion::{self, Fate};
 use super::subject::Subject;
 use super::words::{count, quoted};
 use super::{FieldChange, Note, NoteKind, in_flight, running};
-use crate::model::{Class, CommitId, HeldReason, HostLabel, Operation, Owner, Pause, ServiceName, ServiceSpec};
+use crate::model::{Class, CommitId, HeldReason, HostLabel, Operation, Owner, Pause, Reason, ServiceName, ServiceSpec};
 use crate::model::{Held, Timestamp};
 use crate::observed::ServiceView;
 use std::collections::HashMap;
@@ -139,7 +139,10 @@ fn rebuild<'a>(subject: &Subject<'a>, view: &'a ServiceView, now: Timestamp) -> 
     if let Some(held) = subject.held(head, spec) {
         return Decision::wait(held_note(subject, held));
     }
-    let paced = view.record.held.is_empty() || failure.is_some_and(|f| f.class != Class::Stalled);
+    // What was superseded did not fail: its successor need not rest.
+    let superseded = failure.is_some_and(|f| f.reason == Reason::Superseded);
+    let passing = failure.is_some_and(|f| f.class != Class::Stalled);
+    let paced = !superseded && (view.record.held.is_empty() || passing);
     let again = view.record.updated_at.min(now).plus(RETRY_AFTER);
     if paced && again > now {
         return Decision::wait(subject.note_until(again, format!("{why}; it is tried again")));
@@ -190,6 +193,7 @@ pub(super) fn held_note(subject: &Subject, held: &Held) -> Note {
             "commit {commit} failed: {}; a newer commit, a changed declaration or `towpath deploy {name}` tries again",
             held.message
         ),
+        HeldReason::Transient => format!("commit {commit} failed in passing: {}; it is tried again soon", held.message),
         HeldReason::RolledBack => {
             format!(
                 "commit {commit} was rolled back from: {}; a newer commit or `towpath deploy {name}` goes on",

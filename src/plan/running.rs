@@ -68,7 +68,8 @@ fn move_source<'a>(
     if let Some(held) = head.and_then(|h| subject.held(h, wanted)) {
         return Decision::wait(held_note(subject, held));
     }
-    if head.is_none() && subject.head.is_some_and(|h| h.error.is_some()) {
+    // Without its head neither can a held commit be told from another, nor a failure be held.
+    if head.is_none() {
         let message = "its new source waits until it can be read; the old version goes on";
         return Decision::wait(subject.note(NoteKind::Waits, message));
     }

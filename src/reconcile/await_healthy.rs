@@ -238,6 +238,9 @@ impl Wait<'_> {
 
     /// Removes an instance that ended and starts another in its place, recorded before it is started.
     async fn replace(&self, old: &InstanceId) -> Result<InstanceId, Failure> {
+        if !self.core.state().world.instances.contains_key(old) {
+            return Err(failure(Reason::Internal, Class::Retry, format!("instance {old} was removed meanwhile")));
+        }
         let id = InstanceId::from_random(self.core.random());
         let next = id.clone();
         self.core

@@ -1,7 +1,7 @@
 //! Collection: old revisions, builds and logs go; never what runs, what may be rolled back to, or what is being made.
 
 use super::core::Core;
-use crate::model::{BuildId, RevisionNumber, ServiceId};
+use crate::model::{BuildId, RevisionNumber, ServiceId, Timestamp};
 use crate::store::{World, Write};
 use crate::telemetry::{InUse, Retention};
 use std::collections::BTreeSet;
@@ -78,10 +78,20 @@ pub async fn hourly(core: &Arc<Core>) {
     if let Err(error) = core.store.prune_events(before, EVENTS_AT_LEAST).await {
         tracing::warn!(error = %super::chain(&error), "old events could not be removed");
     }
+    prune_operations(core, now).await;
     if let Err(error) = core.store.back_up(now).await {
         tracing::warn!(error = %super::chain(&error), "the store could not be backed up");
     }
     collect_logs(core).await;
+}
+
+/// Old operations go from the store, and beyond their number from memory.
+async fn prune_operations(core: &Core, now: Timestamp) {
+    if let Err(error) = core.store.prune_operations(now, u32::try_from(OPERATIONS_KEPT).unwrap_or(u32::MAX)).await {
+        tracing::warn!(error = %super::chain(&error), "old operations could not be removed");
+        return;
+    }
+    core.state().world.prune_operations(OPERATIONS_KEPT);
 }
 
 async fn collect_logs(core: &Core) {

@@ -5,8 +5,8 @@ use super::{operation, pass, snapshot, steps};
 use crate::api::control::{Act, ControlPlane, ManifestText, PlanAnswer, Principal, Refusal, Snapshot};
 use crate::model::record::refused_while_paused;
 use crate::model::{
-    Cause, Digest, Event, HeldReason, Operation, OperationId, OperationKind, OperationTarget, Owner, Revision,
-    RevisionNumber, ServiceId, ServiceName, ServiceRecord, ServiceSpec, Severity,
+    Cause, Event, Operation, OperationId, OperationKind, OperationTarget, Owner, Revision, RevisionNumber, ServiceId,
+    ServiceName, ServiceRecord, ServiceSpec, Severity,
 };
 use crate::plan::Plan;
 use crate::store::{StoreError, World, Write};
@@ -137,7 +137,8 @@ impl ControlPlane for Control {
         let chosen = match plan {
             Some(plan) => {
                 self.refuse_stale(&plan).await?;
-                plan
+                // It was found to fit the state that this moment's plan was computed from.
+                Plan { at: fresh.at, ..plan }
             }
             None => fresh,
         };
@@ -357,11 +358,8 @@ fn rollback(world: &World, record: &ServiceRecord, wanted: Option<RevisionNumber
 /// A person's deployment lets go of what held its version back.
 fn let_go(record: &ServiceRecord, operation: &Operation) -> Option<Write> {
     let commit = operation.target.commit.as_ref()?;
-    let spec = operation.target.spec.as_ref().map(Digest::of);
     let mut record = record.clone();
     let before = record.held.len();
-    record
-        .held
-        .retain(|h| &h.commit != commit || (h.spec.is_some() && h.spec != spec && h.why != HeldReason::RolledBack));
+    record.held.retain(|h| &h.commit != commit);
     (record.held.len() != before).then(|| Write::PutService(Box::new(record)))
 }

@@ -22,7 +22,7 @@ use crate::source::git::GitSource;
 use crate::source::poller::Poller;
 use crate::store::{Store, StoreError, World, Write};
 use crate::telemetry::LogStore;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -84,6 +84,8 @@ pub struct State {
     /// When instances were last known to run by other means than the engine's list: a list that was asked for before
     /// that says nothing about them.
     pub alive_at: BTreeMap<InstanceId, Instant>,
+    /// When instances were removed: a list that was asked for before that may still name them.
+    pub gone_at: BTreeMap<InstanceId, Instant>,
     /// Whether it answered.
     pub engine: EngineView,
     /// Instances that have ended, and verdicts, as routing needs them.
@@ -96,15 +98,15 @@ pub struct State {
     pub manifest: ManifestState,
     /// Operations that tasks work on.
     pub running: BTreeMap<OperationId, Running>,
-    /// Services that are being healed.
-    pub healing: BTreeSet<ServiceId>,
+    /// Services that are being healed; cancelled when an operation wants the turn.
+    pub healing: BTreeMap<ServiceId, CancellationToken>,
     /// When services were healed, oldest first, at most ten each.
     pub heals: BTreeMap<ServiceId, Vec<Timestamp>>,
     /// The last entry that the ingress was told, by service.
     pub published: BTreeMap<ServiceId, (crate::link::ServiceEntry, Generation)>,
     /// The present state as the wire shows it.
     pub snapshot: Arc<Snapshot>,
-    /// One turn per service: an operation from its start step on, or a healing.
+    /// One turn per service: an operation from its shift step on, or a healing.
     pub turns: BTreeMap<ServiceId, Arc<tokio::sync::Mutex<()>>>,
 }
 
@@ -119,7 +121,10 @@ impl State {
     /// Takes in what the engine listed; `asked` is when it was asked.
     pub fn take_list(&mut self, listed: Vec<ObservedInstance>, asked: Instant) {
         let newer = |id: &InstanceId| self.alive_at.get(id).is_some_and(|at| *at >= asked);
-        let mut instances: BTreeMap<_, _> = listed.into_iter().map(|i| (i.id.clone(), i)).collect();
+        // Lists are taken one after the other: what went before this question was asked is in no later answer.
+        self.gone_at.retain(|_, at| *at >= asked);
+        let listed = listed.into_iter().filter(|i| !self.gone_at.contains_key(&i.id));
+        let mut instances: BTreeMap<_, _> = listed.map(|i| (i.id.clone(), i)).collect();
         for (id, known) in &self.instances {
             if newer(id) && !instances.contains_key(id) {
                 instances.insert(id.clone(), known.clone());
@@ -133,6 +138,7 @@ impl State {
         self.health.remove(id);
         self.instances.remove(id);
         self.alive_at.remove(id);
+        self.gone_at.insert(id.clone(), Instant::now());
         self.live.health.remove(id);
         self.live.ended.remove(id);
     }
@@ -141,7 +147,7 @@ impl State {
 /// Everything that the reconciler works with.
 pub struct Core {
     /// What must survive a restart.
-    pub store: Store,
+    pub store: Arc<Store>,
     /// What runs instances.
     pub engine: Arc<dyn Engine>,
     /// What makes artifacts.
@@ -156,6 +162,8 @@ pub struct Core {
     pub logs: LogStore,
     /// Settings.
     pub config: Config,
+    /// Held while strays are removed.
+    pub sweeping: tokio::sync::Mutex<()>,
     /// Bounds the builds that run at once.
     pub builds: Semaphore,
     /// *Look again.*
@@ -166,8 +174,8 @@ pub struct Core {
     pub stopping: CancellationToken,
     /// Cancelled when everything is to stop: traffic and instances too.
     pub down: CancellationToken,
-    state: Mutex<State>,
-    turn: tokio::sync::Mutex<()>,
+    state: Arc<Mutex<State>>,
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The dependencies of a [`Core`], by name.
@@ -202,20 +210,21 @@ impl Core {
             world,
             instances: BTreeMap::new(),
             alive_at: BTreeMap::new(),
+            gone_at: BTreeMap::new(),
             engine: EngineView::Unreachable { message: "not asked yet".into() },
             live: Liveness::default(),
             health: BTreeMap::new(),
             desired: None,
             manifest: ManifestState::None,
             running: BTreeMap::new(),
-            healing: BTreeSet::new(),
+            healing: BTreeMap::new(),
             heals: BTreeMap::new(),
             published: BTreeMap::new(),
             snapshot,
             turns: BTreeMap::new(),
         };
         Arc::new(Self {
-            store,
+            store: Arc::new(store),
             engine,
             builder,
             git,
@@ -224,12 +233,13 @@ impl Core {
             logs,
             builds: Semaphore::new(config.parallel_builds),
             config,
+            sweeping: tokio::sync::Mutex::new(()),
             wake: Notify::new(),
             events: broadcast::channel(EVENT_BACKLOG).0,
             stopping: CancellationToken::new(),
             down: CancellationToken::new(),
-            state: Mutex::new(state),
-            turn: tokio::sync::Mutex::new(()),
+            state: Arc::new(Mutex::new(state)),
+            turn: Arc::default(),
         })
     }
 
@@ -250,13 +260,26 @@ impl Core {
 
     /// Reads the world, computes writes, stores them in one transaction, then changes memory. One at a time.
     pub async fn transact<T>(&self, compute: impl FnOnce(&World) -> (Vec<Write>, T)) -> Result<T, StoreError> {
-        let _turn = self.turn.lock().await;
+        let turn = self.turn.clone().lock_owned().await;
         let (writes, value) = compute(&self.state().world);
-        if !writes.is_empty() {
-            self.store.write(writes.clone()).await?;
-            self.state().world.apply(writes);
+        if writes.is_empty() {
+            return Ok(value);
         }
-        Ok(value)
+        let (store, state) = (self.store.clone(), self.state.clone());
+        // In a task of its own: whoever waits may be dropped half-way (a cancelled step, a client that went away), and
+        // then the store would hold what memory does not know.
+        let written = tokio::spawn(async move {
+            let _turn = turn;
+            store.write(writes.clone()).await?;
+            state.lock().unwrap_or_else(PoisonError::into_inner).world.apply(writes);
+            Ok(())
+        });
+        match written.await.map_err(tokio::task::JoinError::try_into_panic) {
+            Ok(result) => result.map(|()| value),
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            // The runtime shuts down, and this with it.
+            Err(Err(_)) => std::future::pending().await,
+        }
     }
 
     /// [`Core::transact`] that waits until the store takes it, since nothing may go on without: a full disk passes.

@@ -9,8 +9,10 @@ use crate::model::{
 };
 use crate::store::{World, Write};
 use futures_util::future::join_all;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// How many healings of a service are remembered, for the backoff.
 const HEALS_KEPT: usize = 10;
@@ -29,39 +31,57 @@ pub struct Healing {
 
 /// Starts a task that heals a service. A second one for the same service is not started.
 pub fn spawn(core: &Arc<Core>, healing: Healing) {
-    {
-        let mut state = core.state();
-        if !state.healing.insert(healing.service.clone()) {
-            return;
-        }
-        let now = crate::model::Timestamp::now();
-        let heals = state.heals.entry(healing.service.clone()).or_default();
-        heals.push(now);
-        let excess = heals.len().saturating_sub(HEALS_KEPT);
-        heals.drain(..excess);
+    let token = CancellationToken::new();
+    match core.state().healing.entry(healing.service.clone()) {
+        Entry::Occupied(_) => return,
+        Entry::Vacant(place) => drop(place.insert(token.clone())),
     }
     let core = core.clone();
     tokio::spawn(async move {
         let service = healing.service.clone();
         let turn = core.turn_of(&service);
-        // An operation that has the turn changes the instances itself: the next pass looks again after it.
-        if let Ok(_held) = turn.try_lock() {
+        // An operation that has the turn changes the instances itself, and says *look again* when it ends: to say so
+        // here would make a loop of it.
+        let held = turn.try_lock();
+        if held.is_ok() {
+            remember(&core, &service);
             tokio::select! {
-                () = heal(&core, healing) => {}
+                biased;
                 () = core.stopping.cancelled() => {}
+                () = token.cancelled() => {}
+                () = heal(&core, healing) => {}
             }
         }
         core.state().healing.remove(&service);
-        core.look_again();
+        if held.is_ok() {
+            core.look_again();
+        }
     });
+}
+
+/// Notes when the service was healed, for the backoff: only healings that really begin count.
+fn remember(core: &Core, service: &ServiceId) {
+    let (mut state, now) = (core.state(), core.now());
+    let heals = state.heals.entry(service.clone()).or_default();
+    heals.push(now);
+    let excess = heals.len().saturating_sub(HEALS_KEPT);
+    heals.drain(..excess);
+}
+
+/// Asks a healing of the service to give way to an operation that wants the turn. What it started or took out of routing
+/// is recorded with its role; the operation's shift and retirement take care of it.
+pub fn give_way(core: &Core, service: &ServiceId) {
+    if let Some(token) = core.state().healing.get(service) {
+        token.cancel();
+    }
 }
 
 async fn heal(core: &Arc<Core>, healing: Healing) {
     let found = {
         let state = core.state();
-        state.world.services.get(&healing.service).cloned().and_then(|record| {
+        state.world.services.get(&healing.service).cloned().map(|record| {
             let current = record.current.and_then(|n| state.world.revisions.get(&(record.id.clone(), n)).cloned());
-            Some((record, current))
+            (record, current)
         })
     };
     let Some((record, current)) = found else { return };

@@ -3,6 +3,7 @@
 use super::core::{Core, Running, StopReason};
 use super::deploy;
 use super::fault::{self, Moment};
+use super::heal;
 use super::steps::{self, AfterFailure};
 use crate::model::{
     Class, Event, EventSeverity, Failure, Held, HeldReason, LineSink, LineSource, Operation, OperationId,
@@ -11,6 +12,7 @@ use crate::model::{
 use crate::store::{World, Write};
 use crate::telemetry::{LogWriter, Stream};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// One operation that a task works on.
@@ -55,6 +57,19 @@ pub fn spawn(core: &Arc<Core>, id: &OperationId) {
     });
 }
 
+/// Starts a task for every operation that is not final and has none: after a crash, or when whoever began it was dropped
+/// before it could (a client that went away).
+pub fn spawn_open(core: &Arc<Core>) {
+    let open: Vec<_> = {
+        let state = core.state();
+        let open = state.world.operations.values().filter(|o| !o.status.is_final());
+        open.filter(|o| !state.running.contains_key(&o.id)).map(|o| o.id.clone()).collect()
+    };
+    for id in open {
+        spawn(core, &id);
+    }
+}
+
 /// Asks the task of an operation to stop. It does where its step allows that.
 pub fn stop(core: &Core, id: &OperationId, reason: StopReason) {
     let mut state = core.state();
@@ -89,11 +104,19 @@ impl Run {
         if self.operation.started_at.is_none() {
             self.begin().await;
         }
-        // From its start step on an operation has the service's turn, so that no healing starts or stops beside it.
+        // From its shift on an operation has the service's turn, so that no healing changes what serves beside it. Until
+        // then what serves is healed, however long the new set takes; a healing that hangs must not hold up its cure.
         let turn = self.core.turn_of(&self.service.id);
         let mut held = None;
+        self.start_over_without_instances().await;
+        if self.operation.status == OperationStatus::RollbackInProgress {
+            let _held = turn.lock().await;
+            self.go_on_putting_back().await;
+            return;
+        }
         while let Some(step) = self.operation.step {
-            if held.is_none() && step >= Step::Start {
+            if held.is_none() && step >= Step::Shift {
+                heal::give_way(&self.core, &self.service.id);
                 held = Some(turn.lock().await);
             }
             if self.enter(step).await.is_none() {
@@ -108,6 +131,37 @@ impl Run {
                 None => return,
             }
         }
+    }
+
+    /// The settings that hold for the service's deployments: those declared, else those in force.
+    fn deploy_settings(&self) -> crate::model::DeploySettings {
+        let applied = || self.core.state().world.services.get(&self.service.id)?.applied.clone();
+        self.operation.target.spec.clone().or_else(applied).map(|s| s.deploy).unwrap_or_default()
+    }
+
+    /// Instances that were started for this operation and stopped since by `towpath down`: it starts new ones.
+    async fn start_over_without_instances(&mut self) {
+        let lost = {
+            let state = self.core.state();
+            self.operation.instances.iter().any(|i| !state.world.instances.contains_key(i))
+        };
+        if lost && matches!(self.operation.step, Some(Step::Start | Step::Check)) {
+            deploy::discard_new_instances(self).await;
+            self.operation.instances.clear();
+            self.operation.step = Some(Step::Start);
+        }
+    }
+
+    /// Goes on going back, where a crash cut that off.
+    async fn go_on_putting_back(&mut self) {
+        let unknown = || Failure {
+            reason: Reason::ShiftFailed,
+            class: Class::Retry,
+            message: "the shift failed".into(),
+            step: Some(Step::Shift),
+        };
+        let failure = self.operation.failure.clone().unwrap_or_else(unknown);
+        self.put_back(failure).await;
     }
 
     async fn begin(&mut self) {
@@ -131,12 +185,14 @@ impl Run {
     /// Executes a step within its deadline. `None` when the control plane stops.
     async fn attempt(&mut self, step: Step) -> Option<Result<(), Failure>> {
         let (core, token) = (self.core.clone(), self.token.clone());
-        let deadline = steps::deadline(&self.operation, step);
+        let limit = steps::deadline(step, &self.deploy_settings());
         // The builder ends its commands itself when it is cancelled; every other step can be let go at any point.
         let by_drop = steps::can_be_cancelled(step) && step != Step::Build;
         tokio::select! {
-            result = tokio::time::timeout(deadline, deploy::execute(self, step)) => {
-                Some(result.unwrap_or_else(|_| Err(overdue(step, deadline))))
+            result = within(limit, step, deploy::execute(self, step)) => {
+                // Asked to stop at the last moment: after this step it might be too late.
+                let asked = steps::can_be_cancelled(step) && token.is_cancelled();
+                Some(result.and_then(|()| if asked { Err(self.stopped(step)) } else { Ok(()) }))
             }
             () = token.cancelled(), if by_drop => Some(Err(self.stopped(step))),
             () = core.stopping.cancelled() => None,
@@ -177,7 +233,7 @@ impl Run {
 
     async fn failed(&mut self, step: Step, failure: Failure) -> End {
         self.say(&failure.message);
-        match steps::after_failure(step) {
+        match steps::after_failure(self.operation.kind, step) {
             AfterFailure::GoOn => {
                 tracing::warn!(operation = %self.operation.id, ?step, message = %failure.message, "left to healing");
                 match self.advance(step).await {
@@ -186,7 +242,8 @@ impl Run {
                 }
             }
             AfterFailure::PutBack => self.put_back(failure).await,
-            AfterFailure::Discard => self.discard(step, failure).await,
+            AfterFailure::Stop => self.conclude(OperationStatus::Failed, failure).await,
+            AfterFailure::Discard => self.discard(failure).await,
         }
     }
 
@@ -208,21 +265,24 @@ impl Run {
         End::Final
     }
 
-    async fn discard(&mut self, step: Step, failure: Failure) -> End {
+    async fn discard(&mut self, failure: Failure) -> End {
         deploy::discard_new_instances(self).await;
-        self.conclude(steps::failed_status(step), failure).await
+        self.conclude(OperationStatus::Failed, failure).await
     }
 
     async fn put_back(&mut self, failure: Failure) -> End {
         self.operation.status = OperationStatus::RollbackInProgress;
+        self.operation.failure = Some(failure.clone());
         self.say("Traffic goes back to what served before.");
-        let status = match deploy::put_back(self).await {
-            Some(true) => OperationStatus::RollbackSucceeded,
-            Some(false) => OperationStatus::RollbackFailed,
-            None => return End::Interrupted,
-        };
-        deploy::discard_new_instances(self).await;
-        self.conclude(status, failure).await
+        match deploy::put_back(self).await {
+            Some(true) => {
+                deploy::discard_new_instances(self).await;
+                self.conclude(OperationStatus::RollbackSucceeded, failure).await
+            }
+            // The ingress may still send requests to the new instances: healing removes them once it has acknowledged.
+            Some(false) => self.conclude(OperationStatus::RollbackFailed, failure).await,
+            None => End::Interrupted,
+        }
     }
 
     /// Writes the final status of a failed operation, and what it means for the version that was tried.
@@ -284,10 +344,23 @@ impl Run {
     }
 }
 
-fn overdue(step: Step, deadline: std::time::Duration) -> Failure {
+/// A step within its deadline, if it has one.
+async fn within(
+    limit: Option<Duration>,
+    step: Step,
+    work: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    match limit {
+        None => work.await,
+        Some(limit) => tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(overdue(step, limit))),
+    }
+}
+
+fn overdue(step: Step, deadline: Duration) -> Failure {
     Failure {
         reason: Reason::DeadlineExceeded,
-        class: Class::Stalled,
+        // What only took too long may be faster the next time; a check is slow by the application's doing.
+        class: if step == Step::Check { Class::Stalled } else { Class::Retry },
         message: format!("the {step:?} step did not end within {} s", deadline.as_secs()),
         step: Some(step),
     }
@@ -306,7 +379,16 @@ fn after_failure(world: &World, operation: &Operation, failure: &Failure, now: c
     if let Some(held) = held_by(operation, failure, now) {
         hold(&mut record, held);
     }
-    vec![Write::PutService(Box::new(record))]
+    let mut writes: Vec<Write> = abandoned_revision(world, operation, &record).into_iter().collect();
+    writes.push(Write::PutService(Box::new(record)));
+    writes
+}
+
+/// A revision that never served is nothing to go back to. It stays while an instance of it could not be removed yet.
+fn abandoned_revision(world: &World, operation: &Operation, record: &ServiceRecord) -> Option<Write> {
+    let number = operation.revision.filter(|n| operation.target.revision.is_none() && record.current != Some(*n))?;
+    let used = world.instances.values().any(|i| i.service == record.id && i.revision == number);
+    (!used).then(|| Write::DeleteRevision(record.id.clone(), number))
 }
 
 /// The version that a failed operation holds back, if any: a superseded one needs no holding.
@@ -316,6 +398,7 @@ fn held_by(operation: &Operation, failure: &Failure, now: crate::model::Timestam
     let why = match failure.reason {
         Reason::Superseded => return None,
         Reason::Cancelled => HeldReason::Cancelled,
+        _ if failure.class != Class::Stalled => HeldReason::Transient,
         _ => HeldReason::Failed,
     };
     let spec = Some(crate::model::Digest::of(spec));

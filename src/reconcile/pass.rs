@@ -5,8 +5,8 @@ use super::heal::{self, Healing};
 use super::monitor::Monitor;
 use super::{manifest, operation, snapshot, steps};
 use crate::model::{
-    Cause, EventSeverity, InstanceId, InstanceState, Operation, OperationId, OperationKind, OperationStatus,
-    OperationTarget, Owner, ServiceId, ServiceRecord, ServiceSpec, Timestamp,
+    Cause, EventSeverity, Held, HeldReason, InstanceId, InstanceState, Operation, OperationId, OperationKind,
+    OperationStatus, OperationTarget, Owner, ServiceId, ServiceRecord, ServiceSpec, Timestamp,
 };
 use crate::observed::EngineView;
 use crate::plan::{Action, Change, Plan};
@@ -17,6 +17,8 @@ use std::time::Duration;
 
 /// How long nothing may wake the loop: lost wake-ups cost this much time, never correctness.
 const RESYNC: Duration = Duration::from_secs(5);
+/// How long a version rests that failed for a reason that passes by itself.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
 /// How many wake-ups are folded into one pass.
 const SETTLE: Duration = Duration::from_millis(10);
 
@@ -30,7 +32,8 @@ pub async fn run(core: Arc<Core>) {
         let now = core.now();
         if now.since(collected) > Duration::from_secs(3600) {
             collected = now;
-            super::collect::hourly(&core).await;
+            let core = core.clone();
+            tokio::spawn(async move { super::collect::hourly(&core).await });
         }
         tokio::select! {
             () = core.wake.notified() => tokio::time::sleep(SETTLE).await,
@@ -45,6 +48,8 @@ pub async fn pass(core: &Arc<Core>) {
     manifest::reload(core).await;
     observe(core).await;
     follow_sources(core);
+    let_go_of_transient(core).await;
+    operation::spawn_open(core);
     let observed = snapshot::observed(core);
     let desired = core.state().desired.clone();
     let policy = core.policy();
@@ -128,6 +133,26 @@ fn follow_sources(core: &Core) {
     core.poller.watch(sources.into_iter().collect());
 }
 
+/// What failed for a reason that passes by itself is tried again after a while.
+async fn let_go_of_transient(core: &Core) {
+    let now = core.now();
+    let over = |h: &Held| h.why == HeldReason::Transient && now.since(h.at) > RETRY_AFTER;
+    if !core.state().world.services.values().any(|r| r.held.iter().any(over)) {
+        return;
+    }
+    let released = core.transact(|world| {
+        let holding = world.services.values().filter(|r| r.held.iter().any(over));
+        let free = |r: &ServiceRecord| {
+            let held = r.held.iter().filter(|h| !over(h)).cloned().collect();
+            Write::PutService(Box::new(ServiceRecord { held, ..r.clone() }))
+        };
+        (holding.map(free).collect(), ())
+    });
+    if let Err(error) = released.await {
+        tracing::warn!(error = %super::chain(&error), "a version could not be released; the next pass tries again");
+    }
+}
+
 /// Executes one change of a plan: begins its operation, or heals. `by` is the person who applied it, if one did.
 pub async fn execute(
     core: &Arc<Core>,
@@ -142,7 +167,13 @@ pub async fn execute(
             Ok(None)
         }
         Action::RemoveStrays { instances } => {
-            heal::remove_strays(core, instances).await;
+            let (core, instances) = (core.clone(), instances.clone());
+            // Beside the pass: one that does not go must not keep the others from being healed.
+            tokio::spawn(async move {
+                if let Ok(_alone) = core.sweeping.try_lock() {
+                    heal::remove_strays(&core, &instances).await;
+                }
+            });
             Ok(None)
         }
         _ => begin(core, change, plan, by).await,
@@ -158,7 +189,7 @@ async fn begin(
     let now = core.now();
     let Some((service, operation)) = operation_of(change, plan, by, now) else { return Ok(None) };
     let id = operation.id.clone();
-    let begun = core.transact(|world| begin_writes(world, change, operation, now)).await?;
+    let begun = core.transact(|world| begin_writes(world, change, operation, plan.at)).await?;
     match begun {
         Begun::Accepted => {
             // From now on its hosts are known: whoever asks is told that it is being created.
@@ -194,7 +225,8 @@ enum Begun {
     Refused,
 }
 
-fn begin_writes(world: &World, change: &Change, operation: Operation, now: Timestamp) -> (Vec<Write>, Begun) {
+fn begin_writes(world: &World, change: &Change, operation: Operation, planned_at: Timestamp) -> (Vec<Write>, Begun) {
+    let now = operation.created_at;
     let mut writes = Vec::new();
     let mut operation = operation;
     if let Action::Create { id, label, spec, .. } = &change.action {
@@ -206,13 +238,19 @@ fn begin_writes(world: &World, change: &Change, operation: Operation, now: Times
     } else {
         let running = world.operations.values().find(|o| o.service == operation.service && !o.status.is_final());
         if let Some(running) = running {
-            let early = running.step.is_none_or(steps::can_be_superseded) && deploys(running.kind);
+            // One that works towards the same is what this change wants: planned twice, begun once.
+            let same = running.target == operation.target;
+            let early = !same && running.step.is_none_or(steps::can_be_superseded) && deploys(running.kind);
             let begun = if early { Begun::Supersedes(running.id.clone()) } else { Begun::Refused };
             return (Vec::new(), begun);
         }
         let Some(record) = world.services.get(&operation.service).filter(|r| r.deleted_at.is_none()) else {
             return (Vec::new(), Begun::Refused);
         };
+        // Something happened to the service since this was planned: the next pass plans again.
+        if record.updated_at > planned_at {
+            return (Vec::new(), Begun::Refused);
+        }
         operation.previous = record.current;
     }
     writes.push(Write::PutOperation(Box::new(operation)));
@@ -299,6 +337,7 @@ pub fn new_operation(
         revision: None,
         previous: None,
         instances: Vec::new(),
+        before: None,
         cancel_requested: false,
         failure: None,
         created_at: now,

@@ -1,6 +1,6 @@
 //! The deployment step machine, pure: which steps an operation has, in which order, and what a failure of one means.
 
-use crate::model::{Operation, OperationKind, OperationStatus, OperationTarget, Step};
+use crate::model::{DeploySettings, OperationKind, OperationTarget, Step};
 use std::time::Duration;
 
 const BUILT: &[Step] = &[Step::Fetch, Step::Build, Step::Start, Step::Check, Step::Shift, Step::Drain, Step::Retire];
@@ -27,18 +27,18 @@ pub fn after(kind: OperationKind, target: &OperationTarget, done: Step) -> Optio
     steps.get(place + 1).copied()
 }
 
-/// How long a step may take before the operation fails. Build and check have deadlines of their own in the spec.
-pub fn deadline(operation: &Operation, step: Step) -> Duration {
-    let deploy = operation.target.spec.as_ref().map(|s| s.deploy.clone()).unwrap_or_default();
+/// How long a step may take before the operation fails, with the settings that hold for the service. `None` for a build:
+/// it may wait for others, and keeps its own deadline once it has begun.
+pub fn deadline(step: Step, deploy: &DeploySettings) -> Option<Duration> {
+    // The waits have deadlines of their own, with better messages: these margins let them speak first.
     match step {
-        Step::Fetch => Duration::from_secs(600),
-        // The builder keeps the deadline itself; the margin lets it clean up after itself.
-        Step::Build => deploy.build_deadline + Duration::from_secs(60),
-        Step::Start => Duration::from_secs(120),
-        Step::Check => deploy.start_deadline + Duration::from_secs(10),
-        Step::Shift => Duration::from_secs(30),
-        Step::Drain => deploy.drain + Duration::from_secs(10),
-        Step::Retire | Step::Clean => Duration::from_secs(120),
+        Step::Fetch => Some(Duration::from_secs(600)),
+        Step::Build => None,
+        Step::Start => Some(Duration::from_secs(120)),
+        Step::Check => Some(deploy.start_deadline + Duration::from_secs(30)),
+        Step::Shift => Some(Duration::from_secs(30)),
+        Step::Drain => Some(deploy.drain + Duration::from_secs(10)),
+        Step::Retire | Step::Clean => Some(Duration::from_secs(120)),
     }
 }
 
@@ -51,11 +51,14 @@ pub enum AfterFailure {
     PutBack,
     /// Traffic has moved and stays moved; what is left over is collected by healing. The operation goes on.
     GoOn,
+    /// What is left over would be forgotten by the steps after it: the operation is `FAILED` as it stands.
+    Stop,
 }
 
 /// What the failure of a step means.
-pub fn after_failure(step: Step) -> AfterFailure {
+pub fn after_failure(kind: OperationKind, step: Step) -> AfterFailure {
     match step {
+        Step::Drain | Step::Retire | Step::Clean if kind == OperationKind::DeleteService => AfterFailure::Stop,
         Step::Fetch | Step::Build | Step::Start | Step::Check => AfterFailure::Discard,
         Step::Shift => AfterFailure::PutBack,
         Step::Drain | Step::Retire | Step::Clean => AfterFailure::GoOn,
@@ -64,20 +67,12 @@ pub fn after_failure(step: Step) -> AfterFailure {
 
 /// Whether a person or a newer version may still stop the operation at this step.
 pub fn can_be_cancelled(step: Step) -> bool {
-    after_failure(step) == AfterFailure::Discard
+    step < Step::Shift
 }
 
 /// Whether a newer version takes the place of a deployment that is at this step (before its start step).
 pub fn can_be_superseded(step: Step) -> bool {
     matches!(step, Step::Fetch | Step::Build)
-}
-
-/// The status of an operation that failed at a step.
-pub fn failed_status(step: Step) -> OperationStatus {
-    match after_failure(step) {
-        AfterFailure::Discard | AfterFailure::GoOn => OperationStatus::Failed,
-        AfterFailure::PutBack => OperationStatus::RollbackSucceeded,
-    }
 }
 
 #[cfg(test)]
@@ -107,6 +102,20 @@ mod tests {
             }
             assert_eq!((step, steps), (last, count), "{kind:?}");
         }
+    }
+
+    #[test]
+    fn a_deletion_that_cannot_remove_everything_fails_instead_of_forgetting_it() {
+        assert_eq!(after_failure(OperationKind::DeleteService, Step::Retire), AfterFailure::Stop);
+        assert_eq!(after_failure(OperationKind::PauseService, Step::Retire), AfterFailure::GoOn);
+        assert_eq!(after_failure(OperationKind::DeleteService, Step::Shift), AfterFailure::PutBack);
+    }
+
+    #[test]
+    fn a_drain_gets_the_time_that_the_service_declares() {
+        let deploy = DeploySettings { drain: Duration::from_secs(120), ..DeploySettings::default() };
+        assert!(deadline(Step::Drain, &deploy).unwrap() > Duration::from_secs(120));
+        assert_eq!(deadline(Step::Build, &deploy), None);
     }
 
     #[test]

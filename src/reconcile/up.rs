@@ -104,7 +104,7 @@ pub async fn run(settings: UpSettings) -> Result<(), UpError> {
     let watcher = manifest::watch(&core);
     forward_changes(&core);
     give_up_half_healings(&core).await;
-    resume_operations(&core);
+    operation::spawn_open(&core);
     let looping = tokio::spawn(pass::run(core.clone()));
     let ending = signals.wait(&core).await;
     drop(watcher);
@@ -255,7 +255,7 @@ fn config(settings: &UpSettings, data: &DataDir, http_port: u16) -> Result<Confi
 fn host_memory() -> Option<Memory> {
     let info = rustix::system::sysinfo();
     let unit = u64::from(info.mem_unit.max(1));
-    u64::try_from(info.totalram).ok().map(|total| Memory(total * unit))
+    Some(Memory(info.totalram * unit))
 }
 
 /// Starts the control socket and the API listener.
@@ -310,22 +310,9 @@ async fn give_up_half_healings(core: &Arc<Core>) {
             state.world.instances.values().filter(|i| i.role == InstanceRole::Starting && i.operation.is_none());
         starting.map(|i| i.id.clone()).collect()
     };
-    for id in half {
-        if let Err(failure) = super::await_healthy::retire(core, &id).await {
-            tracing::warn!(%id, message = %failure.message, "an instance of a healing could not be removed");
-        }
-    }
-}
-
-/// Operations that a crash cut off go on.
-fn resume_operations(core: &Arc<Core>) {
-    let open: Vec<_> = {
-        let state = core.state();
-        let open = state.world.operations.values().filter(|o| !o.status.is_final());
-        open.map(|o| o.id.clone()).collect()
-    };
-    for id in open {
-        operation::spawn(core, &id);
+    let retired = half.iter().map(|id| super::await_healthy::retire(core, id));
+    for failure in futures_util::future::join_all(retired).await.into_iter().filter_map(Result::err) {
+        tracing::warn!(message = %failure.message, "an instance of a healing could not be removed");
     }
 }
 

@@ -158,7 +158,7 @@ pub fn environment() -> BTreeMap<String, String> {
 
 /// Which messages of the process itself are written to stderr (`TOWPATH_LOG`, in `tracing`'s filter language).
 pub fn log_filter() -> String {
-    std::env::var("TOWPATH_LOG").unwrap_or_else(|_| "warn".into())
+    std::env::var_os("TOWPATH_LOG").and_then(|v| v.into_string().ok()).unwrap_or_else(|| "warn".into())
 }
 
 /// The directories of `PATH`, in its order.

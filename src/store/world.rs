@@ -1,7 +1,8 @@
 //! The world in memory, changed by the same writes that the database takes.
 
 use super::{World, Write};
-use crate::model::ServiceId;
+use crate::model::{OperationId, ServiceId, Timestamp};
+use std::collections::BTreeMap;
 
 impl World {
     /// Applies writes that were stored.
@@ -25,6 +26,22 @@ impl World {
             Write::PutMeta(key, value) => drop(self.meta.insert(key, value)),
             // Events are read from the database when someone asks.
             Write::AppendEvent(_) => {}
+        }
+    }
+
+    /// Keeps of each service the newest operations, and all that have not ended.
+    pub fn prune_operations(&mut self, kept: usize) {
+        let mut of_service: BTreeMap<ServiceId, Vec<(Timestamp, OperationId)>> = BTreeMap::new();
+        for operation in self.operations.values().filter(|o| o.status.is_final()) {
+            let entry = (operation.created_at, operation.id.clone());
+            of_service.entry(operation.service.clone()).or_default().push(entry);
+        }
+        for mut ended in of_service.into_values() {
+            ended.sort();
+            let excess = ended.len().saturating_sub(kept);
+            for (_, id) in ended.drain(..excess) {
+                self.operations.remove(&id);
+            }
         }
     }
 

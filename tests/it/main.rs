@@ -8,6 +8,7 @@ mod docker;
 mod docker_build;
 mod docker_engine;
 mod engine_contract;
+mod faults;
 mod git_source;
 mod ingress;
 mod installation;

@@ -202,6 +202,7 @@ pub fn operation(view: &ServiceView, kind: OperationKind, step: Option<Step>, ta
         revision: None,
         previous: view.record.current,
         instances: Vec::new(),
+        before: None,
         cancel_requested: false,
         failure: None,
         created_at: NOON,

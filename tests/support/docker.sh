@@ -1,12 +1,13 @@
 #!/bin/sh
 # A Docker engine and base images for tests. Every command may be repeated.
 #
-#   docker.sh start DIR   prints DOCKER_HOST=…: of an engine that answers already (DOCKER_HOST, then
-#                         /var/run/docker.sock), else of one that is started here with all its state under DIR
+#   docker.sh start DIR   finds an engine that answers already (DOCKER_HOST, then /var/run/docker.sock), else starts one
+#                         with all its state under DIR; prints lines for `eval`: DOCKER_HOST, and TOWPATH_TEST_ENGINE,
+#                         `started` where this call started it and whoever called should stop it, else `found`
 #   docker.sh restart DIR ends and starts the engine that `start` started (to test what survives it)
 #   docker.sh stop DIR    ends the engine that `start` started, and nothing else
 #   docker.sh image DIR   makes sure that the base image towpath-test/python:3.11 exists (tarball kept in DIR)
-#   docker.sh env DIR     start, then image, then prints DOCKER_HOST=… (what `make test` calls)
+#   docker.sh env DIR     start, then image; prints start's lines and TOWPATH_TEST_IMAGE (what `make test` evaluates)
 #
 # Exit codes: 0 done; 1 failed; 3 there is no Docker engine to be had here, and the last line says why.
 set -eu
@@ -52,7 +53,8 @@ install() {
 
 launch() {
     # The bridge's addresses stay away from Docker's defaults, so that a second engine on the host does not clash.
-    nohup dockerd --data-root "$DIR/data" --exec-root "$DIR/exec" --pidfile "$PIDFILE" --host "unix://$SOCKET" \
+    # A session of its own: Ctrl-C in the terminal is for what uses the engine, which needs it to end in order.
+    nohup setsid dockerd --data-root "$DIR/data" --exec-root "$DIR/exec" --pidfile "$PIDFILE" --host "unix://$SOCKET" \
         --group root --bip 10.250.0.1/24 --default-address-pool base=10.251.0.0/16,size=24 \
         >>"$DIR/dockerd.log" 2>&1 </dev/null 9>&- &
     pid=$!
@@ -65,15 +67,23 @@ launch() {
     done
 }
 
+print() {
+    # The socket's path has no quote: DIR is ours.
+    printf "export DOCKER_HOST='unix://%s'\nexport TOWPATH_TEST_ENGINE=%s\n" "$1" "$2"
+}
+
 start() {
     found=$(engine)
+    how=found
     if [ -z "$found" ]; then
         install dockerd curl
         [ "$(id -u)" = 0 ] || skip "no Docker engine answers, and only root can start one"
+        say "starting a Docker engine under $DIR"
         launch
         found=$SOCKET
+        how=started
     fi
-    echo "DOCKER_HOST=unix://$found"
+    print "$found" "$how"
 }
 
 stop() {
@@ -129,8 +139,13 @@ image() {
 case $1 in
 start) start ;;
 stop) stop ;;
-restart) [ -s "$PIDFILE" ] || { say "no engine was started under $DIR"; exit 1; }; stop; launch; echo "DOCKER_HOST=unix://$SOCKET" ;;
+restart) [ -s "$PIDFILE" ] || { say "no engine was started under $DIR"; exit 1; }; stop; launch; print "$SOCKET" started ;;
 image) image ;;
-env) line=$(start); DOCKER_HOST=${line#DOCKER_HOST=}; export DOCKER_HOST; image; echo "$line" ;;
+env)
+    lines=$(start)
+    eval "$lines"
+    image
+    printf '%s\nexport TOWPATH_TEST_IMAGE=%s\n' "$lines" "$IMAGE"
+    ;;
 *) say "unknown command: $1"; exit 1 ;;
 esac

@@ -7,6 +7,10 @@ use crate::model::{AppSettings, Artifact, Class, Commit, Digest, Failure, Reason
 use crate::reconcile::chain;
 use crate::reconcile::operation::Run;
 use crate::store::Write;
+use std::time::Duration;
+
+/// How long a builder may take beyond its deadline to end its commands.
+const CLEANING_UP: Duration = Duration::from_secs(60);
 
 pub(super) async fn build(run: &mut Run) -> Result<(), Failure> {
     if run.operation.revision.is_some() {
@@ -49,7 +53,12 @@ async fn make(run: &Run, commit: &Commit, settings: &AppSettings, id: &Digest) -
         deadline: spec.deploy.build_deadline,
     };
     run.say("Starting source code build.");
-    let result = core.builder.build(job, &run.log, run.token.clone()).await;
+    // The builder keeps the deadline itself; the margin lets it clean up after itself.
+    let limit = spec.deploy.build_deadline + CLEANING_UP;
+    let building = core.builder.build(job, &run.log, run.token.clone());
+    let result = tokio::time::timeout(limit, building)
+        .await
+        .unwrap_or_else(|_| Err(BuildError::Limit(format!("the build did not end within {} s", limit.as_secs()))));
     remove_tree(&tree).await?;
     match result {
         Ok(artifact) => {

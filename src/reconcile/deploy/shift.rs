@@ -2,12 +2,13 @@
 
 use super::shifted::{shifted, unshifted};
 use super::{failure, interrupted};
-use crate::model::{Class, CommitId, Failure, Reason, Step};
+use crate::model::{Class, CommitId, Failure, Reason, ServiceRecord, Step, Undo};
 use crate::reconcile::chain;
 use crate::reconcile::operation::Run;
 use std::time::Duration;
 
 pub(super) async fn shift(run: &mut Run) -> Result<(), Failure> {
+    remember(run);
     let (operation, now) = (run.operation.clone(), run.core.now());
     let head = head_of(run);
     run.save_with(move |world| shifted(world, &operation, head.as_ref(), now))
@@ -19,6 +20,15 @@ pub(super) async fn shift(run: &mut Run) -> Result<(), Failure> {
         let message = format!("the ingress did not take the new routing: {}", chain(&e));
         failure(Step::Shift, Reason::ShiftFailed, Class::Retry, message)
     })
+}
+
+/// Notes what the shift replaces, once: executed again after a crash, the shift has replaced it already.
+fn remember(run: &mut Run) {
+    let record = run.core.state().world.services.get(&run.service.id).cloned();
+    if let (None, Some(record)) = (&run.operation.before, record) {
+        let ServiceRecord { applied, current, paused, held, create_failed, .. } = record;
+        run.operation.before = Some(Box::new(Undo { applied, current, paused, held, create_failed }));
+    }
 }
 
 /// The newest commit that polling knows of the service's branch.

@@ -2,7 +2,7 @@
 
 use crate::model::{
     Cause, CommitId, Digest, Held, HeldReason, InstanceRecord, InstanceRole, Operation, OperationKind, Pause, Revision,
-    RevisionNumber, ServiceRecord, Timestamp,
+    RevisionNumber, ServiceRecord, Timestamp, Undo,
 };
 use crate::reconcile::operation::hold;
 use crate::store::{World, Write};
@@ -31,6 +31,7 @@ fn pause_record(record: &mut ServiceRecord, operation: &Operation, now: Timestam
 
 /// The service after traffic moved to the operation's revision.
 fn adopt(world: &World, record: &mut ServiceRecord, operation: &Operation, head: Option<&CommitId>, now: Timestamp) {
+    let before = operation.before.as_ref().and_then(|b| b.applied.clone());
     let number = operation.revision.or(record.current);
     let revision = number.and_then(|n| world.revisions.get(&(record.id.clone(), n)));
     if let Some(spec) = operation.target.spec.clone().or_else(|| revision.map(|r| r.spec.clone())) {
@@ -49,6 +50,12 @@ fn adopt(world: &World, record: &mut ServiceRecord, operation: &Operation, head:
     }
     if let Cause::Rollback { from, .. } = &operation.cause {
         hold_rolled_back(world, record, revision, *from, now);
+        // What was in force may differ from every revision: settings change in place too.
+        if let Some(before) = before.filter(|b| b != &revision.spec) {
+            let message = format!("rolled back from revision {from} to revision {}", revision.number);
+            let (commit, spec) = (revision.commit.id.clone(), Some(Digest::of(&before)));
+            hold(record, Held { commit, spec, why: HeldReason::RolledBack, message, at: now });
+        }
     }
     record.held.retain(|h| h.commit != revision.commit.id || h.spec.is_some());
 }
@@ -87,12 +94,14 @@ fn roles_after_shift(world: &World, operation: &Operation) -> Vec<Write> {
 pub(super) fn unshifted(world: &World, operation: &Operation, now: Timestamp) -> Vec<Write> {
     let Some(mut record) = world.services.get(&operation.service).cloned() else { return Vec::new() };
     record.updated_at = now;
-    record.current = operation.previous;
-    record.paused = if operation.kind == OperationKind::PauseService { None } else { record.paused };
-    let previous = operation.previous.and_then(|n| world.revisions.get(&(record.id.clone(), n)));
-    record.applied = previous.map(|r| r.spec.clone());
+    if let Some(before) = operation.before.as_deref().cloned() {
+        let Undo { applied, current, paused, held, create_failed } = before;
+        record = ServiceRecord { applied, current, paused, held, create_failed, ..record };
+    }
     let mut writes = vec![Write::PutService(Box::new(record))];
-    for instance in world.instances.values().filter(|i| i.service == operation.service) {
+    // A change in place touched no instance.
+    let touched = world.instances.values().filter(|i| i.service == operation.service && !operation.target.in_place);
+    for instance in touched {
         let role = match (operation.instances.contains(&instance.id), Some(instance.revision) == operation.previous) {
             (true, _) => InstanceRole::Starting,
             (false, true) => InstanceRole::Serving,

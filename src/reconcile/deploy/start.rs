@@ -108,11 +108,23 @@ fn port_variables(settings: &AppSettings) -> Vec<EnvName> {
     port.into_iter().chain(settings.port_env.clone()).collect()
 }
 
+/// A crash may have come between the record of a replacement and its start.
+async fn start_missing(run: &Run, revision: &Revision, ids: &[InstanceId]) -> Result<(), Failure> {
+    let missing: Vec<InstanceId> = {
+        let state = run.core.state();
+        let records = ids.iter().filter_map(|id| state.world.instances.get(id));
+        records.filter(|i| i.address.is_none()).map(|i| i.id.clone()).collect()
+    };
+    let started = join_all(missing.iter().map(|id| start_one(run, revision, id))).await;
+    started.into_iter().collect()
+}
+
 pub(super) async fn check(run: &mut Run) -> Result<(), Failure> {
     let revision = revision_of(run, Step::Check)?;
     let spec = run.operation.target.spec.clone().unwrap_or_else(|| revision.spec.clone());
     run.say(&format!("Performing health checks on port {}.", revision.settings.port));
     let ids = run.operation.instances.clone();
+    start_missing(run, &revision, &ids).await?;
     let waited = await_healthy::all(&run.core, &run.service, &revision, &spec, &ids, &run.log).await;
     match waited {
         Outcome::Healthy(ids) => {

@@ -158,6 +158,7 @@ impl Seeded {
             revision: self.maybe(|s| RevisionNumber(s.0.u32(..))),
             previous: self.maybe(|s| RevisionNumber(s.0.u32(..))),
             instances: self.many(|s| InstanceId::from_random(s.bytes())),
+            before: None,
             cancel_requested: self.0.bool(),
             failure: self.maybe(Self::failure),
             created_at: self.time(),

@@ -112,6 +112,7 @@ impl ControlPlane for Memory {
             revision: Some(RevisionNumber(4)),
             previous: Some(RevisionNumber(3)),
             instances: vec![],
+            before: None,
             cancel_requested: false,
             failure: None,
             created_at: NOW,

@@ -102,8 +102,9 @@ fn find_engine() -> Option<DockerHost> {
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     match output.status.code() {
         Some(0) => {
-            let line = String::from_utf8(output.stdout).unwrap();
-            Some(line.trim().strip_prefix("DOCKER_HOST=").unwrap().parse().unwrap())
+            let lines = String::from_utf8(output.stdout).unwrap();
+            let host = lines.lines().find_map(|l| l.strip_prefix("export DOCKER_HOST='")?.strip_suffix('\''));
+            Some(host.unwrap().parse().unwrap())
         }
         Some(3) if std::env::var_os("CI").is_none_or(|ci| ci != "true") => {
             eprintln!("SKIPPED: tests of the Docker engine: {said}");

@@ -99,6 +99,11 @@ impl Load {
         self.good.load(Ordering::Relaxed)
     }
 
+    /// The failures so far.
+    pub fn failures(&self) -> Vec<String> {
+        self.failures.lock().expect("the failures are there").clone()
+    }
+
     /// Stops and counts.
     pub fn finish(self) -> Tally {
         self.stop.store(true, Ordering::Relaxed);

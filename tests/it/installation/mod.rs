@@ -3,7 +3,7 @@
 mod load;
 mod repository;
 
-pub use load::{Load, Tally, get, get_with};
+pub use load::{Load, get, get_with};
 pub use repository::Repository;
 
 use serde_json::Value;

@@ -28,6 +28,7 @@ pub fn begun(
         revision: None,
         previous: record.current,
         instances: Vec::new(),
+        before: None,
         cancel_requested: false,
         failure: None,
         created_at: now,

@@ -1,0 +1,9 @@
+//! What breaks: the control plane, the ingress, shims, applications, builds, sources, the store; each at any moment. What
+//! served goes on serving, a person is told where they look, and the end is as declared.
+
+mod application;
+mod crash;
+mod node;
+mod outside;
+mod processes;
+mod site;
