@@ -29,6 +29,8 @@ pub(super) enum Fault {
     Gone,
     /// It ended.
     Ended,
+    /// Somebody stopped it in its tracks: nothing of ours freezes what should serve.
+    Frozen,
     /// Its checks fail.
     Unhealthy,
     /// It is not what its revision says.
@@ -110,6 +112,10 @@ impl<'a> Judge<'a> {
         let Some(observed) = &instance.observed else { return broken(Fault::Gone, "gone".into()) };
         if let InstanceState::Exited { message, .. } = &observed.state {
             return broken(Fault::Ended, message.clone());
+        }
+        if observed.state == InstanceState::Frozen {
+            // Its port still takes connections, so no TCP check ever finds it.
+            return broken(Fault::Frozen, "frozen by hand".into());
         }
         if let Health::Unhealthy { message } = &instance.health {
             return broken(Fault::Unhealthy, message.clone());
