@@ -3,6 +3,7 @@
 use super::client::{CallError, Client};
 use super::failure::Failure;
 use super::screen::Screen;
+use crate::settings::datadir::DataDirError;
 use serde_json::{Value, json};
 use std::error::Error;
 use std::path::Path;
@@ -32,29 +33,47 @@ pub async fn down(
     data_dir: &Path,
     stop_leftovers: StopLeftovers,
 ) -> Result<(), Failure> {
+    let end = Instant::now() + STOP_TIME;
     let ran = match client.call::<Value>("Towpath.ShutDown", &json!({})).await {
         Ok(_) => {
-            wait_until_gone(client).await?;
+            wait_until_gone(client, end).await?;
             true
         }
         Err(CallError::NoServer(_)) => false,
         Err(error) => return Err(error.into()),
     };
-    let directory = data_dir.to_owned();
-    // It stops processes and waits for them: not on the runtime's one thread.
-    let left = tokio::task::spawn_blocking(move || stop_leftovers(&directory))
-        .await
-        .map_err(|e| Failure::caused("failed to stop what a control plane left", &e))?
-        .map_err(|e| Failure::caused("failed to stop what a control plane left", &*e))?;
+    let left = loop {
+        let directory = data_dir.to_owned();
+        // It stops processes and waits for them: not on the runtime's one thread.
+        let stopped = tokio::task::spawn_blocking(move || stop_leftovers(&directory))
+            .await
+            .map_err(|e| Failure::caused("failed to stop what a control plane left", &e))?;
+        match stopped {
+            Ok(left) => break left,
+            // It closes its socket first and lets the directory go last, when all instances have ended.
+            Err(error) if ran && is_locked(&*error) && Instant::now() < end => sleep(PAUSE).await,
+            Err(error) if ran && is_locked(&*error) => return Err(still_stopping()),
+            Err(error) => return Err(Failure::caused("failed to stop what a control plane left", &*error)),
+        }
+    };
     report(screen, data_dir, ran, left)
 }
 
-async fn wait_until_gone(client: &Client) -> Result<(), Failure> {
-    let end = Instant::now() + STOP_TIME;
+/// Whether an error, or one of its causes, is that another control plane has the data directory.
+fn is_locked(error: &(dyn Error + 'static)) -> bool {
+    let here = error.downcast_ref::<DataDirError>();
+    matches!(here, Some(DataDirError::Locked { .. })) || error.source().is_some_and(is_locked)
+}
+
+fn still_stopping() -> Failure {
+    Failure::new("towpath is still stopping after 3 minutes")
+        .hint("it goes on by itself; look again with `towpath status`")
+}
+
+async fn wait_until_gone(client: &Client, end: Instant) -> Result<(), Failure> {
     while client.is_up().await {
         if Instant::now() >= end {
-            return Err(Failure::new("towpath is still stopping after 3 minutes")
-                .hint("it goes on by itself; look again with `towpath status`"));
+            return Err(still_stopping());
         }
         sleep(PAUSE).await;
     }
