@@ -248,8 +248,11 @@ pub struct EventView {
     pub kind: String,
     /// How bad.
     pub severity: EventSeverity,
-    /// For people.
+    /// For people; where App Runner has the event, in its words.
     pub message: String,
+    /// The same with versions, reasons, times and places.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }
 
 impl EventView {
@@ -263,6 +266,7 @@ impl EventView {
             kind: event.kind,
             severity: event.severity,
             message: event.message,
+            detail: event.detail,
         }
     }
 }

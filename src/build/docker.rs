@@ -175,7 +175,9 @@ impl DockerBuilder {
     fn request(&self, job: &BuildJob, recipe: &Recipe, backend: Backend) -> Request {
         let labels = serde_json::json!({ BUILD: job.id, INSTALLATION: self.installation });
         let mut query = vec![
-            ("t", format!("towpath/{}:{}", job.name.host_label(), job.id.short())),
+            // Of this installation: the same build of another one must not take the name away, since `docker image
+            // prune` removes what has none.
+            ("t", format!("towpath/{}:{}-{}", job.name.host_label(), job.id.short(), &self.installation.as_str()[..6])),
             ("labels", labels.to_string()),
             ("rm", "1".into()),
             ("forcerm", "1".into()),

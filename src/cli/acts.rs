@@ -36,8 +36,9 @@ pub async fn delete(screen: &Screen, client: &Client, args: &DeleteArgs) -> Resu
 fn confirmed(service: &StatusView) -> Result<bool, Failure> {
     let failed = |e: io::Error| Failure::caused("failed to ask", &e);
     let instances = service.instances.running + service.instances.frozen;
+    let word = if instances == 1 { "instance" } else { "instances" };
     let question = format!(
-        "Delete service `{}` with its {instances} instance(s), builds and configuration?\nType its name to go on: ",
+        "Delete service `{}` with its {instances} {word}, builds and configuration?\nType its name to go on: ",
         service.name
     );
     io::stderr().write_all(question.as_bytes()).map_err(failed)?;

@@ -4,7 +4,7 @@ use super::client::Client;
 use super::failure::Failure;
 use super::screen::{Cell, Screen, Tone, cell, harmless, table};
 use crate::api::views::EventView;
-use crate::model::{EventSeverity, Timestamp};
+use crate::model::{EventSeverity, Timestamp, headline};
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::VecDeque;
@@ -54,6 +54,6 @@ fn row(event: &EventView) -> Vec<Cell> {
         (Tone::Quiet, Timestamp::from(event.at).to_string()),
         cell(event.service.clone().unwrap_or_default()),
         cell(event.kind.clone()),
-        (tone, harmless(&event.message)),
+        (tone, harmless(headline(event.detail.as_deref().unwrap_or(&event.message)))),
     ]
 }

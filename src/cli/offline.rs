@@ -41,7 +41,7 @@ pub fn plan_against_nothing(manifest: &ManifestText) -> Result<PlanView, Failure
 /// No services, no instances. Whatever would be created is declared: nothing can be deleted, nor exceed a memory that
 /// is not known.
 fn nothing() -> Observed {
-    let engine = EngineView::Answered { name: "nothing".into() };
+    let engine = EngineView::Answered { name: "a new installation".into() };
     Observed { services: Vec::new(), heads: Vec::new(), engine, strays: Vec::new(), host_memory: None }
 }
 

@@ -4,7 +4,7 @@ use super::client::Client;
 use super::failure::Failure;
 use super::screen::{Cell, Screen, Tone, ago, cell, harmless, short_span, table};
 use crate::api::views::OperationView;
-use crate::model::{Cause, OperationKind, OperationStatus, Step, Timestamp};
+use crate::model::{Cause, OperationKind, OperationStatus, Step, Timestamp, headline};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -45,7 +45,7 @@ fn row(operation: &OperationView, now: Timestamp) -> Vec<Cell> {
 fn why(operation: &OperationView) -> String {
     let Some(extra) = &operation.extra else { return String::new() };
     let text = match (&extra.message, &extra.cause) {
-        (Some(message), _) => message.lines().next().unwrap_or_default().to_owned(),
+        (Some(message), _) => headline(message).to_owned(),
         (None, Cause::Manifest { place }) => format!("declared at {place}"),
         (None, Cause::Commit { commit }) => format!("commit {}", commit.short()),
         (None, Cause::Manual { principal, reason: None }) => format!("by {principal}"),

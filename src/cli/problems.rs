@@ -36,7 +36,7 @@ pub fn render(problem: &Problem, color: bool) -> String {
     let margin = " ".repeat(number.len());
     let mut text = format!("{} {}\n", paint.with(code, &format!("{word}:")), clean(&problem.message));
     let arrow = paint.with(BLUE, "-->");
-    text += &format!("{margin} {arrow} {}:{}:{}\n", clean(&place.file), place.line, place.column);
+    text += &format!("{margin} {arrow} {}\n", clean(&place.to_spot()));
     if let Some(line) = &problem.source_line {
         let (shown, blank, marks) = underlined(line, place.column, problem.length);
         let bar = paint.with(BLUE, "|");

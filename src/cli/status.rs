@@ -121,7 +121,8 @@ fn details(screen: &Screen, service: &StatusView) -> String {
     if let Some(operation) = &service.last_operation {
         line("last operation", &operation.id);
         if let Some(message) = operation.extra.as_ref().and_then(|e| e.message.as_deref()) {
-            line("it failed", &harmless(message));
+            let told: Vec<String> = message.lines().map(harmless).collect();
+            line("failed because", &told.join("\n                 "));
         }
     }
     text

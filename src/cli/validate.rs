@@ -43,7 +43,7 @@ fn check(file: &Path, kind: Option<FileKind>) -> Vec<Problem> {
         Err(message) => vec![Problem {
             class: "unreadable".into(),
             severity: Severity::Error,
-            place: Place { file: file.display().to_string(), line: 1, column: 1 },
+            place: Place { file: file.display().to_string(), line: 0, column: 0 },
             length: 1,
             message,
             hint: None,

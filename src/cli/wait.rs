@@ -5,7 +5,7 @@ use super::failure::Failure;
 use super::operations::{noun, status_words, step_word};
 use super::screen::{Screen, Tone, harmless};
 use crate::api::views::{LogAnswer, OperationView};
-use crate::model::{OperationStatus, Reason};
+use crate::model::{OperationStatus, Reason, headline};
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -66,7 +66,7 @@ fn tell_progress(screen: &Screen, operation: &OperationView, shown: &mut String)
     let step = operation.extra.as_ref().and_then(|e| e.step);
     let now = match (operation.status, step) {
         (OperationStatus::InProgress, Some(step)) => step_word(step).to_owned(),
-        (OperationStatus::Pending, _) => "waits for another operation".to_owned(),
+        (OperationStatus::Pending, _) => "queued".to_owned(),
         (OperationStatus::RollbackInProgress, _) => "goes back".to_owned(),
         _ => return,
     };
@@ -119,7 +119,8 @@ async fn tell_failure(screen: &Screen, client: &Client, operation: &OperationVie
         (OperationStatus::RollbackFailed, _) => "failed, and going back failed too",
         _ => "failed",
     };
-    let why = extra.and_then(|e| e.message.as_deref()).map(|m| format!(": {}", harmless(m))).unwrap_or_default();
+    let why =
+        extra.and_then(|e| e.message.as_deref()).map(|m| format!(": {}", harmless(headline(m)))).unwrap_or_default();
     Failure::new(format!("{} of `{name}` {what}{why}", noun(operation)))
         .hint(format!("the whole log: `towpath logs {name} --deployment {id}`"))
         .print(screen);

@@ -93,6 +93,18 @@ pub trait Engine: Send + Sync {
     /// The TCP ports that the instance's processes listen on, to tell a person where an application listens instead.
     async fn listening_ports(&self, id: &InstanceId) -> Result<Vec<u16>, EngineError>;
 
+    /// Whether something between accepts connections before the application listens: then only an answer says that an
+    /// instance is there.
+    fn is_proxied(&self) -> bool {
+        false
+    }
+
+    /// Removes what the engine made for the installation as a whole, once no instance is left. The next start makes it
+    /// again.
+    async fn dismantle(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
     /// Changes whenever something may have happened to an instance: *look again* (law 1).
     fn changes(&self) -> watch::Receiver<u64>;
 }

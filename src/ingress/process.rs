@@ -14,7 +14,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::UnixListener;
@@ -31,12 +31,10 @@ const MOST_CORES: usize = channel::MAX_DESCRIPTORS;
 
 /// Runs an ingress until it is told to stop.
 pub(super) fn run(args: &IngressArgs) -> Result<(), LinkError> {
-    let socket_path = args.dir.join(SOCKET);
-    channel::check_path(&socket_path)?;
+    channel::check_path(&args.dir.join(SOCKET))?;
     let failed = |e| LinkError::io(format!("make the directory `{}`", args.dir.display()), e);
     DirBuilder::new().recursive(true).mode(0o700).create(&args.dir).map_err(failed)?;
-    // From inside, the directory is reached whoever may pass through its parents: a data directory below `/root` works.
-    let args = &IngressArgs { dir: enter(&args.dir)?, ..args.clone() };
+    let args = &inside(args)?;
     let socket_path = args.dir.join(SOCKET);
     // Before any thread: credentials are per thread on Linux, and threads inherit them.
     drop_privileges(args)?;
@@ -49,11 +47,15 @@ pub(super) fn run(args: &IngressArgs) -> Result<(), LinkError> {
     runtime.block_on(serve(args, &socket_path))
 }
 
-/// Makes the directory the working directory, and returns its name from there.
-fn enter(directory: &Path) -> Result<PathBuf, LinkError> {
-    let failed = |e| LinkError::io(format!("enter the directory `{}`", directory.display()), e);
-    std::env::set_current_dir(directory).map_err(failed)?;
-    Ok(PathBuf::from("."))
+/// Where privileges are dropped, the directory is entered first and used from within: its parents, root's home say, may
+/// let nobody else through.
+fn inside(args: &IngressArgs) -> Result<IngressArgs, LinkError> {
+    if args.user.is_none() {
+        return Ok(args.clone());
+    }
+    let failed = |e| LinkError::io(format!("enter the directory `{}`", args.dir.display()), e);
+    std::env::set_current_dir(&args.dir).map_err(failed)?;
+    Ok(IngressArgs { dir: ".".into(), ..args.clone() })
 }
 
 fn drop_privileges(args: &IngressArgs) -> Result<(), LinkError> {
@@ -77,7 +79,9 @@ fn lock(directory: &Path) -> Result<File, LinkError> {
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(LinkError::Locked { directory: directory.to_owned() }),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(LinkError::Locked {
+            directory: std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned()),
+        }),
         Err(e) => Err(LinkError::io(format!("lock `{}`", path.display()), e)),
     }
 }

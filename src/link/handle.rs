@@ -20,7 +20,7 @@ use tokio::time::timeout;
 pub struct IngressConfig {
     /// The program, started as `<exe> ingress --dir …`: this one.
     pub exe: PathBuf,
-    /// The ingress' directory: socket, lock, snapshot. Made if missing, 0700. Its parents must let `user` through.
+    /// The ingress' directory: socket, lock, snapshot. Made if missing, 0700.
     pub dir: PathBuf,
     /// The addresses for plain HTTP. Port 0 takes a free one, see [`IngressHandle::addresses`].
     pub http: Vec<SocketAddr>,

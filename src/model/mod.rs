@@ -27,7 +27,9 @@ pub use ids::{BuildId, Digest, InstallationId, InstanceId, OperationId, ServiceI
 pub use instance::{Artifact, InstanceSpec, InstanceState, ObservedInstance, StartCommand};
 pub use lines::{LineSink, LineSource};
 pub use names::{EnvName, HostLabel, RuntimeName, ServiceName};
-pub use operation::{Cause, Failure, Operation, OperationKind, OperationStatus, OperationTarget, Reason, Step, Undo};
+pub use operation::{
+    Cause, Failure, Operation, OperationKind, OperationStatus, OperationTarget, Reason, Step, Undo, headline,
+};
 pub use problem::{Place, Problem, Severity};
 pub use record::{Event, EventSeverity, Held, HeldReason, InstanceRecord, InstanceRole, Owner, Pause, ServiceRecord};
 pub use revision::{Revision, RevisionNumber};

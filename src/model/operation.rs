@@ -176,6 +176,18 @@ pub struct Undo {
     pub create_failed: Option<Failure>,
 }
 
+impl Failure {
+    /// What failed, in one line, for tables and sentences: without the quoted output that may follow.
+    pub fn headline(&self) -> &str {
+        headline(&self.message)
+    }
+}
+
+/// The first line of a message, without the colon that introduces the lines after it.
+pub fn headline(message: &str) -> &str {
+    message.lines().next().unwrap_or_default().trim_end().trim_end_matches(':')
+}
+
 /// One operation with its progress. The store keeps it as of the last finished write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operation {

@@ -13,20 +13,27 @@ pub enum Severity {
     Warning,
 }
 
-/// A place in a file; lines and columns count from 1, columns in characters.
+/// A place in a file; lines and columns count from 1, columns in characters. Line 0 is the file as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Place {
     /// The file as it was named by the user.
     pub file: String,
-    /// The line, from 1.
+    /// The line, from 1; 0 where the file as a whole is meant (it cannot be read).
     pub line: u32,
-    /// The column, from 1.
+    /// The column, from 1; 0 with line 0.
     pub column: u32,
+}
+
+impl Place {
+    /// `file:line:column`, or the file alone.
+    pub fn to_spot(&self) -> String {
+        if self.line == 0 { self.file.clone() } else { format!("{}:{}:{}", self.file, self.line, self.column) }
+    }
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.file, self.line)
+        if self.line == 0 { f.write_str(&self.file) } else { write!(f, "{}:{}", self.file, self.line) }
     }
 }
 
@@ -54,12 +61,12 @@ pub struct Problem {
 impl Problem {
     /// The problem in one line, for logs and events: `apprunner.yaml:3:5: error: …; hint: …`.
     pub fn one_line(&self) -> String {
-        let Place { file, line, column } = &self.place;
+        let place = self.place.to_spot();
         let severity = match self.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
         let hint = self.hint.as_ref().map(|h| format!("; hint: {h}")).unwrap_or_default();
-        format!("{file}:{line}:{column}: {severity}: {}{hint}", self.message)
+        format!("{place}: {severity}: {}{hint}", self.message)
     }
 }

@@ -170,8 +170,18 @@ pub struct Event {
     pub kind: String,
     /// `INFO`, `WARN` or `ERROR`.
     pub severity: EventSeverity,
-    /// What a person reads.
+    /// What a person reads; where App Runner has the event, in its words (row O3).
     pub message: String,
+    /// The same for people who watch: which version and why, how long it took, where it serves. May have several lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+impl Event {
+    /// What is shown to people.
+    pub fn text(&self) -> &str {
+        self.detail.as_deref().unwrap_or(&self.message)
+    }
 }
 
 /// How bad an event is.

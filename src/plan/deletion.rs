@@ -86,7 +86,7 @@ pub(super) fn decide<'a>(subject: &Subject<'a>, view: &'a ServiceView, fate: Fat
     let name = subject.name;
     if let Some(failure) = &view.record.delete_failed {
         let again = view.record.updated_at.min(now).plus(RETRY_AFTER);
-        let why = format!("its deletion failed: {}", failure.message);
+        let why = format!("its deletion failed: {}", failure.headline());
         if failure.class == Class::Stalled || view.record.owner == Owner::Managed {
             let message = format!("{why}; `towpath delete {name}` tries again");
             return Decision::wait(subject.note(NoteKind::NeedsPerson, message));

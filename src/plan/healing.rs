@@ -8,7 +8,7 @@ use super::judgement::{Fault, Judge, Verdict};
 use super::subject::Subject;
 use super::words::{count, listed};
 use super::{FieldChange, Note, NoteKind};
-use crate::model::{InstanceId, Memory, Operation, OperationKind, OperationStatus, Step, Timestamp};
+use crate::model::{InstanceId, InstanceState, Memory, Operation, OperationKind, OperationStatus, Step, Timestamp};
 use crate::observed::{Health, InstanceView, ServiceView};
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -167,7 +167,7 @@ impl<'a> Illness<'a> {
         stops
     }
 
-    /// The ones that a smaller set misses least: not serving yet, not known healthy, the youngest.
+    /// The ones that a smaller set misses least: not serving yet, frozen, not known healthy, the youngest.
     fn least_useful(&self, number: usize) -> Vec<InstanceId> {
         let mut all: Vec<(u8, &InstanceView)> = self.coming.iter().map(|i| (0, *i)).collect();
         all.extend(self.fine.iter().map(|i| (usefulness(i), *i)));
@@ -234,9 +234,11 @@ fn works(instance: &InstanceView, fault: Fault) -> bool {
 }
 
 fn usefulness(instance: &InstanceView) -> u8 {
+    let frozen = instance.observed.as_ref().is_some_and(|o| o.state == InstanceState::Frozen);
     match instance.health {
-        Health::Healthy => 2,
-        _ => 1,
+        _ if frozen => 1,
+        Health::Healthy => 3,
+        _ => 2,
     }
 }
 
@@ -250,7 +252,6 @@ fn fault_words(fault: Fault, number: usize) -> String {
     match fault {
         Fault::Gone => format!("{number} {} gone", are(number)),
         Fault::Ended => format!("{number} {have} ended"),
-        Fault::Frozen => format!("{number} {} frozen", are(number)),
         Fault::Unhealthy => format!("{number} {} unhealthy", are(number)),
         Fault::Changed => format!("{number} {were} changed"),
         Fault::NeverServed => format!("{number} never came to serve"),

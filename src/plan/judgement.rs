@@ -29,8 +29,6 @@ pub(super) enum Fault {
     Gone,
     /// It ended.
     Ended,
-    /// Somebody stopped it in its tracks: nothing of ours freezes what should serve.
-    Frozen,
     /// Its checks fail.
     Unhealthy,
     /// It is not what its revision says.
@@ -113,9 +111,9 @@ impl<'a> Judge<'a> {
         if let InstanceState::Exited { message, .. } = &observed.state {
             return broken(Fault::Ended, message.clone());
         }
+        // Its kernel still accepts connections, so no TCP check would ever notice.
         if observed.state == InstanceState::Frozen {
-            // Its port still takes connections, so no TCP check ever finds it.
-            return broken(Fault::Frozen, "frozen by hand".into());
+            return broken(Fault::Unhealthy, "frozen: it was paused by hand".into());
         }
         if let Health::Unhealthy { message } = &instance.health {
             return broken(Fault::Unhealthy, message.clone());

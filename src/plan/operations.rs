@@ -131,7 +131,7 @@ fn rebuild<'a>(subject: &Subject<'a>, view: &'a ServiceView, now: Timestamp) -> 
     let Some(spec) = subject.wanted else { return Decision::default() };
     let failure = view.record.create_failed.as_ref();
     let why =
-        failure.map_or_else(|| "it never came to serve".into(), |f| format!("its creation failed: {}", f.message));
+        failure.map_or_else(|| "it never came to serve".into(), |f| format!("its creation failed: {}", f.headline()));
     let Some(head) = subject.head_commit() else {
         let message = format!("{why}; it is tried again once `{}` can be read", spec.source.repository);
         return Decision::wait(subject.note(NoteKind::Waits, message));

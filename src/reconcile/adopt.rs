@@ -24,7 +24,7 @@ pub async fn adopt(core: &Arc<Core>) {
         .await
         .unwrap_or(0);
     if adopted > 0 {
-        let message = format!("{adopted} instance(s) that the restored store did not know were taken over.");
+        let message = format!("{} that the restored store did not know: taken over.", super::heal::instances(adopted));
         core.emit_plain("InstancesAdopted", EventSeverity::Warn, message).await;
     }
 }

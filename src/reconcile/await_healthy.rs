@@ -125,22 +125,28 @@ impl Wait<'_> {
 
     async fn one(self, mut id: InstanceId) -> (InstanceId, Result<(), Failure>) {
         let until = Instant::now() + self.spec.deploy.start_deadline;
+        let mut last_end = None;
         loop {
             match self.probing(&id, until).await {
                 Ok(()) => return (id, Ok(())),
                 Err(Ended::Deadline(message)) => {
-                    let failure = failure(Reason::HealthCheckFailed, Class::Stalled, message);
+                    // What made it end says more than that its replacement was not healthy in the time that was left.
+                    let failure = match last_end {
+                        Some(end) => failure(Reason::InstanceExited, Class::Stalled, format!("{end}\n{message}")),
+                        None => failure(Reason::HealthCheckFailed, Class::Stalled, message),
+                    };
                     return (id, Err(failure));
                 }
                 Err(Ended::Exited(message)) => {
                     let lines = last_lines(self.core, self.service, &id).await;
                     let told = self.advice(&id, &message, &lines) + &advice::quote(&lines);
-                    self.say(&format!("The application {message}.{told}"));
                     let count = self.exits.fetch_add(1, Ordering::Relaxed) + 1;
                     if count >= EXITS_MAX {
                         let message = format!("the application {message}, {count} times in a row.{told}");
                         return (id, Err(failure(Reason::InstanceExited, Class::Stalled, message)));
                     }
+                    self.say(&format!("The application {message}; it is started again.{told}"));
+                    last_end = Some(format!("the application {message}.{told}"));
                     tokio::time::sleep(Duration::from_millis(500 * u64::from(count))).await;
                     match self.replace(&id).await {
                         Ok(next) => id = next,
@@ -156,29 +162,30 @@ impl Wait<'_> {
         let begun = Instant::now();
         let timeout = Duration::from_secs(u64::from(self.spec.health.timeout_seconds));
         let mut record = Record::default();
+        let way = health::Way::to(&*self.core.engine);
         let mut port_said = false;
         let mut changes = self.core.engine.changes();
-        let mut looked = Instant::now();
+        let (mut looked, mut look) = (Instant::now(), false);
         loop {
             let address = self.core.state().world.instances.get(id).and_then(|i| i.address);
             let Some(address) = address else {
                 return Err(Ended::Exited("has no address: it was removed by hand".into()));
             };
-            let result = health::probe(address, &self.spec.health, timeout).await;
+            let result = health::probe(address, &self.spec.health, way, timeout).await;
             let last = result.clone().err().unwrap_or_default();
             record = record.with(result, &self.spec.health);
             if record.verdict == Health::Healthy {
                 // A port that answers may be a stranger's when the application itself has ended already.
                 return self.exited(id).await.map_or(Ok(()), |m| Err(Ended::Exited(m)));
             }
-            if changes.has_changed().unwrap_or(false) || looked.elapsed() > Duration::from_secs(1) {
-                changes.mark_unchanged();
-                looked = Instant::now();
+            let late = Instant::now() >= until;
+            if look || late || looked.elapsed() > Duration::from_secs(1) {
+                (looked, look) = (Instant::now(), false);
                 if let Some(message) = self.exited(id).await {
                     return Err(Ended::Exited(message));
                 }
             }
-            if Instant::now() >= until {
+            if late {
                 return Err(Ended::Deadline(self.late(id, address.port(), &last).await));
             }
             if !port_said && begun.elapsed() > SAY_PORT_AFTER {
@@ -187,7 +194,11 @@ impl Wait<'_> {
             }
             tokio::select! {
                 () = tokio::time::sleep(PROBE_EVERY) => {}
-                _ = changes.changed() => {}
+                changed = changes.changed(), if !look => match changed {
+                    Ok(()) => look = true,
+                    // The engine says nothing any more: asked every second.
+                    Err(_) => tokio::time::sleep(PROBE_EVERY).await,
+                },
             }
         }
     }
@@ -218,7 +229,7 @@ impl Wait<'_> {
         let quoted = advice::quote(&last_lines(self.core, self.service, id).await);
         format!(
             "Health check on port '{configured}' failed: not healthy within {seconds} s ({last}).{} Check the port setting and \
-             that the application listens on it.{quoted}",
+             that the application listens on it{quoted}",
             elsewhere.map(|e| format!(" {e}")).unwrap_or_default()
         )
     }

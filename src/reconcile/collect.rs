@@ -1,6 +1,7 @@
 //! Collection: old revisions, builds and logs go; never what runs, what may be rolled back to, or what is being made.
 
 use super::core::Core;
+use super::operation::was_left;
 use crate::model::{BuildId, RevisionNumber, ServiceId, Timestamp};
 use crate::store::{World, Write};
 use crate::telemetry::{InUse, Retention};
@@ -23,30 +24,26 @@ const INSTANCE_LOGS_KEPT: usize = 50;
 /// How long logs of ended operations and instances are kept.
 const LOGS_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// Removals of a service's oldest revisions beyond what is kept. The current one and those of instances always stay.
+/// Removals of a service's oldest revisions beyond what is kept. The current one and those of instances always stay; those
+/// that were rolled back from are counted by themselves, so that bad ones never push out the good one to go back to.
 pub fn excess_revisions(world: &World, service: &ServiceId) -> Vec<Write> {
     let record = world.services.get(service);
     let current = record.and_then(|r| r.current);
     let in_use: BTreeSet<RevisionNumber> =
         world.instances.values().filter(|i| &i.service == service).map(|i| i.revision).collect();
-    let all = world.revisions.keys().filter(|(s, _)| s == service).map(|(_, n)| *n);
-    let old: Vec<RevisionNumber> = all.rev().skip(REVISIONS_KEPT).collect();
-    old.into_iter()
-        .filter(|n| Some(*n) != current && !in_use.contains(n))
+    let all = world.revisions.iter().rev().filter(|((s, _), _)| s == service).map(|(_, r)| r);
+    let (left, good): (Vec<_>, Vec<_>) = all.partition(|r| record.is_some_and(|record| was_left(record, r)));
+    let old = left.iter().skip(REVISIONS_KEPT).chain(good.iter().skip(REVISIONS_KEPT)).map(|r| r.number);
+    old.filter(|n| Some(*n) != current && !in_use.contains(n))
         .map(|n| Write::DeleteRevision(service.clone(), n))
         .collect()
 }
 
-/// Removes builds that no kept revision needs. Nothing is removed while any operation may be making one.
-pub async fn collect(core: &Arc<Core>) {
-    let needed: Option<BTreeSet<BuildId>> = {
-        let state = core.state();
-        let building = state.world.operations.values().any(|o| {
-            !o.status.is_final() && o.target.spec.is_some() && o.revision.is_none() && o.target.revision.is_none()
-        });
-        (!building).then(|| state.world.revisions.values().map(|r| r.build.clone()).collect())
-    };
-    let Some(needed) = needed else { return };
+/// Removes builds that no kept revision needs. Nothing is removed while any operation may be making one; the next
+/// collection will.
+pub async fn collect(core: &Core) {
+    let Ok(_none_is_being_made) = core.artifacts.try_write() else { return };
+    let needed: BTreeSet<BuildId> = core.state().world.revisions.values().map(|r| r.build.clone()).collect();
     let there = match core.builder.list().await {
         Ok(there) => there,
         Err(error) => {

@@ -5,12 +5,13 @@ use super::{operation, pass, snapshot, steps};
 use crate::api::control::{Act, ControlPlane, ManifestText, PlanAnswer, Principal, Refusal, Snapshot};
 use crate::model::record::refused_while_paused;
 use crate::model::{
-    Cause, Event, Operation, OperationId, OperationKind, OperationTarget, Owner, Revision, RevisionNumber, ServiceId,
-    ServiceName, ServiceRecord, ServiceSpec, Severity,
+    Cause, Digest, Event, HeldReason, Operation, OperationId, OperationKind, OperationStatus, OperationTarget,
+    Owner, Revision, RevisionNumber, ServiceId, ServiceName, ServiceRecord, ServiceSpec, Severity,
 };
 use crate::plan::Plan;
 use crate::store::{StoreError, World, Write};
 use async_trait::async_trait;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The reconciler as the wire sees it.
@@ -50,12 +51,17 @@ impl ControlPlane for Control {
             self.refresh_source(service).await;
         }
         let core = &self.0;
+        let never_served = match act {
+            Act::Rollback(_) => self.never_served(service).await?,
+            _ => BTreeSet::new(),
+        };
         let id = OperationId::from_random(core.random());
         let now = core.now();
         let prepared = {
             let heads = core.poller.heads();
             let state = core.state();
-            Prepared { id: id.clone(), service: service.clone(), act, by, heads, desired: state.desired.clone(), now }
+            let desired = state.desired.clone();
+            Prepared { id: id.clone(), service: service.clone(), act, by, heads, desired, never_served, now }
         };
         core.transact(|world| prepared.writes(world)).await.map_err(|e| internal(&e))??;
         operation::spawn(core, &id);
@@ -169,6 +175,16 @@ impl Control {
         }
     }
 
+    /// Revisions that only failed operations made: kept for their builds, but nothing to go back to.
+    async fn never_served(&self, service: &ServiceId) -> Result<BTreeSet<RevisionNumber>, Refusal> {
+        let operations = self.operations(service).await?;
+        let of = |succeeded: bool| {
+            let fits = operations.iter().filter(move |o| (o.status == OperationStatus::Succeeded) == succeeded);
+            fits.filter_map(|o| o.revision).collect::<BTreeSet<_>>()
+        };
+        Ok(&of(false) - &of(true))
+    }
+
     async fn allow_mass_delete(&self) -> Result<(), Refusal> {
         let digest = self.0.state().desired.as_ref().map(|d| d.manifest.digest.clone());
         let Some(digest) = digest else {
@@ -226,6 +242,7 @@ struct Prepared {
     by: Principal,
     heads: Vec<crate::observed::HeadView>,
     desired: Option<crate::desired::Desired>,
+    never_served: BTreeSet<RevisionNumber>,
     now: crate::model::Timestamp,
 }
 
@@ -290,7 +307,7 @@ impl Prepared {
             Act::Pause => Ok(pass::without_spec()),
             Act::Resume => resumption(record),
             Act::Delete => self.deletion(record),
-            Act::Rollback(wanted) => rollback(world, record, *wanted),
+            Act::Rollback(wanted) => rollback(world, record, *wanted, &self.never_served),
         }
     }
 
@@ -327,12 +344,21 @@ fn resumption(record: &ServiceRecord) -> Result<OperationTarget, Refusal> {
     Ok(OperationTarget { spec: record.applied.clone(), commit: None, revision: record.current, in_place: false })
 }
 
-fn rollback(world: &World, record: &ServiceRecord, wanted: Option<RevisionNumber>) -> Result<OperationTarget, Refusal> {
+fn rollback(
+    world: &World,
+    record: &ServiceRecord,
+    wanted: Option<RevisionNumber>,
+    never_served: &BTreeSet<RevisionNumber>,
+) -> Result<OperationTarget, Refusal> {
     let current =
         record.current.ok_or_else(|| state_error(record, "was never deployed", "there is nothing to go back to"))?;
-    let kept: Vec<RevisionNumber> =
-        world.revisions.keys().filter(|(s, n)| s == &record.id && *n != current).map(|(_, n)| *n).collect();
-    let before = || kept.iter().rev().find(|n| **n < current).copied();
+    let of_service = world.revisions.keys().filter(|(s, n)| s == &record.id && *n != current).map(|(_, n)| *n);
+    let kept: Vec<RevisionNumber> = of_service.filter(|n| !never_served.contains(n)).collect();
+    // A revision that was rolled back from is nothing to go back to, unless a person names it.
+    let left = |n: &RevisionNumber| {
+        world.revisions.get(&(record.id.clone(), *n)).is_some_and(|r| operation::was_left(record, r))
+    };
+    let before = || kept.iter().rev().find(|n| **n < current && !left(n)).copied();
     let number = match wanted {
         Some(wanted) if wanted == current => {
             return Err(state_error(record, &format!("runs revision {current} already"), "name another"));

@@ -42,6 +42,8 @@ pub struct Config {
     pub http_port: u16,
     /// The manifest that is followed.
     pub manifest: PathBuf,
+    /// The manifest as the user named it, for messages.
+    pub manifest_shown: String,
     /// Whether plans are applied by themselves.
     pub apply_automatically: bool,
     /// How far instance memory may exceed the host's, in percent.
@@ -166,6 +168,8 @@ pub struct Core {
     pub sweeping: tokio::sync::Mutex<()>,
     /// Bounds the builds that run at once.
     pub builds: Semaphore,
+    /// Held shared from the search for an artifact until a revision names it, alone while artifacts are removed.
+    pub artifacts: tokio::sync::RwLock<()>,
     /// *Look again.*
     pub wake: Notify,
     /// Every event, for whoever prints them. Slow readers lose the oldest.
@@ -232,6 +236,7 @@ impl Core {
             ingress,
             logs,
             builds: Semaphore::new(config.parallel_builds),
+            artifacts: tokio::sync::RwLock::new(()),
             config,
             sweeping: tokio::sync::Mutex::new(()),
             wake: Notify::new(),
@@ -331,6 +336,7 @@ impl Core {
             kind: kind.into(),
             severity,
             message,
+            detail: None,
         })
         .await;
     }
@@ -339,7 +345,17 @@ impl Core {
     pub async fn emit_plain(&self, kind: &str, severity: EventSeverity, message: String) {
         let kind = kind.to_owned();
         let at = self.now();
-        self.emit(Event { at, service: None, name: None, operation: None, kind, severity, message }).await;
+        self.emit(Event { at, service: None, name: None, operation: None, kind, severity, message, detail: None })
+            .await;
+    }
+
+    /// The URL that people type: the service's name under the base domain.
+    pub fn url(&self, name: &crate::model::ServiceName) -> String {
+        let port = match self.config.http_port {
+            80 => String::new(),
+            port => format!(":{port}"),
+        };
+        format!("http://{}.{}{port}/", name.host_label(), self.config.base_domain)
     }
 
     /// Tells the ingress what holds for a service now, if that changed. Returns the generation to wait for.

@@ -26,7 +26,18 @@ pub async fn everything(core: &Arc<Core>) -> usize {
     let stops = stream::iter(recorded).map(|id| stop_recorded(core, id)).buffer_unordered(AT_ONCE);
     let failed = stops.filter(|stopped| std::future::ready(!stopped)).count().await;
     // What carries our label though no record knows it goes too.
-    failed + labelled(&core.engine).await.failed
+    let failed = failed + labelled(&core.engine).await.failed;
+    if failed == 0 {
+        dismantle(&core.engine).await;
+    }
+    failed
+}
+
+/// What is left on the engine beside instances costs little: that it could not be removed fails nothing.
+async fn dismantle(engine: &Arc<dyn Engine>) {
+    if let Err(error) = engine.dismantle().await {
+        tracing::warn!(error = %super::chain(&error), "what the engine had for this installation could not be removed");
+    }
 }
 
 async fn stop_recorded(core: &Arc<Core>, id: InstanceId) -> bool {
@@ -85,6 +96,9 @@ pub async fn leftovers(path: &Path) -> Result<Leftovers, UpError> {
     };
     let engine = engines::of_record(&data, &world, &installation).await?;
     let stopped = labelled(&engine).await;
+    if stopped.failed == 0 {
+        dismantle(&engine).await;
+    }
     store.write(forget(&world, &stopped.gone)).await?;
     store.close().await?;
     match stopped.failed {

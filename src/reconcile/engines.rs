@@ -2,17 +2,21 @@
 
 use super::up::UpError;
 use super::{META_DOCKER_HOST, META_ENGINE};
-use crate::build::Builder;
 use crate::build::docker::{Backend, DockerBuilder, DockerBuilderOptions};
 use crate::build::process::{ProcessBuilder, ProcessBuilderOptions};
-use crate::engine::Engine;
+use crate::build::{BuildError, Builder};
 use crate::engine::docker::{DockerEngine, Reach};
 use crate::engine::process::ProcessEngine;
+use crate::engine::{Engine, EngineError};
 use crate::model::{Catalogue, DockerHost, InstallationId, Invalid};
 use crate::settings::datadir::DataDir;
 use crate::settings::{EngineChoice, UpSettings};
 use crate::store::{Store, World, Write};
 use std::sync::Arc;
+use std::time::Duration;
+
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// The engine, and what builds for it.
 pub type Pair = (Arc<dyn Engine>, Arc<dyn Builder>);
@@ -31,7 +35,10 @@ pub async fn choose(
     let host = docker_host(settings.docker_host.as_deref())?;
     match resolve(settings.engine, recorded(world), &host, installation).await? {
         EngineChoice::Docker => {
-            let pair = docker(settings, &host, installation).await?;
+            let pair = match recorded(world) {
+                Some(_) => docker_patiently(settings, &host, installation).await?,
+                None => docker(settings, &host, installation).await?,
+            };
             record(store, "docker", Some(&host)).await?;
             Ok(pair)
         }
@@ -132,4 +139,28 @@ async fn docker(settings: &UpSettings, host: &DockerHost, installation: &Install
     })
     .await?;
     Ok((Arc::new(engine), Arc::new(builder)))
+}
+
+/// Waits for an engine that was in use before, since what it runs is ours: after a reboot it may start after us.
+async fn docker_patiently(
+    settings: &UpSettings,
+    host: &DockerHost,
+    installation: &InstallationId,
+) -> Result<Pair, UpError> {
+    let mut wait = FIRST_WAIT;
+    loop {
+        let error = match docker(settings, host, installation).await {
+            Err(error) if is_unreachable(&error) => error,
+            result => return result,
+        };
+        if wait == FIRST_WAIT {
+            tracing::warn!(error = %super::chain(&error), "waiting for the docker engine at {host}");
+        }
+        tokio::time::sleep(wait.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
+        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+fn is_unreachable(error: &UpError) -> bool {
+    matches!(error, UpError::Engine(EngineError::Unreachable { .. }) | UpError::Build(BuildError::Unreachable(_)))
 }

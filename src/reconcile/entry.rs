@@ -63,11 +63,7 @@ pub fn shim(words: Vec<OsString>) -> ExitCode {
 /// What could not be stopped, or could not be looked at.
 pub fn stop_leftovers(data_dir: &Path) -> Result<Leftovers, Box<dyn Error + Send + Sync>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(down::leftovers(data_dir)).map_err(|error| match error {
-        // As it is, so that a directory that is in use can be told from all else.
-        super::up::UpError::DataDir(error) => error.into(),
-        other => other.into(),
-    })
+    Ok(runtime.block_on(down::leftovers(data_dir))?)
 }
 
 fn log_to_stderr() {

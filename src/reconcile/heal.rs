@@ -4,8 +4,8 @@ use super::await_healthy::{self, Outcome};
 use super::core::Core;
 use super::health::Record;
 use crate::model::{
-    EventSeverity, Failure, InstanceId, InstanceRecord, InstanceRole, LineSink, LineSource, Revision, ServiceId,
-    ServiceRecord, ServiceSpec,
+    EventSeverity, Failure, InstanceId, InstanceRecord, InstanceRole, InstanceState, LineSink, LineSource, Revision,
+    ServiceId, ServiceRecord, ServiceSpec,
 };
 use crate::store::{World, Write};
 use futures_util::future::join_all;
@@ -87,6 +87,7 @@ async fn heal(core: &Arc<Core>, healing: Healing) {
     let Some((record, current)) = found else { return };
     core.publish(&record.id);
     core.emit_for(&record, "HealingStarted", EventSeverity::Warn, healing.effect.clone()).await;
+    thaw(core, &healing.stop).await;
     let started = match (&current, healing.start.is_empty()) {
         (Some(revision), false) => start(core, &record, revision, &healing.start).await,
         _ => Ok(Vec::new()),
@@ -97,6 +98,20 @@ async fn heal(core: &Arc<Core>, healing: Healing) {
             let message = format!("An instance could not be replaced: {}", failure.message);
             core.emit_for(&record, "HealingFailed", EventSeverity::Error, message).await;
             remove_ended(core, &healing.stop).await;
+        }
+    }
+}
+
+/// Lets instances that somebody froze go on until they are taken out: requests wait on them.
+async fn thaw(core: &Core, ids: &[InstanceId]) {
+    let frozen: Vec<InstanceId> = {
+        let state = core.state();
+        let is_frozen = |id: &&InstanceId| state.instances.get(*id).is_some_and(|o| o.state == InstanceState::Frozen);
+        ids.iter().filter(is_frozen).cloned().collect()
+    };
+    for id in frozen {
+        if let Err(error) = core.engine.thaw(&id).await {
+            tracing::warn!(%id, error = %super::chain(&error), "a frozen instance could not be thawed");
         }
     }
 }
@@ -168,10 +183,16 @@ async fn swap(core: &Core, record: &ServiceRecord, new: Vec<InstanceId>, old: &[
     core.ingress.drained(old, drain).await;
     join_all(old.iter().map(|id| await_healthy::retire(core, id))).await;
     let message = match (new.len(), old.len()) {
-        (0, _) => format!("{} instance(s) removed.", old.len()),
-        _ => format!("{} instance(s) started, {} removed.", new.len(), old.len()),
+        (0, removed) => format!("{} removed.", instances(removed)),
+        (started, 0) => format!("{} started.", instances(started)),
+        (started, removed) => format!("{} started, {removed} removed.", instances(started)),
     };
     core.emit_for(record, "HealingCompleted", EventSeverity::Info, message).await;
+}
+
+/// `1 instance`, `3 instances`.
+pub(super) fn instances(count: usize) -> String {
+    if count == 1 { "1 instance".into() } else { format!("{count} instances") }
 }
 
 fn roles(world: &World, new: &[InstanceId], old: &[InstanceId]) -> Vec<Write> {

@@ -1,5 +1,6 @@
 //! Active health checks (row I4): the verdict (pure) and the probe.
 
+use crate::engine::Engine;
 use crate::model::{HealthCheck, HealthProtocol};
 use crate::observed::Health;
 use http_body_util::Empty;
@@ -48,19 +49,36 @@ impl Record {
     }
 }
 
+/// How a check reaches an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// A connection says that the application listens.
+    Direct,
+    /// Through something that accepts before the application listens: only an answer says anything, whatever it is.
+    Proxied,
+}
+
+impl Way {
+    /// The way to the instances of an engine.
+    pub fn to(engine: &dyn Engine) -> Self {
+        if engine.is_proxied() { Self::Proxied } else { Self::Direct }
+    }
+}
+
 /// Asks an instance once. The error is for people: `connection refused`, `answered 503`, `no answer within 2 s`.
-pub async fn probe(address: SocketAddr, check: &HealthCheck, timeout: Duration) -> Result<(), String> {
-    match tokio::time::timeout(timeout, ask(address, check)).await {
+pub async fn probe(address: SocketAddr, check: &HealthCheck, way: Way, timeout: Duration) -> Result<(), String> {
+    match tokio::time::timeout(timeout, ask(address, check, way)).await {
         Ok(result) => result,
         Err(_) => Err(format!("no answer within {} s", timeout.as_secs_f32())),
     }
 }
 
-async fn ask(address: SocketAddr, check: &HealthCheck) -> Result<(), String> {
+async fn ask(address: SocketAddr, check: &HealthCheck, way: Way) -> Result<(), String> {
     let stream = TcpStream::connect(address).await.map_err(|e| connect_failure(&e))?;
-    match check.protocol {
-        HealthProtocol::Tcp => Ok(()),
-        HealthProtocol::Http => get(stream, address, &check.path).await,
+    match (check.protocol, way) {
+        (HealthProtocol::Tcp, Way::Direct) => Ok(()),
+        (HealthProtocol::Tcp, Way::Proxied) => get(stream, address, "/").await.map(|_| ()),
+        (HealthProtocol::Http, _) => verdict_of(&get(stream, address, &check.path).await?),
     }
 }
 
@@ -71,7 +89,7 @@ fn connect_failure(error: &std::io::Error) -> String {
     }
 }
 
-async fn get(stream: TcpStream, address: SocketAddr, path: &str) -> Result<(), String> {
+async fn get(stream: TcpStream, address: SocketAddr, path: &str) -> Result<http::StatusCode, String> {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
     let request = http::Request::get(path)
@@ -80,12 +98,15 @@ async fn get(stream: TcpStream, address: SocketAddr, path: &str) -> Result<(), S
         .header(http::header::CONNECTION, "close")
         .body(Empty::<bytes::Bytes>::new())
         .map_err(|e| e.to_string())?;
-    let answer = sender.send_request(request);
+    let mut answer = std::pin::pin!(sender.send_request(request));
     // The connection does its work only while it is polled, beside the answer that it brings.
-    tokio::select! {
-        answer = answer => verdict_of(&answer.map_err(|e| e.to_string())?.status()),
-        ended = connection => Err(ended.err().map_or("the connection was closed without an answer".into(), |e| e.to_string())),
-    }
+    let ended = tokio::select! {
+        answer = &mut answer => return Ok(answer.map_err(|e| e.to_string())?.status()),
+        ended = connection => ended,
+    };
+    // It may have brought the answer and come to its end in one go.
+    let closed = || ended.err().map_or("the connection was closed without an answer".into(), |e| e.to_string());
+    answer.await.map(|answer| answer.status()).map_err(|_| closed())
 }
 
 fn verdict_of(status: &http::StatusCode) -> Result<(), String> {
@@ -96,6 +117,7 @@ fn verdict_of(status: &http::StatusCode) -> Result<(), String> {
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
 
     #[test]
     fn thresholds_count_results_in_a_row() {
@@ -114,7 +136,7 @@ mod tests {
     }
 
     async fn answering(text: &'static str) -> SocketAddr {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
@@ -140,10 +162,10 @@ mod tests {
             ("garbage\r\n\r\n", false),
         ] {
             let address = answering(answer).await;
-            assert_eq!(probe(address, &check, second).await.is_ok(), good, "{answer}");
+            assert_eq!(probe(address, &check, Way::Direct, second).await.is_ok(), good, "{answer}");
         }
         let silent = answering("").await;
-        let error = probe(silent, &check, Duration::from_millis(100)).await.unwrap_err();
+        let error = probe(silent, &check, Way::Direct, Duration::from_millis(100)).await.unwrap_err();
         assert_eq!(error, "no answer within 0.1 s");
     }
 
@@ -151,8 +173,26 @@ mod tests {
     async fn a_tcp_check_wants_a_connection() {
         let address = answering("").await;
         let check = HealthCheck::default();
-        assert_eq!(probe(address, &check, Duration::from_secs(1)).await, Ok(()));
+        assert_eq!(probe(address, &check, Way::Direct, Duration::from_secs(1)).await, Ok(()));
         let gone = { std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap() };
-        assert!(probe(gone, &check, Duration::from_secs(1)).await.unwrap_err().contains("refused"));
+        assert!(probe(gone, &check, Way::Direct, Duration::from_secs(1)).await.unwrap_err().contains("refused"));
+    }
+
+    /// As Docker's proxy does where nothing listens behind it.
+    async fn hanging_up() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+        address
+    }
+
+    #[tokio::test]
+    async fn behind_a_proxy_a_tcp_check_wants_an_answer_whatever_it_is() {
+        let (check, second) = (HealthCheck::default(), Duration::from_secs(1));
+        let nothing_behind = hanging_up().await;
+        assert_eq!(probe(nothing_behind, &check, Way::Direct, second).await, Ok(()));
+        assert!(probe(nothing_behind, &check, Way::Proxied, second).await.is_err());
+        let there = answering("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await;
+        assert_eq!(probe(there, &check, Way::Proxied, second).await, Ok(()));
     }
 }

@@ -44,7 +44,7 @@ pub async fn reload(core: &Arc<Core>) {
 
 async fn read(core: &Core) -> Parsed<crate::desired::Desired> {
     let path = &core.config.manifest;
-    let file = path.display().to_string();
+    let file = core.config.manifest_shown.clone();
     match text(path).await {
         Ok(text) => {
             let directory = path.parent().unwrap_or(Path::new(".")).to_owned();
@@ -52,10 +52,10 @@ async fn read(core: &Core) -> Parsed<crate::desired::Desired> {
             let parse = move || crate::desired::parse_manifest(&file, &directory, &text, &catalogue);
             match tokio::task::spawn_blocking(parse).await {
                 Ok(parsed) => parsed,
-                Err(error) => unreadable(path, &format!("failed to read it: {error}")),
+                Err(error) => unreadable(&core.config.manifest_shown, &format!("failed to read it: {error}")),
             }
         }
-        Err(message) => unreadable(path, &message),
+        Err(message) => unreadable(&core.config.manifest_shown, &message),
     }
 }
 
@@ -67,15 +67,14 @@ async fn text(path: &Path) -> Result<String, String> {
     tokio::fs::read_to_string(path).await.map_err(|e| e.to_string())
 }
 
-fn unreadable(path: &Path, message: &str) -> Parsed<crate::desired::Desired> {
-    let file = path.display().to_string();
+fn unreadable(file: &str, message: &str) -> Parsed<crate::desired::Desired> {
     let problem = Problem {
         class: "unreadable".into(),
         severity: Severity::Error,
         message: format!("failed to read the manifest `{file}`: {message}"),
-        place: Place { file, line: 1, column: 1 },
+        place: Place { file: file.to_owned(), line: 0, column: 0 },
         length: 1,
-        hint: Some("what was in force before stays; put the file back, or end towpath with `towpath down`".into()),
+        hint: Some("put it there, or name another with `towpath up -f FILE`".into()),
         source_line: None,
     };
     Parsed { value: None, problems: vec![problem] }
@@ -90,12 +89,12 @@ async fn announce(core: &Core, state: &ManifestState) {
                 core.emit_plain("ManifestWarning", EventSeverity::Warn, line).await;
             }
             let ManifestVersion { file, digest } = version;
-            ("ManifestApplied", EventSeverity::Info, format!("{file} is in force (contents {}).", digest.short()))
+            ("ManifestApplied", EventSeverity::Info, format!("{file} is in force (contents {}).", &digest.short()[..7]))
         }
         ManifestState::Invalid { problems, kept } => {
             let lines: Vec<String> = problems.iter().map(crate::model::Problem::one_line).collect();
             let stays = match kept {
-                Some(version) => format!("contents {} stay in force", version.digest.short()),
+                Some(version) => format!("contents {} stay in force", &version.digest.short()[..7]),
                 None => "nothing is declared until it is valid".into(),
             };
             ("ManifestInvalid", EventSeverity::Error, format!("{} ({stays})", lines.join("; ")))

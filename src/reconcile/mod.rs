@@ -20,6 +20,7 @@ pub mod manifest;
 pub mod monitor;
 pub mod operation;
 pub mod pass;
+pub mod printer;
 pub mod reading;
 pub mod routes;
 pub mod secrets;

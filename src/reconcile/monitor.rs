@@ -50,7 +50,7 @@ async fn watch(core: Arc<Core>, id: InstanceId) {
             () = core.stopping.cancelled() => return,
         }
         let timeout = Duration::from_secs(u64::from(check.timeout_seconds));
-        let result = health::probe(address, &check, timeout).await;
+        let result = health::probe(address, &check, health::Way::to(&*core.engine), timeout).await;
         note(&core, &service, &id, result, &check).await;
     }
 }

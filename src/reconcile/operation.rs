@@ -1,5 +1,6 @@
 //! Performs operations: writes a step's intent, executes it, writes its result; after a crash the same step goes on.
 
+use super::collect;
 use super::core::{Core, Running, StopReason};
 use super::deploy;
 use super::fault::{self, Moment};
@@ -7,7 +8,7 @@ use super::heal;
 use super::steps::{self, AfterFailure};
 use crate::model::{
     Class, Event, EventSeverity, Failure, Held, HeldReason, LineSink, LineSource, Operation, OperationId,
-    OperationKind, OperationStatus, Reason, ServiceRecord, Step,
+    OperationKind, OperationStatus, Reason, Revision, ServiceRecord, Step,
 };
 use crate::store::{World, Write};
 use crate::telemetry::{LogWriter, Stream};
@@ -169,7 +170,8 @@ impl Run {
         self.operation.started_at = Some(now);
         self.operation.status = OperationStatus::InProgress;
         let (kind, message) = deploy::words(&self.operation).started();
-        self.announce(&kind, EventSeverity::Info, message).await;
+        let detail = deploy::details::started(&self.operation, self.branch().as_deref());
+        self.announce(&kind, EventSeverity::Info, message, detail).await;
         self.say(deploy::words(&self.operation).first_line);
     }
 
@@ -224,10 +226,16 @@ impl Run {
         self.operation.ended_at = Some(self.core.now());
         let words = deploy::words(&self.operation);
         self.say(words.done_line);
+        let collects = !collect::excess_revisions(&self.core.state().world, &self.service.id).is_empty();
         let extra = deploy::on_success(self);
         self.save_with(extra).await?;
         let (kind, message) = words.succeeded(&self.operation);
-        self.announce(&kind, EventSeverity::Info, message).await;
+        let detail = self.success();
+        self.announce(&kind, EventSeverity::Info, message, detail).await;
+        if collects {
+            let core = self.core.clone();
+            tokio::spawn(async move { collect::collect(&core).await });
+        }
         Some(())
     }
 
@@ -299,12 +307,13 @@ impl Run {
             return End::Interrupted;
         }
         self.core.publish(&self.service.id);
-        let (kind, message) = words.failed(&self.operation);
+        let (kind, message) = words.failed();
         let severity = match self.operation.failure.as_ref().map(|f| f.reason) {
             Some(Reason::Superseded | Reason::Cancelled) => EventSeverity::Warn,
             _ => EventSeverity::Error,
         };
-        self.announce(&kind, severity, message).await;
+        let detail = deploy::details::failed(&self.operation);
+        self.announce(&kind, severity, message, detail).await;
         End::Final
     }
 
@@ -330,7 +339,22 @@ impl Run {
             .await
     }
 
-    async fn announce(&self, kind: &str, severity: EventSeverity, message: String) {
+    /// The branch that is watched, if one is named.
+    fn branch(&self) -> Option<String> {
+        let spec = self.operation.target.spec.as_ref().or(self.service.applied.as_ref())?;
+        spec.source.branch.as_ref().map(ToString::to_string)
+    }
+
+    /// What is new after a success, for people.
+    fn success(&self) -> String {
+        let url = self.core.url(&self.service.name);
+        let state = self.core.state();
+        let revision = self.operation.revision.or(self.operation.target.revision);
+        let revision = revision.and_then(|n| state.world.revisions.get(&(self.service.id.clone(), n)));
+        deploy::details::succeeded(&self.operation, revision, &url)
+    }
+
+    async fn announce(&self, kind: &str, severity: EventSeverity, message: String, detail: String) {
         let event = Event {
             at: self.core.now(),
             service: Some(self.service.id.clone()),
@@ -339,6 +363,7 @@ impl Run {
             kind: kind.into(),
             severity,
             message,
+            detail: Some(detail),
         };
         self.core.emit(event).await;
     }
@@ -402,7 +427,7 @@ fn held_by(operation: &Operation, failure: &Failure, now: crate::model::Timestam
         _ => HeldReason::Failed,
     };
     let spec = Some(crate::model::Digest::of(spec));
-    Some(Held { commit, spec, why, message: failure.message.clone(), at: now })
+    Some(Held { commit, spec, why, message: failure.headline().to_owned(), at: now })
 }
 
 /// How many held versions a service remembers.
@@ -414,4 +439,13 @@ pub fn hold(record: &mut ServiceRecord, held: Held) {
     record.held.push(held);
     let excess = record.held.len().saturating_sub(HELD_KEPT);
     record.held.drain(..excess);
+}
+
+/// Whether a rollback left this revision behind.
+pub fn was_left(record: &ServiceRecord, revision: &Revision) -> bool {
+    let same = |held: &Held| {
+        let spec = held.spec.as_ref().is_none_or(|s| *s == crate::model::Digest::of(&revision.spec));
+        held.commit == revision.commit.id && spec
+    };
+    record.held.iter().any(|held| held.why == HeldReason::RolledBack && same(held))
 }

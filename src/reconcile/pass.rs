@@ -162,7 +162,7 @@ pub async fn execute(
 ) -> Result<Option<OperationId>, StoreError> {
     match &change.action {
         Action::Heal { id, start, stop } => {
-            let effect = change.effect.clone();
+            let effect = healing_words(change);
             heal::spawn(core, Healing { service: id.clone(), start: start.clone(), stop: stop.clone(), effect });
             Ok(None)
         }
@@ -177,6 +177,16 @@ pub async fn execute(
             Ok(None)
         }
         _ => begin(core, change, plan, by).await,
+    }
+}
+
+/// What a healing does, and what was found on each instance: its event is what is left of a drift once it is healed.
+fn healing_words(change: &Change) -> String {
+    let found = change.fields.iter().filter_map(|f| Some(format!("{}: {}", f.field, f.from.as_ref()?)));
+    let found: Vec<String> = found.collect();
+    match found.is_empty() {
+        true => change.effect.clone(),
+        false => format!("{} ({})", change.effect, found.join("; ")),
     }
 }
 

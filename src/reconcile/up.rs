@@ -1,12 +1,12 @@
 //! `towpath up`: puts the parts together, takes over what runs, serves until it is told to go.
 
 use super::core::{Config, Core, Parts};
-use super::{control::Control, manifest, operation, pass};
+use super::{control::Control, manifest, operation, pass, printer};
 use crate::api;
 use crate::link::handle::{IngressConfig, IngressHandle};
-use crate::model::{Catalogue, Event, EventSeverity, InstallationId, InstanceRole, Invalid, Memory, Secret, Timestamp};
+use crate::model::{Catalogue, EventSeverity, InstallationId, InstanceRole, Invalid, Memory, Secret, Timestamp};
 use crate::settings::datadir::DataDir;
-use crate::settings::{ApplyMode, Output, UpSettings};
+use crate::settings::{ApplyMode, UpSettings};
 use crate::source::git::{GitLimits, GitSource};
 use crate::source::poller::Poller;
 use crate::store::{Opened, Store, World, Write};
@@ -15,7 +15,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::broadcast::error::RecvError;
 
 /// How many sources are asked at once.
 const PARALLEL_POLLS: usize = 8;
@@ -58,8 +57,11 @@ pub enum UpError {
         #[source]
         source: std::io::Error,
     },
+    /// Ctrl-C before it had started, perhaps while it waited for its engine.
+    #[error("interrupted before it had started; nothing was stopped")]
+    Interrupted,
     /// Instances could not be stopped.
-    #[error("{0} instance(s) could not be stopped; `towpath down` tries again")]
+    #[error("{} could not be stopped; `towpath down` tries again", super::heal::instances(*.0))]
     NotStopped(usize),
 }
 
@@ -77,6 +79,7 @@ impl UpError {
             Self::Store(error) => error.hint(),
             Self::Source(error) => error.hint(),
             Self::Serve(error) => error.hint(),
+            Self::Interrupted => Some("`towpath down` stops what an earlier start left".into()),
             Self::Link(_) | Self::Build(_) | Self::Engine(_) | Self::Io { .. } | Self::NotStopped(_) => None,
         }
     }
@@ -97,10 +100,18 @@ enum Ending {
 /// What kept it from starting, or instances that could not be stopped.
 pub async fn run(settings: UpSettings) -> Result<(), UpError> {
     let mut signals = Signals::new()?;
-    let (core, data) = start(&settings).await?;
-    let printer = tokio::spawn(print(core.clone(), settings.output));
+    let (core, data, opened) = tokio::select! {
+        started = start(&settings) => started?,
+        ending = signals.told() => return match ending {
+            Ending::ControlPlaneOnly => Ok(()),
+            Ending::Everything => Err(UpError::Interrupted),
+        },
+    };
+    printer::greet(&core, &settings, data.root());
+    // Before the take-over: a store that was restored is nothing to keep from whoever looks at the terminal.
+    let printer = tokio::spawn(printer::print(core.clone(), core.events.subscribe(), settings.output));
+    take_over(&core, &opened).await?;
     let servers = serve(&core, &data, &settings).await?;
-    greet(&core, &settings, &data);
     let watcher = manifest::watch(&core);
     forward_changes(&core);
     give_up_half_healings(&core).await;
@@ -123,8 +134,8 @@ pub async fn run(settings: UpSettings) -> Result<(), UpError> {
     result
 }
 
-/// Opens everything and takes over what runs.
-async fn start(settings: &UpSettings) -> Result<(Arc<Core>, DataDir), UpError> {
+/// Opens everything.
+async fn start(settings: &UpSettings) -> Result<(Arc<Core>, DataDir, Opened), UpError> {
     let root = std::path::absolute(&settings.data_dir).map_err(io("find the working directory"))?;
     let data = DataDir::open(&root)?;
     let (store, world, opened) = Store::open(&data.store(), Timestamp::now()).await?;
@@ -139,8 +150,7 @@ async fn start(settings: &UpSettings) -> Result<(Arc<Core>, DataDir), UpError> {
     let config = config(settings, &data, http_port)?;
     empty_directory(&config.trees)?;
     let core = Core::new(Parts { store, engine, builder, git, poller, ingress, logs, config }, world);
-    take_over(&core, identity, &opened).await?;
-    Ok((core, data))
+    Ok((core, data, opened))
 }
 
 /// A new, empty directory: what a crash left in it is of no use.
@@ -153,7 +163,8 @@ fn empty_directory(path: &std::path::Path) -> Result<(), UpError> {
 }
 
 /// Routes what runs as the records and the engine say, before anything else is decided.
-async fn take_over(core: &Arc<Core>, identity: Option<String>, opened: &Opened) -> Result<(), UpError> {
+async fn take_over(core: &Arc<Core>, opened: &Opened) -> Result<(), UpError> {
+    let identity = core.engine.identity().await.ok();
     if let Opened::Restored { from, .. } = opened {
         let message = format!("The store was damaged; the backup {} was restored.", from.display());
         core.emit_plain("StoreRestored", EventSeverity::Error, message).await;
@@ -241,6 +252,7 @@ fn config(settings: &UpSettings, data: &DataDir, http_port: u16) -> Result<Confi
         base_domain: settings.base_domain.to_string(),
         http_port,
         manifest,
+        manifest_shown: settings.manifest.display().to_string(),
         apply_automatically: settings.apply == ApplyMode::Auto,
         overcommit_percent: settings.overcommit_percent,
         host_memory: host_memory(),
@@ -327,49 +339,17 @@ impl Signals {
         Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
     }
 
-    async fn wait(&mut self, core: &Core) -> Ending {
+    async fn told(&mut self) -> Ending {
         tokio::select! {
             _ = self.terminate.recv() => Ending::ControlPlaneOnly,
             _ = self.interrupt.recv() => Ending::Everything,
+        }
+    }
+
+    async fn wait(&mut self, core: &Core) -> Ending {
+        tokio::select! {
+            ending = self.told() => ending,
             () = core.down.cancelled() => Ending::Everything,
-        }
-    }
-}
-
-fn greet(core: &Core, settings: &UpSettings, data: &DataDir) {
-    if settings.output == Output::Json {
-        return;
-    }
-    let http: Vec<String> = core.ingress.addresses().iter().map(|a| format!("http://{a}")).collect();
-    println!("towpath {} · engine {}", env!("CARGO_PKG_VERSION"), core.engine.name());
-    println!("  manifest  {}", settings.manifest.display());
-    println!("  services  {} (http://<name>.{}:{}/)", http.join(", "), core.config.base_domain, core.config.http_port);
-    println!("  data      {}", data.root().display());
-}
-
-/// A line per event.
-async fn print(core: Arc<Core>, output: Output) {
-    let mut events = core.events.subscribe();
-    loop {
-        match events.recv().await {
-            Ok(event) => println!("{}", line(&event, output)),
-            Err(RecvError::Lagged(lost)) => println!("… {lost} events were not printed; `towpath events` has them"),
-            Err(RecvError::Closed) => return,
-        }
-    }
-}
-
-fn line(event: &Event, output: Output) -> String {
-    match output {
-        Output::Json => serde_json::to_string(event).unwrap_or_default(),
-        Output::Text => {
-            let mark = match event.severity {
-                EventSeverity::Info => "",
-                EventSeverity::Warn => "warning: ",
-                EventSeverity::Error => "error: ",
-            };
-            let name = event.name.as_ref().map_or("towpath", |n| n.as_str());
-            format!("{}  {name:<16} {mark}{}", event.at, event.message.replace('\n', "\n    "))
         }
     }
 }

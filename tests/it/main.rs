@@ -7,6 +7,7 @@ mod desired;
 mod docker;
 mod docker_build;
 mod docker_engine;
+mod docker_spine;
 mod engine_contract;
 mod faults;
 mod git_source;

@@ -248,6 +248,22 @@ fn down_stops_everything_also_without_a_control_plane() {
     assert_eq!(installation.processes(), []);
 }
 
+/// Root's home lets nobody else through, and the ingress is not root.
+#[test]
+fn a_data_directory_below_a_private_one_works() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut installation = Installation::new();
+    std::fs::set_permissions(installation.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    installation.repository("app").greet("one");
+    installation.declare(&manifest("shop", ""));
+    installation.up();
+    installation.until_answer("shop", "one");
+    installation.kill();
+    installation.up();
+    installation.ok(&["down"]);
+    assert!(get(installation.http, "shop").is_err());
+}
+
 #[test]
 fn two_towpaths_on_one_data_directory_are_refused() {
     let mut installation = Installation::new();

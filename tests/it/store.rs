@@ -26,6 +26,7 @@ fn write_of(i: u64) -> Vec<Write> {
         kind: "Counted".into(),
         severity: EventSeverity::Info,
         message: format!("{i} {}", "x".repeat(usize::try_from(i % 3000).unwrap())),
+        detail: None,
     };
     vec![
         Write::PutMeta("first".into(), value.clone()),

@@ -273,7 +273,7 @@ fn read_complete(directory: &Path) -> Option<Complete> {
 fn announce(log: &dyn LineSink, choice: &Choice) {
     let interpreter = &choice.interpreter;
     let (version, path) = (&interpreter.version, interpreter.path.display());
-    log.line(LineSource::AppRunner, &format!("Starting source code build with {path} ({version})."));
+    log.line(LineSource::AppRunner, &format!("Building with {path} ({version})."));
     if let Some(notice) = &choice.notice {
         log.line(LineSource::AppRunner, notice);
     }

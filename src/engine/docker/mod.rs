@@ -30,6 +30,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use network::Bridge;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -58,7 +59,9 @@ pub struct DockerEngine {
     /// Where the search for a free lease goes on; held from the choice until the container carries it.
     leasing: tokio::sync::Mutex<u32>,
     /// Whether Docker has its init process, until a start says otherwise.
-    init: std::sync::atomic::AtomicBool,
+    init: AtomicBool,
+    /// Whether instances are reached through Docker's proxy, as last seen.
+    proxied: AtomicBool,
     followers: Followers,
     changes: watch::Receiver<u64>,
     _events: DropGuard,
@@ -82,6 +85,7 @@ impl DockerEngine {
             reach,
             leasing: tokio::sync::Mutex::new(fastrand::u32(..)),
             init: true.into(),
+            proxied: false.into(),
             changes,
             _events: stop.drop_guard(),
         };
@@ -219,6 +223,7 @@ impl Engine for DockerEngine {
 
     async fn observe(&self) -> Result<Vec<ObservedInstance>, EngineError> {
         let bridge = network::ensure(&self.docker, &self.installation).await?;
+        self.proxied.store(!self.is_direct(&bridge), Ordering::Relaxed);
         let ids: Vec<String> = self.list(None).await?.into_iter().filter_map(|c| c.id).collect();
         let inspections: Vec<_> = ids.iter().map(|id| self.inspect(id)).collect();
         let inspected: Vec<Option<ContainerInspectResponse>> =
@@ -290,6 +295,14 @@ impl Engine for DockerEngine {
             (Some(pid), Some(container)) => Ok(ports::listening(pid, &container).await),
             _ => Ok(Vec::new()),
         }
+    }
+
+    fn is_proxied(&self) -> bool {
+        self.proxied.load(Ordering::Relaxed)
+    }
+
+    async fn dismantle(&self) -> Result<(), EngineError> {
+        network::remove(&self.docker, &self.installation).await
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

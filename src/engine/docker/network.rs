@@ -1,6 +1,6 @@
 //! The bridge that all instances of an installation are on: one /16, no traffic between its containers.
 
-use super::client::call;
+use super::client::{call, call_optional};
 use super::labels;
 use crate::engine::EngineError;
 use crate::model::InstallationId;
@@ -114,6 +114,20 @@ async fn find(docker: &Docker, installation: &InstallationId) -> Result<Option<B
         let subnet = subnets(network).next()?;
         Some(Bridge { name: network.name.clone()?, subnet, routed: is_local(subnet.gateway()) })
     }))
+}
+
+/// Removes the installation's bridges. One that still has a container on it is left.
+pub(super) async fn remove(docker: &Docker, installation: &InstallationId) -> Result<(), EngineError> {
+    // Two, where two starts made one each at the same moment.
+    for _ in 0..2 {
+        let Some(bridge) = find(docker, installation).await? else { return Ok(()) };
+        match call_optional("remove the instances' network", docker.remove_network(&bridge.name)).await {
+            Ok(_) => {}
+            Err(EngineError::Refused(message)) if message.contains("active endpoints") => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Only an address of this host can be bound.

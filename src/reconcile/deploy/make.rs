@@ -17,7 +17,10 @@ pub(super) async fn build(run: &mut Run) -> Result<(), Failure> {
         return Ok(());
     }
     let (commit, settings) = source(run, Step::Build).await?;
-    let builder = run.core.builder.clone();
+    let core = run.core.clone();
+    let builder = core.builder.clone();
+    // What is found or made from here on must not be collected before a revision names it.
+    let _named_soon = core.artifacts.read().await;
     let id = builder.identify(&commit, &settings).await.map_err(|e| build_failure(&e))?;
     let artifact = match builder.find(&id).await.map_err(|e| build_failure(&e))? {
         Some(artifact) => {

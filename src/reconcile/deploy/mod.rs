@@ -1,5 +1,6 @@
 //! The steps of operations: fetch, build, start, check, shift, drain, retire, clean. Each is safe to execute again.
 
+pub mod details;
 mod fetch;
 mod make;
 mod retire;

@@ -19,7 +19,11 @@ pub(super) async fn shift(run: &mut Run) -> Result<(), Failure> {
     run.core.ingress.acknowledged(generation, deadline).await.map_err(|e| {
         let message = format!("the ingress did not take the new routing: {}", chain(&e));
         failure(Step::Shift, Reason::ShiftFailed, Class::Retry, message)
-    })
+    })?;
+    if !run.operation.instances.is_empty() {
+        run.say("Traffic goes to the new version.");
+    }
+    Ok(())
 }
 
 /// Notes what the shift replaces, once: executed again after a crash, the shift has replaced it already.

@@ -63,6 +63,10 @@ fn adopt(world: &World, record: &mut ServiceRecord, operation: &Operation, head:
 /// After a rollback neither the commits rolled back from nor the configuration that came with them return by themselves.
 fn hold_rolled_back(world: &World, record: &mut ServiceRecord, to: &Revision, from: RevisionNumber, now: Timestamp) {
     let id = record.id.clone();
+    // Going forward again, to a revision later than the current one, leaves nothing behind.
+    if to.number >= from {
+        return;
+    }
     let later = world.revisions.range((id.clone(), RevisionNumber(to.number.0 + 1))..=(id, from));
     for (_, revision) in later {
         let message = format!("rolled back from revision {} to revision {}", from, to.number);

@@ -2,11 +2,12 @@
 
 use super::{interrupted, stalled};
 use crate::model::{
-    AppSettings, EnvName, Failure, InstanceId, InstanceRecord, InstanceRole, InstanceSpec, Reason, Revision,
-    RevisionNumber, ServiceRecord, StartCommand, Step,
+    AppSettings, EnvName, Failure, HealthProtocol, InstanceId, InstanceRecord, InstanceRole, InstanceSpec, Reason,
+    Revision, RevisionNumber, ServiceRecord, StartCommand, Step,
 };
 use crate::reconcile::await_healthy::{self, Outcome};
 use crate::reconcile::core::Core;
+use crate::reconcile::health::Way;
 use crate::reconcile::operation::Run;
 use crate::reconcile::secrets;
 use crate::store::{World, Write};
@@ -46,7 +47,9 @@ pub(super) async fn start(run: &mut Run) -> Result<(), Failure> {
         // Written before anything is started: none is orphaned, none is started twice.
         run.save(records).await.ok_or_else(|| interrupted(Step::Start))?;
     }
-    run.say("Deploying the new version beside the old one.");
+    let count = crate::reconcile::heal::instances(run.operation.instances.len());
+    let beside = if run.operation.previous.is_some() { ", beside what serves" } else { "" };
+    run.say(&format!("Starting {count} of revision {}{beside}.", revision.number));
     let ids = run.operation.instances.clone();
     let started = join_all(ids.iter().map(|id| start_one(run, &revision, id))).await;
     started.into_iter().collect()
@@ -119,12 +122,27 @@ async fn start_missing(run: &Run, revision: &Revision, ids: &[InstanceId]) -> Re
     started.into_iter().collect()
 }
 
+/// On the process engine the application listens on a port of its own, given in PORT.
+fn checks_line(run: &Run, revision: &Revision, ids: &[InstanceId]) -> String {
+    let configured = revision.settings.port;
+    let state = run.core.state();
+    let real = ids.first().and_then(|id| state.world.instances.get(id)?.address).map(|a| a.port());
+    let here = real.filter(|p| *p != configured).map(|p| format!(" (PORT is {p} here)")).unwrap_or_default();
+    format!("Performing health checks on port {configured}{here}.")
+}
+
 pub(super) async fn check(run: &mut Run) -> Result<(), Failure> {
     let revision = revision_of(run, Step::Check)?;
     let spec = run.operation.target.spec.clone().unwrap_or_else(|| revision.spec.clone());
-    run.say(&format!("Performing health checks on port {}.", revision.settings.port));
     let ids = run.operation.instances.clone();
     start_missing(run, &revision, &ids).await?;
+    run.say(&checks_line(run, &revision, &ids));
+    if Way::to(&*run.core.engine) == Way::Proxied && spec.health.protocol == HealthProtocol::Tcp {
+        run.say(
+            "Containers are reached through Docker's proxy here, which accepts connections before the application does: \
+             instead of a TCP connection, an HTTP answer to GET / counts, whatever its status.",
+        );
+    }
     let waited = await_healthy::all(&run.core, &run.service, &revision, &spec, &ids, &run.log).await;
     match waited {
         Outcome::Healthy(ids) => {

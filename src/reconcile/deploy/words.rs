@@ -1,11 +1,12 @@
 //! The words of operations in events and logs (row O3).
 
-use crate::model::{Operation, OperationKind, OperationStatus};
+use crate::model::{Operation, OperationKind};
 
 /// The words of an operation's events and log lines (row O3).
 pub struct Words {
     event: &'static str,
-    what: &'static str,
+    /// What the operation is called in sentences.
+    pub(super) what: &'static str,
     suffix: &'static str,
     /// The first line of its log.
     pub first_line: &'static str,
@@ -80,15 +81,9 @@ impl Words {
         (self.kind("CompletedSuccessfully"), format!("{} completed successfully.{what_is_new}", self.what))
     }
 
-    /// The event of its failure, with the reason that AWS leaves to the logs.
-    pub fn failed(&self, operation: &Operation) -> (String, String) {
-        let reason = operation.failure.as_ref().map(|f| format!(" Reason: {}", f.message)).unwrap_or_default();
-        let rolled_back = match operation.status {
-            OperationStatus::RollbackSucceeded => " Traffic went back to what served before.",
-            OperationStatus::RollbackFailed => " Going back failed as well.",
-            _ => "",
-        };
-        (self.kind("Failed"), format!("{} failed.{}{rolled_back}{reason}", self.what, self.suffix))
+    /// The event of its failure. The reason is in the detail, as AWS leaves it to the logs.
+    pub fn failed(&self) -> (String, String) {
+        (self.kind("Failed"), format!("{} failed.{}", self.what, self.suffix))
     }
 
     fn kind(&self, end: &str) -> String {

@@ -189,6 +189,7 @@ impl Seeded {
             kind: "DeploymentStarted".into(),
             severity: EventSeverity::Warn,
             message: self.text(),
+            detail: None,
         }
     }
 }

@@ -179,6 +179,7 @@ fn the_events_stream_starts_over_and_keeps_the_part_before() {
             kind: "Counted".into(),
             severity: EventSeverity::Info,
             message: format!("event {i}"),
+            detail: None,
         };
         logs.event(&event);
     }

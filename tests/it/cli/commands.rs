@@ -55,7 +55,7 @@ async fn deploy_with_wait_shows_each_step_and_ends_with_success() {
     let server = Server::start().await;
     let ran = server.towpath(&["deploy", "shop", "--wait", "--reason", "try it"]).await;
     assert_eq!(ran.code, 0, "{}", ran.err);
-    assert_eq!(ran.err, "shop: waits for another operation\nshop: fetch\nshop: build\nshop: start\nshop: check\n");
+    assert_eq!(ran.err, "shop: queued\nshop: fetch\nshop: build\nshop: start\nshop: check\n");
     assert_eq!(ran.out, "shop: deployment succeeded, revision 4 serves\n");
     let asked = server.memory.asked.lock().unwrap();
     assert_eq!((asked[0].0.as_str(), asked[0].1.reason.as_deref()), ("Deploy", Some("try it")));

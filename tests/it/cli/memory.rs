@@ -171,6 +171,7 @@ impl ControlPlane for Memory {
             kind: "DeploymentStarted".into(),
             severity: EventSeverity::Info,
             message: format!("event {n}"),
+            detail: None,
         };
         Ok((after + 1..=2500).take(limit).map(|n| (n, event(n))).collect())
     }

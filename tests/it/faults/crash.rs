@@ -10,7 +10,9 @@ fn points(kind: OperationKind, revision: Option<u32>, in_place: bool) -> Vec<Str
     let target = OperationTarget { spec: None, commit: None, revision: revision.map(RevisionNumber), in_place };
     let name = |value: serde_json::Value| value.as_str().unwrap().to_owned();
     let (kind_name, steps) = (name(serde_json::to_value(kind).unwrap()), steps::sequence(kind, &target));
-    let moments = |step: &Step| ["entered", "done"].map(|m| format!("{kind_name}/{}/{m}", name(serde_json::to_value(step).unwrap())));
+    let moments = |step: &Step| {
+        ["entered", "done"].map(|m| format!("{kind_name}/{}/{m}", name(serde_json::to_value(step).unwrap())))
+    };
     assert!(!steps.is_empty());
     steps.iter().flat_map(moments).collect()
 }

@@ -40,7 +40,8 @@ fn a_control_plane_killed_while_it_heals_goes_on_healing_after_its_restart() {
     for delay in [0, 50, 100, 200, 400] {
         let healed = installation.log().matches("drift:").count();
         kill(process(&installation, "server.js"));
-        installation.until("the healing begins", Duration::from_secs(20), |i| i.log().matches("drift:").count() > healed);
+        installation
+            .until("the healing begins", Duration::from_secs(20), |i| i.log().matches("drift:").count() > healed);
         std::thread::sleep(Duration::from_millis(delay));
         installation.kill();
         installation.up();
@@ -67,11 +68,14 @@ fn an_ingress_killed_during_a_deployment_serves_again_within_a_second_and_the_de
     for (round, step) in ["build", "health checks", "new version"].iter().enumerate() {
         node::greet(&app, &format!("round {round}"));
         let newest = |i: &Installation| i.json(&["operations", "shop"])[0].clone();
-        installation.until(&format!("the {step}"), Duration::from_secs(20), |i| newest(i)["Status"] == "IN_PROGRESS" || newest(i)["Status"] == "SUCCEEDED");
+        installation.until(&format!("the {step}"), Duration::from_secs(20), |i| {
+            newest(i)["Status"] == "IN_PROGRESS" || newest(i)["Status"] == "SUCCEEDED"
+        });
         std::thread::sleep(Duration::from_millis(150 * u64::try_from(round).unwrap()));
         kill(process(&installation, " ingress "));
         let killed = Instant::now();
-        installation.until("it serves again", Duration::from_secs(10), |i| get(i.http, "shop").is_ok_and(|a| a.status == 200));
+        installation
+            .until("it serves again", Duration::from_secs(10), |i| get(i.http, "shop").is_ok_and(|a| a.status == 200));
         println!("served again after {:?}", killed.elapsed());
         assert!(killed.elapsed() < Duration::from_secs(3), "{:?}", killed.elapsed());
         installation.until_answer("shop", &format!("round {round}"));
@@ -82,7 +86,8 @@ fn an_ingress_killed_during_a_deployment_serves_again_within_a_second_and_the_de
 #[test]
 fn control_plane_and_ingress_killed_together_come_back_with_what_ran() {
     let (mut installation, _app) = pair();
-    let instances = |i: &Installation| i.processes().into_iter().filter(|(_, c)| !c.contains(" ingress ")).collect::<Vec<_>>();
+    let instances =
+        |i: &Installation| i.processes().into_iter().filter(|(_, c)| !c.contains(" ingress ")).collect::<Vec<_>>();
     let before = instances(&installation);
     kill(process(&installation, " ingress "));
     installation.kill();

@@ -94,11 +94,6 @@ impl Load {
         Self { stop, good, failures, clients }
     }
 
-    /// How many good answers there were so far.
-    pub fn good(&self) -> u64 {
-        self.good.load(Ordering::Relaxed)
-    }
-
     /// The failures so far.
     pub fn failures(&self) -> Vec<String> {
         self.failures.lock().expect("the failures are there").clone()
