@@ -75,6 +75,22 @@ fn a_fixed_port_is_given_to_an_only_instance_and_a_second_version_fails_with_the
 }
 
 #[test]
+fn down_waits_for_an_application_that_ignores_sigterm_and_leaves_nothing() {
+    let mut installation = Installation::new();
+    let app = installation.repository("app");
+    let deaf = "import os, signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n";
+    app.commit("apprunner.yaml", &apprunner(8080, "python app.py"));
+    app.commit("app.py", &format!("{deaf}{}", fixed("one", 0).replace(", 0)", ", int(os.environ['PORT']))")));
+    installation.declare(&declared(""));
+    installation.up();
+    installation.until_status("shop", "RUNNING");
+    installation.ok(&["down"]);
+    // The control plane may be an entry in the process table still; nothing else is.
+    installation.ended(Duration::from_secs(10));
+    assert!(installation.processes().is_empty(), "{:?}", installation.processes());
+}
+
+#[test]
 fn an_application_on_another_port_is_told_which_and_what_helps() {
     let mut installation = Installation::new();
     let port = quiet_port() + 1;
