@@ -119,6 +119,18 @@ pub struct OperationTarget {
     pub in_place: bool,
 }
 
+impl OperationTarget {
+    /// Of an operation that deploys nothing: a pause, a deletion.
+    pub fn nothing() -> Self {
+        Self { spec: None, commit: None, revision: None, in_place: false }
+    }
+
+    /// A declaration with a commit, new instances beside the old.
+    pub fn deploying(spec: ServiceSpec, commit: Option<CommitId>) -> Self {
+        Self { spec: Some(spec), commit, ..Self::nothing() }
+    }
+}
+
 /// Why an operation failed, as one word for machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reason {
@@ -228,4 +240,37 @@ pub struct Operation {
     pub ended_at: Option<Timestamp>,
     /// When it was last written.
     pub updated_at: Timestamp,
+}
+
+impl Operation {
+    /// An operation as it is accepted. Its first step is set by whoever knows the order of steps.
+    pub fn accepted(
+        id: OperationId,
+        service: ServiceId,
+        kind: OperationKind,
+        cause: Cause,
+        target: OperationTarget,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            service,
+            kind,
+            cause,
+            status: OperationStatus::Pending,
+            target,
+            step: None,
+            step_started_at: None,
+            revision: None,
+            previous: None,
+            instances: Vec::new(),
+            before: None,
+            cancel_requested: false,
+            failure: None,
+            created_at: now,
+            started_at: None,
+            ended_at: None,
+            updated_at: now,
+        }
+    }
 }

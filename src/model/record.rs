@@ -98,6 +98,26 @@ pub struct ServiceRecord {
 }
 
 impl ServiceRecord {
+    /// A service as it is created: known, and nothing of it serves yet.
+    pub fn created(id: ServiceId, name: ServiceName, label: HostLabel, owner: Owner, now: Timestamp) -> Self {
+        Self {
+            id,
+            name,
+            label,
+            owner,
+            created_at: now,
+            updated_at: now,
+            applied: None,
+            current: None,
+            next_revision: 1,
+            paused: None,
+            held: Vec::new(),
+            create_failed: None,
+            delete_failed: None,
+            deleted_at: None,
+        }
+    }
+
     /// The one function that derives a status from facts (house rule 6). `operation` is the one that runs, if any.
     pub fn status(&self, operation: Option<&Operation>) -> ServiceStatus {
         if self.deleted_at.is_some() {
@@ -153,6 +173,19 @@ pub struct InstanceRecord {
     pub address: Option<SocketAddr>,
     /// When it was recorded.
     pub created_at: Timestamp,
+}
+
+impl InstanceRecord {
+    /// An instance that is about to be started, by an operation or (`None`) a healing.
+    pub fn starting(
+        id: InstanceId,
+        service: ServiceId,
+        revision: RevisionNumber,
+        operation: Option<OperationId>,
+        now: Timestamp,
+    ) -> Self {
+        Self { id, service, revision, operation, role: InstanceRole::Starting, address: None, created_at: now }
+    }
 }
 
 /// A line in the life of the installation or of a service.

@@ -94,9 +94,8 @@ async fn prune_operations(core: &Core, now: Timestamp) {
 async fn collect_logs(core: &Core) {
     let in_use = {
         let state = core.state();
-        let running = state.world.operations.values().filter(|o| !o.status.is_final());
         InUse {
-            operations: running.map(|o| o.id.clone()).collect(),
+            operations: state.world.open_operations().map(|o| o.id.clone()).collect(),
             instances: state.world.instances.keys().cloned().collect(),
         }
     };

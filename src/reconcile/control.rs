@@ -5,13 +5,12 @@ use super::{operation, pass, snapshot, steps};
 use crate::api::control::{Act, ControlPlane, ManifestText, PlanAnswer, Principal, Refusal, Snapshot};
 use crate::model::record::refused_while_paused;
 use crate::model::{
-    Cause, Event, Operation, OperationId, OperationKind, OperationStatus, OperationTarget, Owner, Revision,
-    RevisionNumber, ServiceId, ServiceName, ServiceRecord, ServiceSpec, Severity,
+    Cause, Event, Operation, OperationId, OperationKind, OperationTarget, Owner, Revision, RevisionNumber, ServiceId,
+    ServiceName, ServiceRecord, ServiceSpec, Severity,
 };
 use crate::plan::Plan;
 use crate::store::{StoreError, World, Write};
 use async_trait::async_trait;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The reconciler as the wire sees it.
@@ -51,17 +50,13 @@ impl ControlPlane for Control {
             self.refresh_source(service).await;
         }
         let core = &self.0;
-        let never_served = match act {
-            Act::Rollback(_) => self.never_served(service).await?,
-            _ => BTreeSet::new(),
-        };
         let id = OperationId::from_random(core.random());
         let now = core.now();
         let prepared = {
             let heads = core.poller.heads();
             let state = core.state();
             let desired = state.desired.clone();
-            Prepared { id: id.clone(), service: service.clone(), act, by, heads, desired, never_served, now }
+            Prepared { id: id.clone(), service: service.clone(), act, by, heads, desired, now }
         };
         core.transact(|world| prepared.writes(world)).await.map_err(|e| internal(&e))??;
         operation::spawn(core, &id);
@@ -175,16 +170,6 @@ impl Control {
         }
     }
 
-    /// Revisions that only failed operations made: kept for their builds, but nothing to go back to.
-    async fn never_served(&self, service: &ServiceId) -> Result<BTreeSet<RevisionNumber>, Refusal> {
-        let operations = self.operations(service).await?;
-        let of = |succeeded: bool| {
-            let fits = operations.iter().filter(move |o| (o.status == OperationStatus::Succeeded) == succeeded);
-            fits.filter_map(|o| o.revision).collect::<BTreeSet<_>>()
-        };
-        Ok(&of(false) - &of(true))
-    }
-
     async fn allow_mass_delete(&self) -> Result<(), Refusal> {
         let digest = self.0.state().desired.as_ref().map(|d| d.manifest.digest.clone());
         let Some(digest) = digest else {
@@ -242,7 +227,6 @@ struct Prepared {
     by: Principal,
     heads: Vec<crate::observed::HeadView>,
     desired: Option<crate::desired::Desired>,
-    never_served: BTreeSet<RevisionNumber>,
     now: crate::model::Timestamp,
 }
 
@@ -274,8 +258,7 @@ impl Prepared {
     }
 
     fn refuse_while_running(&self, world: &World, record: &ServiceRecord) -> Result<(), Refusal> {
-        let running = world.operations.values().find(|o| o.service == record.id && !o.status.is_final());
-        running.map_or(Ok(()), |o| {
+        world.open_operation(&record.id).map_or(Ok(()), |o| {
             let todo = format!("wait until it ended, or stop it with `towpath cancel {}`", o.id);
             Err(state_error(record, "has an operation in progress", &todo))
         })
@@ -304,10 +287,10 @@ impl Prepared {
             Act::Pause if record.current.is_none() => {
                 Err(state_error(record, "was never deployed", "there is nothing to pause"))
             }
-            Act::Pause => Ok(pass::without_spec()),
+            Act::Pause => Ok(OperationTarget::nothing()),
             Act::Resume => resumption(record),
             Act::Delete => self.deletion(record),
-            Act::Rollback(wanted) => rollback(world, record, *wanted, &self.never_served),
+            Act::Rollback(wanted) => rollback(world, record, *wanted),
         }
     }
 
@@ -317,7 +300,7 @@ impl Prepared {
         let source = &spec.source;
         let head = self.heads.iter().find(|h| h.repository == source.repository && h.branch == source.branch);
         let commit = head.filter(|h| h.error.is_none()).and_then(|h| h.commit.clone());
-        Ok(OperationTarget { spec: Some(spec), commit, revision: None, in_place: false })
+        Ok(OperationTarget::deploying(spec, commit))
     }
 
     /// What the manifest declares is removed in the manifest (law 3).
@@ -328,7 +311,7 @@ impl Prepared {
                 let what = format!("is declared at {}", declared.place);
                 Err(state_error(record, &what, "remove it there, and towpath deletes it"))
             }
-            None => Ok(pass::without_spec()),
+            None => Ok(OperationTarget::nothing()),
         }
     }
 }
@@ -341,19 +324,14 @@ fn resumption(record: &ServiceRecord) -> Result<OperationTarget, Refusal> {
     if record.paused.is_none() {
         return Err(state_error(record, "is not paused", "there is nothing to resume"));
     }
-    Ok(OperationTarget { spec: record.applied.clone(), commit: None, revision: record.current, in_place: false })
+    Ok(OperationTarget { spec: record.applied.clone(), revision: record.current, ..OperationTarget::nothing() })
 }
 
-fn rollback(
-    world: &World,
-    record: &ServiceRecord,
-    wanted: Option<RevisionNumber>,
-    never_served: &BTreeSet<RevisionNumber>,
-) -> Result<OperationTarget, Refusal> {
+fn rollback(world: &World, record: &ServiceRecord, wanted: Option<RevisionNumber>) -> Result<OperationTarget, Refusal> {
     let current =
         record.current.ok_or_else(|| state_error(record, "was never deployed", "there is nothing to go back to"))?;
     let of_service = world.revisions.keys().filter(|(s, n)| s == &record.id && *n != current).map(|(_, n)| *n);
-    let kept: Vec<RevisionNumber> = of_service.filter(|n| !never_served.contains(n)).collect();
+    let kept: Vec<RevisionNumber> = of_service.collect();
     // A revision that was rolled back from is nothing to go back to, unless a person names it.
     let left = |n: &RevisionNumber| {
         world.revisions.get(&(record.id.clone(), *n)).is_some_and(|r| operation::was_left(record, r))
@@ -367,22 +345,13 @@ fn rollback(
         None => before(),
     };
     let revision = number.and_then(|n| world.revisions.get(&(record.id.clone(), n)));
-    if let Some(wanted) = wanted.filter(|w| never_served.contains(w)) {
-        let what = format!("never served at revision {wanted}: its deployment failed");
-        return Err(state_error(record, &what, &format!("try it with `towpath deploy {}`", record.name)));
-    }
     let Some(revision) = revision else {
         let list: Vec<String> = kept.iter().map(ToString::to_string).collect();
         let there = if list.is_empty() { "no other is kept".into() } else { format!("kept are: {}", list.join(", ")) };
         let what = wanted.map_or("an earlier revision".into(), |w| format!("revision {w}"));
         return Err(Refusal::NotFound(format!("service `{}` has not kept {what}; {there}", record.name)));
     };
-    Ok(OperationTarget {
-        spec: Some(revision.spec.clone()),
-        commit: None,
-        revision: Some(revision.number),
-        in_place: false,
-    })
+    Ok(OperationTarget { revision: Some(revision.number), ..OperationTarget::deploying(revision.spec.clone(), None) })
 }
 
 /// A person's deployment lets go of what held its version back.

@@ -9,11 +9,11 @@ use crate::api::control::{ManifestState, Snapshot};
 use crate::build::Builder;
 use crate::desired::Desired;
 use crate::engine::Engine;
+use crate::link::Generation;
 use crate::link::handle::IngressHandle;
-use crate::link::{EntryState, Generation};
 use crate::model::InstanceId;
 use crate::model::{
-    Catalogue, Event, EventSeverity, Memory, ObservedInstance, Operation, OperationId, Secret, ServiceId,
+    Catalogue, Event, EventSeverity, Memory, ObservedInstance, OperationId, OperationKind, Secret, ServiceId,
     ServiceRecord, Timestamp,
 };
 use crate::observed::EngineView;
@@ -146,10 +146,10 @@ impl State {
     }
 }
 
-/// Everything that the reconciler works with.
-pub struct Core {
+/// What the reconciler is given to work with.
+pub struct Parts {
     /// What must survive a restart.
-    pub store: Arc<Store>,
+    pub store: Store,
     /// What runs instances.
     pub engine: Arc<dyn Engine>,
     /// What makes artifacts.
@@ -164,6 +164,11 @@ pub struct Core {
     pub logs: LogStore,
     /// Settings.
     pub config: Config,
+}
+
+/// Everything that the reconciler works with: its [`Parts`], which it can be used as, and what it keeps of its own.
+pub struct Core {
+    parts: Arc<Parts>,
     /// Held while strays are removed.
     pub sweeping: tokio::sync::Mutex<()>,
     /// Bounds the builds that run at once.
@@ -182,24 +187,12 @@ pub struct Core {
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// The dependencies of a [`Core`], by name.
-pub struct Parts {
-    /// See [`Core`].
-    pub store: Store,
-    /// See [`Core`].
-    pub engine: Arc<dyn Engine>,
-    /// See [`Core`].
-    pub builder: Arc<dyn Builder>,
-    /// See [`Core`].
-    pub git: Arc<GitSource>,
-    /// See [`Core`].
-    pub poller: Poller,
-    /// See [`Core`].
-    pub ingress: IngressHandle,
-    /// See [`Core`].
-    pub logs: LogStore,
-    /// See [`Core`].
-    pub config: Config,
+impl std::ops::Deref for Core {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
 }
 
 /// How many events may wait for a slow printer.
@@ -208,8 +201,7 @@ const EVENT_BACKLOG: usize = 1024;
 impl Core {
     /// Puts the parts together around the stored world.
     pub fn new(parts: Parts, world: World) -> Arc<Self> {
-        let Parts { store, engine, builder, git, poller, ingress, logs, config } = parts;
-        let snapshot = Arc::new(super::snapshot::empty(&config, engine.name()));
+        let snapshot = Arc::new(super::snapshot::empty(&parts.config, parts.engine.name()));
         let state = State {
             world,
             instances: BTreeMap::new(),
@@ -228,16 +220,9 @@ impl Core {
             turns: BTreeMap::new(),
         };
         Arc::new(Self {
-            store: Arc::new(store),
-            engine,
-            builder,
-            git,
-            poller,
-            ingress,
-            logs,
-            builds: Semaphore::new(config.parallel_builds),
+            builds: Semaphore::new(parts.config.parallel_builds),
             artifacts: tokio::sync::RwLock::new(()),
-            config,
+            parts: Arc::new(parts),
             sweeping: tokio::sync::Mutex::new(()),
             wake: Notify::new(),
             events: broadcast::channel(EVENT_BACKLOG).0,
@@ -270,12 +255,12 @@ impl Core {
         if writes.is_empty() {
             return Ok(value);
         }
-        let (store, state) = (self.store.clone(), self.state.clone());
+        let (parts, state) = (self.parts.clone(), self.state.clone());
         // In a task of its own: whoever waits may be dropped half-way (a cancelled step, a client that went away), and
         // then the store would hold what memory does not know.
         let written = tokio::spawn(async move {
             let _turn = turn;
-            store.write(writes.clone()).await?;
+            parts.store.write(writes.clone()).await?;
             state.lock().unwrap_or_else(PoisonError::into_inner).world.apply(writes);
             Ok(())
         });
@@ -377,14 +362,6 @@ impl Core {
         }
     }
 
-    /// How many backends a service's entry has now, for messages.
-    pub fn routed(&self, service: &ServiceId) -> usize {
-        match self.state().published.get(service).map(|(entry, _)| entry.state.clone()) {
-            Some(EntryState::Serving { backends }) => backends.len(),
-            _ => 0,
-        }
-    }
-
     /// The turn of a service: whoever holds its lock may change which instances it has.
     pub fn turn_of(&self, service: &ServiceId) -> Arc<tokio::sync::Mutex<()>> {
         self.state().turns.entry(service.clone()).or_default().clone()
@@ -404,10 +381,6 @@ impl Core {
 
 /// A service that is being deleted and past its shift is not routed any more.
 fn unrouted(state: &State, record: &ServiceRecord) -> bool {
-    state.world.operations.values().any(|o: &Operation| {
-        o.service == record.id
-            && !o.status.is_final()
-            && o.kind == crate::model::OperationKind::DeleteService
-            && o.step.is_some()
-    })
+    let open = state.world.open_operation(&record.id);
+    open.is_some_and(|o| o.kind == OperationKind::DeleteService && o.step.is_some())
 }

@@ -132,20 +132,9 @@ async fn start(
     ids: &[InstanceId],
 ) -> Result<Vec<InstanceId>, Failure> {
     let now = core.now();
-    let records: Vec<Write> = ids
-        .iter()
-        .map(|id| {
-            Write::PutInstance(InstanceRecord {
-                id: id.clone(),
-                service: record.id.clone(),
-                revision: revision.number,
-                operation: None,
-                role: InstanceRole::Starting,
-                address: None,
-                created_at: now,
-            })
-        })
-        .collect();
+    let starting =
+        |id: &InstanceId| InstanceRecord::starting(id.clone(), record.id.clone(), revision.number, None, now);
+    let records: Vec<Write> = ids.iter().map(|id| Write::PutInstance(starting(id))).collect();
     core.transact_patiently(|_| (records.clone(), ())).await;
     let started = join_all(ids.iter().map(|id| await_healthy::start(core, record, revision, id))).await;
     let spec: &ServiceSpec = record.applied.as_ref().unwrap_or(&revision.spec);

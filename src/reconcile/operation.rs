@@ -30,14 +30,6 @@ pub struct Run {
     pub log: LogWriter,
 }
 
-/// How a run of the steps ended.
-enum End {
-    /// The operation has its final status.
-    Final,
-    /// The control plane stops: nothing is written, the next start goes on here.
-    Interrupted,
-}
-
 /// Starts a task that works on an operation that is stored. A second task for the same operation is not started.
 pub fn spawn(core: &Arc<Core>, id: &OperationId) {
     let token = CancellationToken::new();
@@ -63,7 +55,7 @@ pub fn spawn(core: &Arc<Core>, id: &OperationId) {
 pub fn spawn_open(core: &Arc<Core>) {
     let open: Vec<_> = {
         let state = core.state();
-        let open = state.world.operations.values().filter(|o| !o.status.is_final());
+        let open = state.world.open_operations();
         open.filter(|o| !state.running.contains_key(&o.id)).map(|o| o.id.clone()).collect()
     };
     for id in open {
@@ -101,6 +93,7 @@ impl Run {
         self.log.line(LineSource::AppRunner, text);
     }
 
+    /// Works from the present step to the end, or until the control plane stops: the next start goes on there.
     async fn drive(&mut self) {
         if self.operation.started_at.is_none() {
             self.begin().await;
@@ -123,13 +116,13 @@ impl Run {
             if self.enter(step).await.is_none() {
                 return;
             }
-            match self.attempt(step).await {
-                Some(Ok(())) if self.advance(step).await.is_none() => return,
-                Some(Ok(())) => {}
-                Some(Err(failure)) => match self.failed(step, failure).await {
-                    End::Final | End::Interrupted => return,
-                },
-                None => return,
+            let went_on = match self.attempt(step).await {
+                Some(Ok(())) => self.advance(step).await,
+                Some(Err(failure)) => self.failed(step, failure).await,
+                None => None,
+            };
+            if went_on.is_none() {
+                return;
             }
         }
     }
@@ -162,7 +155,7 @@ impl Run {
             step: Some(Step::Shift),
         };
         let failure = self.operation.failure.clone().unwrap_or_else(unknown);
-        self.put_back(failure).await;
+        let _ = self.put_back(failure).await;
     }
 
     async fn begin(&mut self) {
@@ -239,15 +232,14 @@ impl Run {
         Some(())
     }
 
-    async fn failed(&mut self, step: Step, failure: Failure) -> End {
+    /// What a failed step means: the operation ends, or goes on where traffic has moved. `None` when the control plane
+    /// stops, here as below: what is written then says where the next start goes on.
+    async fn failed(&mut self, step: Step, failure: Failure) -> Option<()> {
         self.say(&failure.message);
         match steps::after_failure(self.operation.kind, step) {
             AfterFailure::GoOn => {
                 tracing::warn!(operation = %self.operation.id, ?step, message = %failure.message, "left to healing");
-                match self.advance(step).await {
-                    Some(()) => Box::pin(self.drive_rest()).await,
-                    None => End::Interrupted,
-                }
+                self.advance(step).await
             }
             AfterFailure::PutBack => self.put_back(failure).await,
             AfterFailure::Stop => self.conclude(OperationStatus::Failed, failure).await,
@@ -255,46 +247,26 @@ impl Run {
         }
     }
 
-    /// Goes on with the steps after one whose failure does not matter any more.
-    async fn drive_rest(&mut self) -> End {
-        while let Some(step) = self.operation.step {
-            if self.enter(step).await.is_none() {
-                return End::Interrupted;
-            }
-            match self.attempt(step).await {
-                None => return End::Interrupted,
-                Some(Ok(())) => {}
-                Some(Err(failure)) => self.say(&failure.message),
-            }
-            if self.advance(step).await.is_none() {
-                return End::Interrupted;
-            }
-        }
-        End::Final
-    }
-
-    async fn discard(&mut self, failure: Failure) -> End {
+    async fn discard(&mut self, failure: Failure) -> Option<()> {
         deploy::discard_new_instances(self).await;
         self.conclude(OperationStatus::Failed, failure).await
     }
 
-    async fn put_back(&mut self, failure: Failure) -> End {
+    async fn put_back(&mut self, failure: Failure) -> Option<()> {
         self.operation.status = OperationStatus::RollbackInProgress;
         self.operation.failure = Some(failure.clone());
         self.say("Traffic goes back to what served before.");
-        match deploy::put_back(self).await {
-            Some(true) => {
-                deploy::discard_new_instances(self).await;
-                self.conclude(OperationStatus::RollbackSucceeded, failure).await
-            }
+        if deploy::put_back(self).await? {
+            deploy::discard_new_instances(self).await;
+            self.conclude(OperationStatus::RollbackSucceeded, failure).await
+        } else {
             // The ingress may still send requests to the new instances: healing removes them once it has acknowledged.
-            Some(false) => self.conclude(OperationStatus::RollbackFailed, failure).await,
-            None => End::Interrupted,
+            self.conclude(OperationStatus::RollbackFailed, failure).await
         }
     }
 
     /// Writes the final status of a failed operation, and what it means for the version that was tried.
-    async fn conclude(&mut self, status: OperationStatus, failure: Failure) -> End {
+    async fn conclude(&mut self, status: OperationStatus, failure: Failure) -> Option<()> {
         self.operation.status = status;
         self.operation.step = None;
         self.operation.ended_at = Some(self.core.now());
@@ -302,10 +274,7 @@ impl Run {
         let words = deploy::words(&self.operation);
         self.say(words.failed_line);
         let (operation, now) = (self.operation.clone(), self.core.now());
-        let saved = self.save_with(move |world| after_failure(world, &operation, &failure, now)).await;
-        if saved.is_none() {
-            return End::Interrupted;
-        }
+        self.save_with(move |world| after_failure(world, &operation, &failure, now)).await?;
         self.core.publish(&self.service.id);
         let (kind, message) = words.failed();
         let severity = match self.operation.failure.as_ref().map(|f| f.reason) {
@@ -314,7 +283,7 @@ impl Run {
         };
         let detail = deploy::details::failed(&self.operation);
         self.announce(&kind, severity, message, detail).await;
-        End::Final
+        Some(())
     }
 
     /// Writes the operation with further writes in one transaction, waiting for the store.
@@ -409,7 +378,8 @@ fn after_failure(world: &World, operation: &Operation, failure: &Failure, now: c
     writes
 }
 
-/// A revision that never served is nothing to go back to. It stays while an instance of it could not be removed yet.
+/// A revision that never served is not kept, so that what is kept can be gone back to. It stays while an instance of it
+/// could not be removed yet.
 fn abandoned_revision(world: &World, operation: &Operation, record: &ServiceRecord) -> Option<Write> {
     let number = operation.revision.filter(|n| operation.target.revision.is_none() && record.current != Some(*n))?;
     let used = world.instances.values().any(|i| i.service == record.id && i.revision == number);

@@ -6,7 +6,7 @@ use super::monitor::Monitor;
 use super::{manifest, operation, snapshot, steps};
 use crate::model::{
     Cause, EventSeverity, Held, HeldReason, InstanceId, InstanceState, Operation, OperationId, OperationKind,
-    OperationStatus, OperationTarget, Owner, ServiceId, ServiceRecord, ServiceSpec, Timestamp,
+    OperationTarget, Owner, ServiceId, ServiceRecord, ServiceSpec, Timestamp,
 };
 use crate::observed::EngineView;
 use crate::plan::{Action, Change, Plan};
@@ -244,10 +244,10 @@ fn begin_writes(world: &World, change: &Change, operation: Operation, planned_at
         if named {
             return (Vec::new(), Begun::Refused);
         }
-        writes.push(Write::PutService(Box::new(new_record(id.clone(), label.clone(), spec, now))));
+        let record = ServiceRecord::created(id.clone(), spec.name.clone(), label.clone(), Owner::Declared, now);
+        writes.push(Write::PutService(Box::new(record)));
     } else {
-        let running = world.operations.values().find(|o| o.service == operation.service && !o.status.is_final());
-        if let Some(running) = running {
+        if let Some(running) = world.open_operation(&operation.service) {
             // One that works towards the same is what this change wants: planned twice, begun once.
             let same = running.target == operation.target;
             let early = !same && running.step.is_none_or(steps::can_be_superseded) && deploys(running.kind);
@@ -271,25 +271,6 @@ fn deploys(kind: OperationKind) -> bool {
     matches!(kind, OperationKind::CreateService | OperationKind::StartDeployment | OperationKind::UpdateService)
 }
 
-fn new_record(id: ServiceId, label: crate::model::HostLabel, spec: &ServiceSpec, now: Timestamp) -> ServiceRecord {
-    ServiceRecord {
-        id,
-        name: spec.name.clone(),
-        label,
-        owner: Owner::Declared,
-        created_at: now,
-        updated_at: now,
-        applied: None,
-        current: None,
-        next_revision: 1,
-        paused: None,
-        held: Vec::new(),
-        create_failed: None,
-        delete_failed: None,
-        deleted_at: None,
-    }
-}
-
 /// The operation that a change begins.
 fn operation_of(change: &Change, plan: &Plan, by: Option<&str>, now: Timestamp) -> Option<(ServiceId, Operation)> {
     let place = change.place.as_ref().map(ToString::to_string);
@@ -299,10 +280,8 @@ fn operation_of(change: &Change, plan: &Plan, by: Option<&str>, now: Timestamp) 
         None => Cause::Manifest { place: place.clone() },
     };
     let target = |spec: &ServiceSpec, commit, in_place| OperationTarget {
-        spec: Some(spec.clone()),
-        commit,
-        revision: None,
         in_place,
+        ..OperationTarget::deploying(spec.clone(), commit)
     };
     let (service, id, kind, cause, target) = match &change.action {
         Action::Create { id, operation, spec, commit, .. } => {
@@ -315,18 +294,15 @@ fn operation_of(change: &Change, plan: &Plan, by: Option<&str>, now: Timestamp) 
         Action::Update { id, operation, spec, commit, in_place } => {
             (id, operation, OperationKind::UpdateService, manifest(), target(spec, commit.clone(), *in_place))
         }
-        Action::Delete { id, operation } => (id, operation, OperationKind::DeleteService, manifest(), without_spec()),
+        Action::Delete { id, operation } => {
+            (id, operation, OperationKind::DeleteService, manifest(), OperationTarget::nothing())
+        }
         Action::Heal { .. } | Action::RemoveStrays { .. } => return None,
     };
     Some((service.clone(), new_operation(id.clone(), service.clone(), kind, cause, target, now)))
 }
 
-/// The target of an operation that deploys nothing.
-pub fn without_spec() -> OperationTarget {
-    OperationTarget { spec: None, commit: None, revision: None, in_place: false }
-}
-
-/// An operation as it is accepted.
+/// An operation as it is accepted, at its first step.
 pub fn new_operation(
     id: OperationId,
     service: ServiceId,
@@ -335,24 +311,6 @@ pub fn new_operation(
     target: OperationTarget,
     now: Timestamp,
 ) -> Operation {
-    Operation {
-        id,
-        service,
-        kind,
-        cause,
-        status: OperationStatus::Pending,
-        step: steps::sequence(kind, &target).first().copied(),
-        target,
-        step_started_at: None,
-        revision: None,
-        previous: None,
-        instances: Vec::new(),
-        before: None,
-        cancel_requested: false,
-        failure: None,
-        created_at: now,
-        started_at: None,
-        ended_at: None,
-        updated_at: now,
-    }
+    let step = steps::sequence(kind, &target).first().copied();
+    Operation { step, ..Operation::accepted(id, service, kind, cause, target, now) }
 }

@@ -62,22 +62,9 @@ mod tests {
     use crate::model::{HostLabel, InstanceRecord, Owner, Pause, RevisionNumber, ServiceId, Timestamp};
 
     fn record() -> ServiceRecord {
-        ServiceRecord {
-            id: ServiceId::from_random([1; 16]),
-            name: "my_Shop".parse().unwrap(),
-            label: HostLabel::from_random([0; 10]),
-            owner: Owner::Declared,
-            created_at: Timestamp(0),
-            updated_at: Timestamp(0),
-            applied: None,
-            current: Some(RevisionNumber(1)),
-            next_revision: 2,
-            paused: None,
-            held: vec![],
-            create_failed: None,
-            delete_failed: None,
-            deleted_at: None,
-        }
+        let (id, label) = (ServiceId::from_random([1; 16]), HostLabel::from_random([0; 10]));
+        let created = ServiceRecord::created(id, "my_Shop".parse().unwrap(), label, Owner::Declared, Timestamp(0));
+        ServiceRecord { current: Some(RevisionNumber(1)), next_revision: 2, ..created }
     }
 
     fn world(roles: &[(u8, InstanceRole)]) -> World {

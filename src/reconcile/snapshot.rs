@@ -2,7 +2,7 @@
 
 use super::core::{Config, Core, State};
 use crate::api::control::{ManifestState, Snapshot};
-use crate::model::{InstanceRecord, Operation, ServiceRecord};
+use crate::model::{InstanceRecord, ServiceRecord};
 use crate::observed::{EngineView, Health, InstanceView, Observed, ServiceView};
 use crate::plan::{Plan, Report};
 use std::sync::Arc;
@@ -55,16 +55,11 @@ fn view(state: &State, record: &ServiceRecord) -> ServiceView {
     ServiceView {
         record: record.clone(),
         current,
-        operation: running(state, record).cloned(),
+        operation: state.world.open_operation(&record.id).cloned(),
         instances: instances(state, record),
         target_size: if record.paused.is_some() || record.current.is_none() { 0 } else { size },
         heals: state.heals.get(&record.id).cloned().unwrap_or_default(),
     }
-}
-
-/// The operation of a service that has not ended.
-pub fn running<'a>(state: &'a State, record: &ServiceRecord) -> Option<&'a Operation> {
-    state.world.operations.values().find(|o| o.service == record.id && !o.status.is_final())
 }
 
 fn instances(state: &State, record: &ServiceRecord) -> Vec<InstanceView> {

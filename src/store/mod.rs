@@ -26,7 +26,7 @@ use crate::model::{
     ServiceRecord,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One change of the stored state.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,6 +64,8 @@ pub struct World {
     pub instances: BTreeMap<InstanceId, InstanceRecord>,
     /// Values of the installation.
     pub meta: BTreeMap<String, serde_json::Value>,
+    /// The operations that have not ended, by service: asked for on every pass, for every service.
+    open: BTreeSet<(ServiceId, OperationId)>,
 }
 
 /// The open store. All methods take `&self`; writes queue behind each other, reads do not wait for writes.

@@ -7,7 +7,6 @@ use crate::model::{Event, InstanceRecord, Operation, OperationId, Revision, Serv
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sqlx::SqliteConnection;
-use std::collections::BTreeMap;
 use std::path::Path;
 
 impl Store {
@@ -117,8 +116,9 @@ pub(super) async fn collect_world(c: &mut SqliteConnection, path: &Path) -> Resu
         operations: operations.into_iter().map(|(_, o)| (o.id.clone(), o)).collect(),
         instances: instances.into_iter().map(|(_, i)| (i.id.clone(), i)).collect(),
         meta: meta.into_iter().collect(),
-        revisions: BTreeMap::new(),
+        ..World::default()
     };
+    world.index();
     collect_revisions(c, path, &mut world).await?;
     Ok(world)
 }

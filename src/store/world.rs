@@ -1,10 +1,28 @@
 //! The world in memory, changed by the same writes that the database takes.
 
 use super::{World, Write};
-use crate::model::{OperationId, ServiceId, Timestamp};
+use crate::model::{Operation, OperationId, ServiceId, Timestamp};
 use std::collections::BTreeMap;
 
 impl World {
+    /// The operation of a service that has not ended: there is at most one.
+    pub fn open_operation(&self, service: &ServiceId) -> Option<&Operation> {
+        let from = (service.clone(), OperationId::from_random([0; 16]));
+        let (_, id) = self.open.range(from..).next().filter(|(owner, _)| owner == service)?;
+        self.operations.get(id)
+    }
+
+    /// All operations that have not ended.
+    pub fn open_operations(&self) -> impl Iterator<Item = &Operation> {
+        self.open.iter().filter_map(|(_, id)| self.operations.get(id))
+    }
+
+    /// Finds the operations that have not ended, where a world was not made by [`World::apply`].
+    pub(super) fn index(&mut self) {
+        let open = self.operations.values().filter(|o| !o.status.is_final());
+        self.open = open.map(|o| (o.service.clone(), o.id.clone())).collect();
+    }
+
     /// Applies writes that were stored.
     pub fn apply(&mut self, writes: Vec<Write>) {
         for write in writes {
@@ -15,7 +33,7 @@ impl World {
     fn apply_one(&mut self, write: Write) {
         match write {
             Write::PutService(record) => drop(self.services.insert(record.id.clone(), *record)),
-            Write::PutOperation(operation) => drop(self.operations.insert(operation.id.clone(), *operation)),
+            Write::PutOperation(operation) => self.put_operation(*operation),
             Write::PutRevision(service, revision) => {
                 self.revisions.insert((service, revision.number), *revision);
             }
@@ -45,7 +63,18 @@ impl World {
         }
     }
 
+    fn put_operation(&mut self, operation: Operation) {
+        let place = (operation.service.clone(), operation.id.clone());
+        if operation.status.is_final() {
+            self.open.remove(&place);
+        } else {
+            self.open.insert(place);
+        }
+        self.operations.insert(operation.id.clone(), operation);
+    }
+
     fn forget(&mut self, service: &ServiceId) {
+        self.open.retain(|(owner, _)| owner != service);
         self.services.remove(service);
         self.revisions.retain(|(owner, _), _| owner != service);
         self.operations.retain(|_, o| &o.service != service);

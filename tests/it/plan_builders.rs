@@ -100,22 +100,8 @@ fn bytes_of(what: &str, name: &str) -> [u8; 16] {
 /// A service that serves nothing yet.
 pub fn record(spec: &ServiceSpec, at: Timestamp) -> ServiceRecord {
     let label = bytes_of("label", spec.name.as_str());
-    ServiceRecord {
-        id: service_id(spec.name.as_str()),
-        name: spec.name.clone(),
-        label: HostLabel::from_random(std::array::from_fn(|i| label[i])),
-        owner: Owner::Declared,
-        created_at: at,
-        updated_at: at,
-        applied: None,
-        current: None,
-        next_revision: 1,
-        paused: None,
-        held: Vec::new(),
-        create_failed: None,
-        delete_failed: None,
-        deleted_at: None,
-    }
+    let label = HostLabel::from_random(std::array::from_fn(|i| label[i]));
+    ServiceRecord::created(service_id(spec.name.as_str()), spec.name.clone(), label, Owner::Declared, at)
 }
 
 pub fn revision(number: u32, spec: &ServiceSpec, commit: CommitId, at: Timestamp) -> Revision {
@@ -190,24 +176,10 @@ pub fn head(spec: &ServiceSpec, at: Option<CommitId>) -> HeadView {
 }
 
 pub fn operation(view: &ServiceView, kind: OperationKind, step: Option<Step>, target: OperationTarget) -> Operation {
-    Operation {
-        id: operation_id(view.record.name.as_str(), "running"),
-        service: view.record.id.clone(),
-        kind,
-        cause: Cause::Manifest { place: "towpath.yaml:1".into() },
-        status: OperationStatus::InProgress,
-        target,
-        step,
-        step_started_at: Some(NOON),
-        revision: None,
-        previous: view.record.current,
-        instances: Vec::new(),
-        before: None,
-        cancel_requested: false,
-        failure: None,
-        created_at: NOON,
-        started_at: Some(NOON),
-        ended_at: None,
-        updated_at: NOON,
-    }
+    let (id, service) = (operation_id(view.record.name.as_str(), "running"), view.record.id.clone());
+    let cause = Cause::Manifest { place: "towpath.yaml:1".into() };
+    let accepted = Operation::accepted(id, service, kind, cause, target, NOON);
+    let (step_started_at, started_at) = (Some(NOON), Some(NOON));
+    let (status, previous) = (OperationStatus::InProgress, view.record.current);
+    Operation { status, step, previous, step_started_at, started_at, ..accepted }
 }

@@ -1,6 +1,6 @@
 //! The main path on real parts: manifest, git, builds, the process engine, the ingress.
 
-use crate::installation::{Installation, Load, get, get_with};
+use crate::installation::{Installation, Load, Repository, get, get_with};
 use std::time::{Duration, Instant};
 
 /// A manifest with one service of the repository `app`.
@@ -11,15 +11,22 @@ pub fn manifest(name: &str, more: &str) -> String {
     )
 }
 
-#[test]
-fn a_commit_replaces_the_running_version_without_losing_a_request() {
+/// A control plane with the service `shop`, which serves the greeting `one`; its repository too. `more` are further lines
+/// of the service.
+fn serving(more: &str) -> (Installation, Repository) {
     let mut installation = Installation::new();
     let app = installation.repository("app");
     app.greet("one");
-    installation.declare(&manifest("shop", ""));
+    installation.declare(&manifest("shop", more));
     installation.up();
     installation.until_answer("shop", "one");
     installation.until_status("shop", "RUNNING");
+    (installation, app)
+}
+
+#[test]
+fn a_commit_replaces_the_running_version_without_losing_a_request() {
+    let (installation, app) = serving("");
 
     let load = Load::start(installation.http, "shop", 8);
     for version in ["two", "three", "four"] {
@@ -38,13 +45,7 @@ fn a_commit_replaces_the_running_version_without_losing_a_request() {
 
 #[test]
 fn killing_the_control_plane_loses_no_request_and_the_next_one_takes_over() {
-    let mut installation = Installation::new();
-    let app = installation.repository("app");
-    app.greet("one");
-    installation.declare(&manifest("shop", ""));
-    installation.up();
-    installation.until_answer("shop", "one");
-    installation.until_status("shop", "RUNNING");
+    let (mut installation, app) = serving("");
     let pid = get_with(installation.http, "shop", "/pid", "").unwrap().body;
 
     let load = Load::start(installation.http, "shop", 8);
@@ -60,11 +61,7 @@ fn killing_the_control_plane_loses_no_request_and_the_next_one_takes_over() {
 
 #[test]
 fn killing_the_ingress_is_healed_within_a_second() {
-    let mut installation = Installation::new();
-    installation.repository("app").greet("one");
-    installation.declare(&manifest("shop", ""));
-    installation.up();
-    installation.until_answer("shop", "one");
+    let (installation, _app) = serving("");
     let processes = installation.processes();
     let (pid, _) = processes.iter().find(|(_, c)| c.contains(" ingress ")).expect("an ingress runs");
     let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
@@ -78,13 +75,7 @@ fn killing_the_ingress_is_healed_within_a_second() {
 
 #[test]
 fn a_commit_that_fails_leaves_the_old_version_serving_and_is_not_tried_again() {
-    let mut installation = Installation::new();
-    let app = installation.repository("app");
-    app.greet("good");
-    installation.declare(&manifest("shop", ""));
-    installation.up();
-    installation.until_answer("shop", "good");
-    installation.until_status("shop", "RUNNING");
+    let (installation, app) = serving("");
     let load = Load::start(installation.http, "shop", 4);
 
     app.commit("app.py", "import sys\nprint('no such thing', flush=True)\nsys.exit(3)\n");
@@ -106,12 +97,7 @@ fn a_commit_that_fails_leaves_the_old_version_serving_and_is_not_tried_again() {
 
 #[test]
 fn an_instance_that_dies_is_replaced() {
-    let mut installation = Installation::new();
-    installation.repository("app").greet("one");
-    installation.declare(&manifest("shop", "    autoscaling: { minSize: 2 }\n"));
-    installation.up();
-    installation.until_answer("shop", "one");
-    installation.until_status("shop", "RUNNING");
+    let (installation, _app) = serving("    autoscaling: { minSize: 2 }\n");
     installation.until("both run", Duration::from_secs(20), |i| i.service("shop")["instances"]["running"] == 2);
 
     let load = Load::start(installation.http, "shop", 4);
@@ -133,11 +119,7 @@ fn an_instance_that_dies_is_replaced() {
 
 #[test]
 fn an_invalid_manifest_changes_nothing_and_the_status_says_so() {
-    let mut installation = Installation::new();
-    installation.repository("app").greet("one");
-    installation.declare(&manifest("shop", ""));
-    installation.up();
-    installation.until_answer("shop", "one");
+    let (installation, _app) = serving("");
     installation.declare("services:\n  shop:\n    sorce: {}\n");
     installation.until("the invalid manifest is noticed", Duration::from_secs(10), |i| i.log().contains("sorce"));
     assert_eq!(get(installation.http, "shop").unwrap().body.trim(), "one");
@@ -147,12 +129,7 @@ fn an_invalid_manifest_changes_nothing_and_the_status_says_so() {
 
 #[test]
 fn a_manifest_that_deletes_everything_waits_for_a_person() {
-    let mut installation = Installation::new();
-    installation.repository("app").greet("one");
-    installation.declare(&manifest("shop", ""));
-    installation.up();
-    installation.until_answer("shop", "one");
-    installation.until_status("shop", "RUNNING");
+    let (installation, _app) = serving("");
     installation.declare("services: {}\n");
     installation.until("it waits", Duration::from_secs(10), |i| {
         String::from_utf8_lossy(&i.run(&["plan", "-f", i.manifest().to_str().unwrap()]).stdout).contains("mass-delete")
@@ -168,13 +145,7 @@ fn a_manifest_that_deletes_everything_waits_for_a_person() {
 
 #[test]
 fn pause_resume_rollback_and_deploy_do_what_they_say() {
-    let mut installation = Installation::new();
-    let app = installation.repository("app");
-    app.greet("one");
-    installation.declare(&manifest("shop", ""));
-    installation.up();
-    installation.until_answer("shop", "one");
-    installation.until_status("shop", "RUNNING");
+    let (installation, app) = serving("");
     app.greet("two");
     installation.until_answer("shop", "two");
     installation.until_status("shop", "RUNNING");
@@ -204,12 +175,7 @@ fn pause_resume_rollback_and_deploy_do_what_they_say() {
 
 #[test]
 fn a_changed_environment_makes_a_new_revision_and_a_changed_check_does_not() {
-    let mut installation = Installation::new();
-    installation.repository("app").greet("one");
-    installation.declare(&manifest("shop", "    env: { LEVEL: info }\n"));
-    installation.up();
-    installation.until_answer("shop", "one");
-    installation.until_status("shop", "RUNNING");
+    let (installation, _app) = serving("    env: { LEVEL: info }\n");
     let env = |i: &Installation| get_with(i.http, "shop", "/env", "").map(|a| a.body).unwrap_or_default();
     assert!(env(&installation).contains("LEVEL=info"));
     let pid = get_with(installation.http, "shop", "/pid", "").unwrap().body;
@@ -229,12 +195,7 @@ fn a_changed_environment_makes_a_new_revision_and_a_changed_check_does_not() {
 
 #[test]
 fn down_stops_everything_also_without_a_control_plane() {
-    let mut installation = Installation::new();
-    installation.repository("app").greet("one");
-    installation.declare(&manifest("shop", ""));
-    installation.up();
-    installation.until_answer("shop", "one");
-    installation.until_status("shop", "RUNNING");
+    let (mut installation, _app) = serving("");
     installation.kill();
     assert!(get(installation.http, "shop").is_ok(), "traffic goes on");
     installation.ok(&["down"]);

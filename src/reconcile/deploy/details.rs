@@ -77,27 +77,12 @@ mod tests {
     use crate::model::{Class, Failure, OperationId, OperationTarget, RevisionNumber, ServiceId, Timestamp};
 
     fn operation(kind: OperationKind, cause: Cause) -> Operation {
-        let target = OperationTarget { spec: None, commit: None, revision: Some(RevisionNumber(1)), in_place: false };
-        Operation {
-            id: OperationId::from_random([1; 16]),
-            service: ServiceId::from_random([2; 16]),
-            kind,
-            cause,
-            status: OperationStatus::Failed,
-            target,
-            step: None,
-            step_started_at: None,
-            revision: None,
-            previous: Some(RevisionNumber(2)),
-            instances: Vec::new(),
-            before: None,
-            cancel_requested: false,
-            failure: None,
-            created_at: Timestamp(0),
-            started_at: Some(Timestamp(1_000)),
-            ended_at: Some(Timestamp(3_450)),
-            updated_at: Timestamp(3_450),
-        }
+        let target = OperationTarget { revision: Some(RevisionNumber(1)), ..OperationTarget::nothing() };
+        let (id, service) = (OperationId::from_random([1; 16]), ServiceId::from_random([2; 16]));
+        let accepted = Operation::accepted(id, service, kind, cause, target, Timestamp(0));
+        let (started_at, ended_at) = (Some(Timestamp(1_000)), Some(Timestamp(3_450)));
+        let (status, previous) = (OperationStatus::Failed, Some(RevisionNumber(2)));
+        Operation { status, previous, started_at, ended_at, ..accepted }
     }
 
     #[test]

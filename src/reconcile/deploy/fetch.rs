@@ -14,6 +14,8 @@ pub(super) async fn fetch(run: &mut Run) -> Result<(), Failure> {
     let spec = spec_of(run, Step::Fetch)?;
     let commit = fetch_commit(run, &spec, Step::Fetch).await?;
     run.say(&format!("Successfully pulled your application source code: {}", describe(&commit)));
+    // From now on plans tell it by its summary and author too.
+    run.core.poller.learned(&spec.source.repository, &commit);
     // Before its settings are judged: a commit whose `apprunner.yaml` is bad is remembered by its id and not tried again.
     run.operation.target.commit = Some(commit.id.clone());
     run.save(Vec::new()).await.ok_or_else(|| interrupted(Step::Fetch))?;

@@ -56,15 +56,9 @@ pub(super) async fn start(run: &mut Run) -> Result<(), Failure> {
 }
 
 fn starting(run: &Run, id: &InstanceId, revision: RevisionNumber) -> Write {
-    Write::PutInstance(InstanceRecord {
-        id: id.clone(),
-        service: run.service.id.clone(),
-        revision,
-        operation: Some(run.operation.id.clone()),
-        role: InstanceRole::Starting,
-        address: None,
-        created_at: run.core.now(),
-    })
+    let operation = Some(run.operation.id.clone());
+    let now = run.core.now();
+    Write::PutInstance(InstanceRecord::starting(id.clone(), run.service.id.clone(), revision, operation, now))
 }
 
 async fn start_one(run: &Run, revision: &Revision, id: &InstanceId) -> Result<(), Failure> {

@@ -39,6 +39,7 @@ fn remember(world: &mut World, write: &Write) {
         Write::PutMeta(name, value) => drop(world.meta.insert(name, value)),
         Write::AppendEvent(_) => {}
     }
+    world.index();
 }
 
 /// A random list of changes that is allowed in this world.

@@ -64,22 +64,10 @@ fn service(name: &str, seed: u8) -> ServiceView {
         artifact: Artifact::Image { id: "sha256:00".into() },
         created_at: NOW,
     };
-    let record = ServiceRecord {
-        id: id.clone(),
-        name: name.parse().unwrap(),
-        label: HostLabel::from_random([seed; 10]),
-        owner: Owner::Declared,
-        created_at: NOW,
-        updated_at: NOW,
-        applied: Some(spec(name)),
-        current: Some(RevisionNumber(3)),
-        next_revision: 4,
-        paused: None,
-        held: vec![],
-        create_failed: None,
-        delete_failed: None,
-        deleted_at: None,
-    };
+    let label = HostLabel::from_random([seed; 10]);
+    let created = ServiceRecord::created(id.clone(), name.parse().unwrap(), label, Owner::Declared, NOW);
+    let (applied, current) = (Some(spec(name)), Some(RevisionNumber(3)));
+    let record = ServiceRecord { applied, current, next_revision: 4, ..created };
     let instances = vec![instance(&id, seed, InstanceState::Running), instance(&id, seed + 100, InstanceState::Frozen)];
     ServiceView { record, current: Some(revision), operation: None, instances, target_size: 2, heals: vec![] }
 }

@@ -99,27 +99,10 @@ impl ControlPlane for Memory {
         };
         world.seed += 1;
         let id = OperationId::from_random([world.seed; 16]);
-        let target = OperationTarget { spec: None, commit: None, revision: None, in_place: false };
-        let operation = Operation {
-            id: id.clone(),
-            service: service.clone(),
-            kind,
-            cause: Cause::Manual { principal: by.name.clone(), reason: by.reason.clone() },
-            status: OperationStatus::Pending,
-            target,
-            step: None,
-            step_started_at: None,
-            revision: Some(RevisionNumber(4)),
-            previous: Some(RevisionNumber(3)),
-            instances: vec![],
-            before: None,
-            cancel_requested: false,
-            failure: None,
-            created_at: NOW,
-            started_at: None,
-            ended_at: None,
-            updated_at: NOW,
-        };
+        let cause = Cause::Manual { principal: by.name.clone(), reason: by.reason.clone() };
+        let accepted = Operation::accepted(id.clone(), service.clone(), kind, cause, OperationTarget::nothing(), NOW);
+        let (revision, previous) = (Some(RevisionNumber(4)), Some(RevisionNumber(3)));
+        let operation = Operation { revision, previous, ..accepted };
         world.operations.insert(0, operation);
         drop(world);
         self.note(format!("{act:?}"), by);

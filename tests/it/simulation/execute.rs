@@ -16,26 +16,12 @@ pub fn begun(
     target: OperationTarget,
     now: Timestamp,
 ) -> Operation {
-    Operation {
-        id: operation_id(record.name.as_str(), "new"),
-        service: record.id.clone(),
-        kind,
-        cause: Cause::Manifest { place: "towpath.yaml:3".into() },
-        status: OperationStatus::InProgress,
-        target,
-        step,
-        step_started_at: Some(now),
-        revision: None,
-        previous: record.current,
-        instances: Vec::new(),
-        before: None,
-        cancel_requested: false,
-        failure: None,
-        created_at: now,
-        started_at: Some(now),
-        ended_at: None,
-        updated_at: now,
-    }
+    let (id, service) = (operation_id(record.name.as_str(), "new"), record.id.clone());
+    let cause = Cause::Manifest { place: "towpath.yaml:3".into() };
+    let accepted = Operation::accepted(id, service, kind, cause, target, now);
+    let (step_started_at, started_at) = (Some(now), Some(now));
+    let (status, previous) = (OperationStatus::InProgress, record.current);
+    Operation { status, step, previous, step_started_at, started_at, ..accepted }
 }
 
 impl World {
@@ -64,26 +50,17 @@ impl World {
         match &change.action {
             Action::Create { .. } if cut > 0 => self.create(&change.action),
             Action::Deploy { id, operation, spec, commit } if cut > 0 => {
-                let target = OperationTarget {
-                    spec: Some((**spec).clone()),
-                    commit: Some(commit.clone()),
-                    revision: None,
-                    in_place: false,
-                };
+                let target = OperationTarget::deploying((**spec).clone(), Some(commit.clone()));
                 self.begin(id, operation, OperationKind::StartDeployment, target);
             }
             Action::Update { id, operation, spec, commit, in_place } if cut > 0 => {
-                let target = OperationTarget {
-                    spec: Some((**spec).clone()),
-                    commit: commit.clone(),
-                    revision: None,
-                    in_place: *in_place,
-                };
+                let in_place = *in_place;
+                let target =
+                    OperationTarget { in_place, ..OperationTarget::deploying((**spec).clone(), commit.clone()) };
                 self.begin(id, operation, OperationKind::UpdateService, target);
             }
             Action::Delete { id, operation } if cut > 0 => {
-                let target = OperationTarget { spec: None, commit: None, revision: None, in_place: false };
-                self.begin(id, operation, OperationKind::DeleteService, target);
+                self.begin(id, operation, OperationKind::DeleteService, OperationTarget::nothing());
             }
             Action::Heal { id, start, stop } => self.heal(id, start, stop, cut),
             Action::RemoveStrays { instances } => {
@@ -98,24 +75,8 @@ impl World {
         if !self.begun.insert(operation.clone()) {
             return;
         }
-        let record = ServiceRecord {
-            id: id.clone(),
-            name: spec.name.clone(),
-            label: label.clone(),
-            owner: Owner::Declared,
-            created_at: self.now,
-            updated_at: self.now,
-            applied: None,
-            current: None,
-            next_revision: 1,
-            paused: None,
-            held: Vec::new(),
-            create_failed: None,
-            delete_failed: None,
-            deleted_at: None,
-        };
-        let target =
-            OperationTarget { spec: Some((**spec).clone()), commit: commit.clone(), revision: None, in_place: false };
+        let record = ServiceRecord::created(id.clone(), spec.name.clone(), label.clone(), Owner::Declared, self.now);
+        let target = OperationTarget::deploying((**spec).clone(), commit.clone());
         let first = begun(&record, OperationKind::CreateService, Some(Step::Fetch), target, self.now);
         let operation = Some(Operation { id: operation.clone(), ..first });
         let service = Service {
@@ -152,15 +113,7 @@ impl World {
         }
         for instance in start.iter().take(cut) {
             if self.recorded.insert(instance.clone()) {
-                let record = InstanceRecord {
-                    id: instance.clone(),
-                    service: id.clone(),
-                    revision: current,
-                    operation: None,
-                    role: InstanceRole::Starting,
-                    address: None,
-                    created_at: now,
-                };
+                let record = InstanceRecord::starting(instance.clone(), id.clone(), current, None, now);
                 service.instances.insert(instance.clone(), record);
             }
         }

@@ -93,15 +93,8 @@ impl World {
         let number = operation.revision.or(operation.target.revision).unwrap_or(RevisionNumber(1));
         for bytes in bytes.into_iter().take(size) {
             let instance = InstanceId::from_random(bytes);
-            let record = InstanceRecord {
-                id: instance.clone(),
-                service: id.clone(),
-                revision: number,
-                operation: Some(operation.id.clone()),
-                role: InstanceRole::Starting,
-                address: None,
-                created_at: now,
-            };
+            let record =
+                InstanceRecord::starting(instance.clone(), id.clone(), number, Some(operation.id.clone()), now);
             service.instances.insert(instance.clone(), record);
             service.operation.iter_mut().for_each(|o| o.instances.push(instance.clone()));
         }
