@@ -12,6 +12,7 @@ use std::process::ExitCode;
 /// `towpath up`.
 pub fn up(settings: UpSettings) -> ExitCode {
     log_to_stderr();
+    keep_memory_small();
     // libgit2's options and certificates belong to the process: set before there are threads.
     if let Err(message) = crate::source::prepare() {
         return fail(&std::io::Error::other(message), None);
@@ -68,6 +69,14 @@ pub fn stop_leftovers(data_dir: &Path) -> Result<Leftovers, Box<dyn Error + Send
         up::UpError::DataDir(error) => error.into(),
         error => error.into(),
     })
+}
+
+/// Small pages for this process and for the ingress and shims that it starts: they inherit it. The allocator asks for huge
+/// ones where the kernel grants them on request, and then a shim with 300 kB of heap holds 6 MB. Applications get
+/// the kernel's own setting back from their shim.
+fn keep_memory_small() {
+    // A kernel without huge pages refuses, and needs nothing.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
 fn log_to_stderr() {

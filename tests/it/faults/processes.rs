@@ -96,3 +96,21 @@ fn control_plane_and_ingress_killed_together_come_back_with_what_ran() {
     until_whole(&installation);
     assert_eq!(instances(&installation), before, "adopted");
 }
+
+#[test]
+fn towpath_s_own_processes_use_small_pages_and_the_application_what_the_kernel_gives() {
+    let (installation, _app) = pair();
+    let huge_pages = |what: &str| {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", process(&installation, what))).unwrap();
+        status.lines().find_map(|line| line.strip_prefix("THP_enabled:")).map(|value| value.trim() == "1")
+    };
+    // Kernels before 5.0 do not say.
+    let own = std::fs::read_to_string("/proc/self/status").unwrap();
+    if !own.contains("THP_enabled:\t1") {
+        eprintln!("SKIPPED: this kernel has no transparent huge pages");
+        return;
+    }
+    for (what, expected) in [(" ingress ", false), (" shim ", false), ("server.js", true)] {
+        assert_eq!(huge_pages(what), Some(expected), "{what}");
+    }
+}

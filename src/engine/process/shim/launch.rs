@@ -28,7 +28,11 @@ pub fn start(spec: &SpecFile, command: &StartCommand, output: &PipeWriter) -> Re
     let mut process = Command::new(&program);
     process.arg0(&name).args(arguments).env_clear().envs(&spec.env).current_dir(&spec.directory).process_group(0);
     process.stdin(Stdio::null()).stdout(out).stderr(err);
-    let child = process.spawn().map_err(|error| refused(&program, &name, &spec.directory, &error))?;
+    // Set for towpath's own processes (`reconcile::entry`); what an application does with its memory is its own affair.
+    let _ = rustix::thread::disable_transparent_huge_pages(false);
+    let spawned = process.spawn();
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
+    let child = spawned.map_err(|error| refused(&program, &name, &spec.directory, &error))?;
     i32::try_from(child.id()).map_err(|_| failure(126, &name, "its process id is out of range"))
 }
 
