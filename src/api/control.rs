@@ -1,6 +1,6 @@
 //! What the wire asks of the control plane. The reconciler implements it; the wire knows nothing else of it.
 
-use crate::desired::{Desired, ManifestVersion};
+use crate::desired::{Desired, ManifestFiles, ManifestVersion};
 use crate::model::{
     Event, InstanceId, Operation, OperationId, Problem, Revision, RevisionNumber, ServiceId, ServiceName,
 };
@@ -8,7 +8,6 @@ use crate::observed::{Observed, ServiceView};
 use crate::plan::{Plan, Report};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The whole present state at one moment. Cheap to clone; never changes once taken.
@@ -111,17 +110,6 @@ pub struct PlanAnswer {
     pub problems: Vec<Problem>,
 }
 
-/// A manifest's text as the client read it (contents are compared, not paths).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ManifestText {
-    /// The file as the user named it.
-    pub file: String,
-    /// The directory that relative paths in it are relative to.
-    pub directory: PathBuf,
-    /// Its text.
-    pub text: String,
-}
-
 /// A place in the log files of a service (row O1).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum LogStream {
@@ -169,7 +157,7 @@ pub trait ControlPlane: Send + Sync + 'static {
     -> Result<Vec<(u64, Event)>, Refusal>;
 
     /// Plans a manifest's text against the present state; the one in force if none is given. Runs no code.
-    async fn plan(&self, manifest: Option<ManifestText>) -> Result<PlanAnswer, Refusal>;
+    async fn plan(&self, manifest: Option<ManifestFiles>) -> Result<PlanAnswer, Refusal>;
 
     /// Applies: a plan made before (refused if stale), or what is declared now. Returns the operations begun.
     async fn apply(

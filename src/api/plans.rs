@@ -1,9 +1,9 @@
 //! `Towpath.Plan` and `Towpath.Apply`: what is planned is what is done (law 6).
 
-use super::control::ManifestText;
 use super::dispatch::{Call, Context, output};
 use super::errors::ApiError;
 use super::views::PlanView;
+use crate::desired::ManifestFiles;
 use crate::plan::Plan;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(super) struct PlanInput {
-    manifest: Option<ManifestText>,
+    manifest: Option<ManifestFiles>,
     /// Whether the answer carries what was observed: a plan is shown to people beside it.
     #[serde(default)]
     with_observed: bool,

@@ -89,7 +89,7 @@ pub enum Command {
 /// `validate`.
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
-    /// Files to check [default: towpath.yaml and apprunner.yaml here, whichever are there]
+    /// Files and manifest directories to check [default: towpath.yaml and apprunner.yaml here, whichever are there]
     pub files: Vec<PathBuf>,
     /// What the files are, whatever their names: manifest or apprunner [default: by name]
     #[arg(long = "as", value_enum, value_name = "KIND", hide_possible_values = true)]

@@ -5,9 +5,8 @@ use super::args;
 use super::failure::Failure;
 use super::problems;
 use super::screen::Screen;
-use crate::api::control::ManifestText;
 use crate::api::views::PlanView;
-use crate::desired::{Desired, FileKind, check_file, parse_manifest};
+use crate::desired::{Desired, FileKind, ManifestFiles, check_file, parse_manifest_files};
 use crate::model::{Catalogue, Problem, Timestamp};
 use crate::observed::{EngineView, Observed};
 use crate::plan::{self, Plan, Policy, Report, render_text};
@@ -23,12 +22,17 @@ pub fn check(file: &Path, text: &str, kind: Option<args::FileKind>) -> Vec<Probl
     check_file(file, text, kind, &Catalogue::builtin())
 }
 
+/// Every problem of a manifest directory.
+pub fn check_directory(path: &Path) -> Vec<Problem> {
+    parse_manifest_files(&ManifestFiles::read(path, &path.display().to_string()), &Catalogue::builtin()).problems
+}
+
 /// The plan of a manifest where nothing runs yet.
 ///
 /// # Errors
 /// When the machine gives no random bytes for the ids in it.
-pub fn plan_against_nothing(manifest: &ManifestText) -> Result<PlanView, Failure> {
-    let read = parse_manifest(&manifest.file, &manifest.directory, &manifest.text, &Catalogue::builtin());
+pub fn plan_against_nothing(manifest: &ManifestFiles) -> Result<PlanView, Failure> {
+    let read = parse_manifest_files(manifest, &Catalogue::builtin());
     let observed = nothing();
     let now = Timestamp::now();
     let (plan, report) = match &read.value {

@@ -5,10 +5,10 @@ use super::client::{CallError, Client};
 use super::failure::Failure;
 use super::offline;
 use super::screen::Screen;
-use super::validate::{MANIFEST, read};
+use super::validate::MANIFEST;
 use super::wait::{describe, follow, print_begun};
-use crate::api::control::ManifestText;
 use crate::api::views::PlanView;
+use crate::desired::ManifestFiles;
 use crate::model::{Problem, Severity};
 use crate::plan::{Note, Plan, exit_code};
 use serde::{Deserialize, Serialize};
@@ -52,20 +52,23 @@ pub async fn plan(screen: &Screen, client: &Client, data_dir: &Path, args: &Plan
 }
 
 /// The named manifest; else the one here; else none, which is the server's own.
-fn manifest(args: &PlanArgs) -> Result<Option<ManifestText>, Failure> {
+fn manifest(args: &PlanArgs) -> Result<Option<ManifestFiles>, Failure> {
     let file = match &args.file {
         Some(file) => file.clone(),
         None if Path::new(MANIFEST).exists() => PathBuf::from(MANIFEST),
         None => return Ok(None),
     };
-    let text = read(&file).map_err(|e| Failure::new(format!("failed to read manifest `{}`: {e}", file.display())))?;
     let absolute = std::path::absolute(&file)
         .map_err(|e| Failure::caused(format!("failed to find manifest `{}`", file.display()), &e))?;
-    let directory = absolute.parent().unwrap_or(Path::new("/")).to_owned();
-    Ok(Some(ManifestText { file: file.display().to_string(), directory, text }))
+    let read = ManifestFiles::read(&absolute, &file.display().to_string());
+    match &read.problems[..] {
+        // A path that was mistyped is not a manifest with a problem.
+        [only] if read.files.is_empty() && only.class == "unreadable" => Err(Failure::new(only.message.clone())),
+        _ => Ok(Some(read)),
+    }
 }
 
-fn without_server(shown: &str, data_dir: &Path, manifest: Option<ManifestText>) -> Result<PlanView, Failure> {
+fn without_server(shown: &str, data_dir: &Path, manifest: Option<ManifestFiles>) -> Result<PlanView, Failure> {
     if STORES.iter().any(|store| data_dir.join(store).exists()) {
         return Err(Failure::new(format!("no towpath runs on data directory `{shown}`, but it has a store"))
             .hint("start it with `towpath up`: only then is it known what runs"));

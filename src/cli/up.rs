@@ -18,11 +18,11 @@ const SHORTEST_POLL: Duration = Duration::from_secs(1);
 /// The flags of `up`; each is also a `TOWPATH_*` variable.
 #[derive(Debug, Args)]
 pub struct UpArgs {
-    /// The file that declares what runs
+    /// The file that declares what runs, or a directory of such files
     #[arg(
         short = 'f',
         long,
-        value_name = "FILE",
+        value_name = "PATH",
         default_value = "towpath.yaml",
         env = "TOWPATH_MANIFEST",
         hide_env_values = true

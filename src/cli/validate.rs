@@ -4,15 +4,13 @@ use super::args::{FileKind, ValidateArgs};
 use super::failure::Failure;
 use super::offline;
 use super::screen::{Screen, Tone};
+use crate::desired::files::{MAX_FILE_BYTES, read_text};
 use crate::model::{Place, Problem, Severity};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Where a manifest is looked for when none is named.
 pub const MANIFEST: &str = "towpath.yaml";
-/// The largest file that people write.
-pub const FILE_BYTES: u64 = 1 << 20;
 
 /// Checks files; an error in any makes the exit code 1.
 pub fn validate(screen: &Screen, args: &ValidateArgs) -> Result<ExitCode, Failure> {
@@ -38,7 +36,10 @@ fn files_here() -> Result<Vec<PathBuf>, Failure> {
 }
 
 fn check(file: &Path, kind: Option<FileKind>) -> Vec<Problem> {
-    match read(file) {
+    if file.is_dir() {
+        return offline::check_directory(file);
+    }
+    match read_text(file, MAX_FILE_BYTES) {
         Ok(text) => offline::check(file, &text, kind),
         Err(message) => vec![Problem {
             class: "unreadable".into(),
@@ -52,28 +53,11 @@ fn check(file: &Path, kind: Option<FileKind>) -> Vec<Problem> {
     }
 }
 
-/// A file that people wrote, bounded.
-///
-/// # Errors
-/// In words: it cannot be read, is too large, or is not text.
-pub fn read(file: &Path) -> Result<String, String> {
-    let failed = |error: std::io::Error| format!("the file cannot be read: {error}");
-    let mut bytes = Vec::new();
-    std::fs::File::open(file).and_then(|opened| opened.take(FILE_BYTES + 1).read_to_end(&mut bytes)).map_err(failed)?;
-    if bytes.len() as u64 > FILE_BYTES {
-        return Err(format!("the file is larger than {FILE_BYTES} bytes"));
-    }
-    String::from_utf8(bytes).map_err(|e| {
-        let line = e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
-        format!("the file is not UTF-8 text (line {line})")
-    })
-}
-
 fn print(screen: &Screen, files: &[PathBuf], problems: &[Problem]) -> Result<(), Failure> {
     let mut text: String = problems.iter().map(|p| format!("{}\n", offline::problem_text(p, screen.color))).collect();
     for file in files {
         let name = file.display().to_string();
-        if !problems.iter().any(|p| p.place.file == name) {
+        if !problems.iter().any(|p| Path::new(&p.place.file).starts_with(file)) {
             text.push_str(&format!("{name}: {}\n", screen.tone(Tone::Good, "no problems")));
         }
     }

@@ -4,7 +4,7 @@
 //! another one is an error, because its value would be lost.
 
 mod environment;
-pub(super) use environment::env_name;
+pub(super) use environment::{env_name, warn_of_lost};
 mod keys;
 #[cfg(test)]
 mod tests;
@@ -134,6 +134,7 @@ fn build(top: &Fields, findings: &mut Findings) -> Option<Build> {
     let told: &[&str] = if top.value("run").is_none() { &["run"] } else { &[] };
     keys::check(&section, "build", told, findings);
     let env = environment::variables(&section, "env", findings);
+    warn_of_lost(environment::names(&section, "env"), "each command is run by a shell", findings);
     let commands = section.required("commands", "list the commands under `build.commands.build`", findings)?;
     if let Value::Sequence(_) = commands.value {
         findings
@@ -204,15 +205,29 @@ fn run(top: &Fields, runtime: Option<&Runtime>, catalogue: &Catalogue, findings:
         .and_then(|found| lock(found, runtime, catalogue, findings));
     let network = section.value("network").and_then(|node| Fields::open(node, "run.network", findings));
     let (port, port_env) = network.map_or((DEFAULT_PORT, None), |network| self::network(&network, findings));
+    let (before, command) = (lines(&section, "pre-run", findings), command(&section, findings));
+    if !before.is_empty() || command.as_deref().is_some_and(by_shell) {
+        let names = ["env", "secrets"].into_iter().flat_map(|key| environment::names(&section, key));
+        warn_of_lost(names, THROUGH_SHELL, findings);
+    }
     Some(Run {
         lock,
-        before: lines(&section, "pre-run", findings),
-        command: command(&section, findings),
+        before,
+        command,
         port,
         port_env,
         env: environment::run_variables(&section, findings),
         secrets: environment::secrets(&section, findings),
     })
+}
+
+/// Why a variable that a shell cannot read gets lost.
+pub(super) const THROUGH_SHELL: &str =
+    "the application is started through a shell (commands before its start, or a start command that needs one)";
+
+/// Whether a start command is run by a shell.
+pub(super) fn by_shell(start: &str) -> bool {
+    matches!(StartCommand::parse(start), Ok((StartCommand::Shell(_), _)))
 }
 
 fn command(run: &Fields, findings: &mut Findings) -> Option<String> {

@@ -63,6 +63,11 @@ impl<'t> Findings<'t> {
         Noted(&mut self.problems[last])
     }
 
+    /// Whether any problem is an error.
+    pub fn has_errors(&self) -> bool {
+        self.problems.iter().any(|p| p.severity == Severity::Error)
+    }
+
     /// A place in this file.
     pub fn place(&self, span: Span) -> Place {
         Place { file: self.file.to_owned(), line: span.line, column: span.column }

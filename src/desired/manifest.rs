@@ -5,46 +5,117 @@
 
 mod build;
 mod keys;
+mod sealed;
 mod service;
 mod settings;
+mod shared;
 mod source;
 #[cfg(test)]
 mod tests;
 mod values;
 
 use super::fields::Fields;
+use super::files::{ManifestFiles, ManifestText};
 use super::findings::Findings;
-use super::yaml::{self, Span};
-use super::{DeclaredService, Desired, ManifestVersion, Parsed};
-use crate::model::{Catalogue, Digest, HostLabel, ServiceName, ServiceSpec};
-use settings::Shared;
+use super::yaml::{self, Node, Span};
+use super::{DeclaredSecret, DeclaredService, Desired, ManifestVersion, Parsed};
+use crate::model::{Catalogue, Digest, HostLabel, Place, Problem, ServiceName, ServiceSpec, Severity};
+pub use sealed::Sealed;
+use shared::Shared;
 use std::collections::HashMap;
 use std::path::Path;
 
-/// What reading a manifest needs to know beside its text.
+/// What reading a service needs to know beside its text.
 struct Context<'c> {
     /// The absolute directory that relative paths are relative to.
     directory: &'c Path,
     catalogue: &'c Catalogue,
-    shared: Shared,
+    shared: &'c Shared,
 }
 
-/// Reads a manifest. The value is there when no problem is an error.
+/// One file of the manifest while it is read.
+struct Part<'t, 'n> {
+    directory: &'t Path,
+    findings: Findings<'t>,
+    /// The whole file; `None` if it is nothing to read further.
+    top: Option<Fields<'n>>,
+}
+
+/// Reads a manifest of one file. The value is there when no problem is an error.
 ///
 /// `directory` is the absolute directory of the file: relative repositories and secret files are relative to it.
 pub fn parse_manifest(file: &str, directory: &Path, text: &str, catalogue: &Catalogue) -> Parsed<Desired> {
-    let mut findings = Findings::new(file, text);
-    let services = yaml::read(text, &mut findings).and_then(|root| {
-        let top = Fields::open(&root, "", &mut findings)?;
-        if is_other_kind(&top, &mut findings) {
-            return None;
-        }
-        let top = keys::check(top, "", &mut findings);
-        let context = Context { directory, catalogue, shared: Shared::read(&top, &mut findings) };
-        services(&top, &context, &mut findings)
-    });
-    let desired = services.map(|services| Desired { manifest: version(file, &services), services });
-    findings.finish(desired)
+    parse_manifest_files(&ManifestFiles::of_text(file, directory, text), catalogue)
+}
+
+/// Reads a manifest of one file or of all files of a directory. The value is there when no problem is an error.
+pub fn parse_manifest_files(manifest: &ManifestFiles, catalogue: &Catalogue) -> Parsed<Desired> {
+    let mut findings: Vec<Findings> = manifest.files.iter().map(|f| Findings::new(&f.file, &f.text)).collect();
+    let mut budget = yaml::MAX_NODES;
+    let read = |(file, findings): (&ManifestText, &mut Findings)| yaml::read_within(&file.text, &mut budget, findings);
+    let roots: Vec<Option<Node>> = manifest.files.iter().zip(&mut findings).map(read).collect();
+    let parts = manifest.files.iter().zip(findings).zip(&roots);
+    let mut parts: Vec<Part> = parts.map(|((file, found), root)| part(file, found, root.as_ref())).collect();
+    let shared = Shared::read(&mut parts);
+    let single = matches!(&manifest.files[..], [only] if only.file == manifest.name);
+    let services = services(&mut parts, &shared, catalogue, single);
+    let mut problems = manifest.problems.clone();
+    let has_errors = |problems: &[Problem]| problems.iter().any(|p| p.severity == Severity::Error);
+    if !has_errors(&problems) && parts.iter().all(|part| !part.findings.has_errors()) {
+        shared.warn_of_unused(&mut parts);
+    }
+    let sections = parts.iter().filter(|p| p.top.as_ref().is_some_and(|top| top.entry("services").is_some())).count();
+    for part in parts {
+        problems.extend(part.findings.finish(None::<()>).problems);
+    }
+    if !single && !has_errors(&problems) && (sections == 0 || services.is_empty()) {
+        problems.push(without_services(&manifest.name, sections == 0));
+    }
+    let secrets = secrets(&shared);
+    let desired = Desired { manifest: version(&manifest.name, &services), services, secrets };
+    Parsed { value: Some(desired).filter(|_| !has_errors(&problems)), problems }
+}
+
+fn part<'t, 'n>(file: &'t ManifestText, mut findings: Findings<'t>, root: Option<&'n Node>) -> Part<'t, 'n> {
+    let top = root.and_then(|root| Fields::open(root, "", &mut findings));
+    let top = top.filter(|top| !is_other_kind(top, &mut findings));
+    let top = top.map(|top| keys::check(top, "", &mut findings));
+    Part { directory: &file.directory, findings, top }
+}
+
+/// What a directory is told that declares no services at all.
+fn without_services(name: &str, forgotten: bool) -> Problem {
+    let (severity, message, hint) = match forgotten {
+        true => (
+            Severity::Error,
+            format!("no file of the manifest directory `{name}` has `services`"),
+            "declare the services under `services`; `services: {}` for none",
+        ),
+        false => (
+            Severity::Warning,
+            format!("the manifest directory `{name}` declares no services"),
+            "everything that it declared before would be deleted",
+        ),
+    };
+    Problem {
+        class: "empty".into(),
+        severity,
+        place: Place { file: name.to_owned(), line: 0, column: 0 },
+        length: 1,
+        message,
+        hint: Some(hint.into()),
+        source_line: None,
+    }
+}
+
+fn secrets(shared: &Shared) -> Vec<DeclaredSecret> {
+    let used = shared.secrets.used();
+    used.map(|(name, sealed, place)| DeclaredSecret {
+        name: name.to_owned(),
+        sealed: sealed.clone(),
+        place: place.clone(),
+    })
+    .collect()
 }
 
 /// An `apprunner.yaml` taken for a manifest is one error, not one per key.
@@ -65,20 +136,39 @@ fn version(file: &str, services: &[DeclaredService]) -> ManifestVersion {
     ManifestVersion { file: file.to_owned(), digest: Digest::of(&specs) }
 }
 
-fn services(top: &Fields, context: &Context, findings: &mut Findings) -> Option<Vec<DeclaredService>> {
+fn services(parts: &mut [Part<'_, '_>], shared: &Shared, catalogue: &Catalogue, single: bool) -> Vec<DeclaredService> {
+    let mut labels = HashMap::new();
+    let mut services = Vec::new();
+    for part in parts {
+        let context = Context { directory: part.directory, catalogue, shared };
+        let Part { top: Some(top), findings, .. } = part else { continue };
+        services.extend(services_of(top, &context, single, &mut labels, findings).unwrap_or_default());
+    }
+    services
+}
+
+fn services_of(
+    top: &Fields,
+    context: &Context,
+    single: bool,
+    labels: &mut Labels,
+    findings: &mut Findings,
+) -> Option<Vec<DeclaredService>> {
+    if !single && top.entry("services").is_none() {
+        return None;
+    }
     let node = top.required("services", "declare the services under `services`; `services: {}` for none", findings)?;
     let section = Fields::open(node, "services", findings)?;
-    if section.entries.is_empty() {
+    if single && section.entries.is_empty() {
         findings
             .warning("empty", section.span, "this manifest declares no services")
             .hint("everything that it declared before would be deleted");
     }
-    let mut labels = HashMap::new();
     let mut services = Vec::with_capacity(section.entries.len());
     for entry in section.entries {
         let name = values::service_name(&entry.key, entry.key_span, findings);
         if let Some(name) = &name {
-            check_label(name, entry.key_span, &mut labels, findings);
+            check_label(name, entry.key_span, labels, findings);
         }
         let service = Fields::open(&entry.value, section.path(&entry.key), findings)
             .and_then(|fields| service::read(fields, name, context, findings));
@@ -87,20 +177,24 @@ fn services(top: &Fields, context: &Context, findings: &mut Findings) -> Option<
     Some(services)
 }
 
+/// Which service has a host label, and where it is declared.
+type Labels = HashMap<HostLabel, (ServiceName, Place)>;
+
 /// Services answer by host name, where case and `_` make no difference.
-fn check_label(
-    name: &ServiceName,
-    span: Span,
-    labels: &mut HashMap<HostLabel, (String, Span)>,
-    findings: &mut Findings,
-) {
+fn check_label(name: &ServiceName, span: Span, labels: &mut Labels, findings: &mut Findings) {
     let label = name.host_label();
-    if let Some((other, first)) = labels.get(&label) {
-        let message = format!("services `{name}` and `{other}` (line {}) share the host name `{label}`", first.line);
-        findings
-            .error("duplicate-host", span, message)
-            .hint("rename one of them; upper case and `_` do not tell host names apart");
-        return;
+    match labels.get(&label) {
+        Some((other, first)) if other == name => {
+            findings
+                .error("duplicate", span, format!("the service `{name}` is declared twice"))
+                .hint(format!("it is declared at {first} already; keep one of the two"));
+        }
+        Some((other, first)) => {
+            let message = format!("services `{name}` and `{other}` ({first}) share the host name `{label}`");
+            findings
+                .error("duplicate-host", span, message)
+                .hint("rename one of them; upper case and `_` do not tell host names apart");
+        }
+        None => drop(labels.insert(label, (name.clone(), findings.place(span)))),
     }
-    labels.insert(label, (name.to_string(), span));
 }

@@ -1,11 +1,12 @@
 //! What should run: the manifest (YAML → model with spans, all problems at once) and `apprunner.yaml`.
 //!
-//! Imports `model`, `source`, `store`. Parsing is pure: text in, value and problems out.
+//! Imports `model`. Parsing is pure: text in, value and problems out; `files` alone reads a disk.
 
 pub mod apprunner;
 pub mod duration;
 mod fields;
 pub mod file;
+pub mod files;
 pub mod findings;
 mod keys;
 pub mod manifest;
@@ -14,7 +15,8 @@ pub mod yaml;
 
 pub use apprunner::parse_apprunner;
 pub use file::{FileKind, check_file};
-pub use manifest::parse_manifest;
+pub use files::{ManifestFiles, ManifestText};
+pub use manifest::{Sealed, parse_manifest, parse_manifest_files};
 
 use crate::model::{Digest, Place, Problem, ServiceSpec};
 use serde::{Deserialize, Serialize};
@@ -42,8 +44,22 @@ pub struct DeclaredService {
 pub struct Desired {
     /// Which manifest.
     pub manifest: ManifestVersion,
-    /// The services in the order of the file; names and host labels are unique.
+    /// The services in the order of the files; names and host labels are unique.
     pub services: Vec<DeclaredService>,
+    /// The encrypted secrets that services use.
+    #[serde(default)]
+    pub secrets: Vec<DeclaredSecret>,
+}
+
+/// A secret that stands encrypted in git, with its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeclaredSecret {
+    /// Its name.
+    pub name: String,
+    /// Where its encrypted text stands.
+    pub sealed: Sealed,
+    /// Where it is declared.
+    pub place: Place,
 }
 
 /// What parsing a file gives: a value unless there are errors, and every problem found, in the order of the file.

@@ -8,7 +8,7 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 
-pub use reader::read;
+pub use reader::{read, read_within};
 
 /// The largest text that is read: 1 MiB.
 pub const MAX_BYTES: usize = 1 << 20;
@@ -88,12 +88,17 @@ impl Node {
         }
     }
 
-    /// The value under a key, if this is a mapping that has it.
-    pub fn get(&self, key: &str) -> Option<&Node> {
+    /// Its entries, if it is a mapping.
+    pub fn entries(&self) -> Option<&[Entry]> {
         match &self.value {
-            Value::Mapping(entries) => entries.iter().find(|e| e.key == key).map(|e| &e.value),
+            Value::Mapping(entries) => Some(entries),
             _ => None,
         }
+    }
+
+    /// The value under a key, if this is a mapping that has it.
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        self.entries()?.iter().find(|e| e.key == key).map(|e| &e.value)
     }
 
     /// What it is, in words: `a list`, `a number`, ….

@@ -84,7 +84,8 @@ impl StartCommand {
 /// See `StartCommand::parse`.
 fn needs_shell(text: &str) -> bool {
     let first = text.split_whitespace().next().unwrap_or_default();
-    let assigns = first.split_once('=').is_some_and(|(name, _)| name.parse::<EnvName>().is_ok());
+    let assigns =
+        first.split_once('=').is_some_and(|(name, _)| name.parse::<EnvName>().is_ok_and(|n| n.is_for_shells()));
     assigns || SHELL_WORDS.contains(&first) || has_operator(text)
 }
 

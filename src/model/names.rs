@@ -96,16 +96,19 @@ impl fmt::Display for HostLabel {
 }
 
 name!(
-    /// An environment variable's name, as a POSIX shell can read it.
+    /// An environment variable's name: anything that an environment carries, which is more than a shell can read
+    /// (`spring.datasource.url`). At most 51200 characters, as on App Runner.
     EnvName,
     |text| {
         let fits = !text.is_empty()
-            && text.len() <= 2048
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-            && !text.as_bytes()[0].is_ascii_digit();
+            && text.len() <= 51_200
+            && !text.contains('=')
+            && !text.chars().any(|c| c.is_control() || c.is_whitespace());
         if !fits {
-            return Err(Invalid::new(format!("`{}` is not the name of an environment variable", text.escape_debug()))
-                .hint("use letters, digits and `_`, not starting with a digit"));
+            let short: String = text.chars().take(60).collect();
+            let message = format!("`{}` is not the name of an environment variable", short.escape_debug());
+            return Err(Invalid::new(message)
+                .hint("a name holds no `=`, no space and no control character"));
         }
         if text.starts_with("AWSAPPRUNNER") {
             return Err(Invalid::new(format!("`{text}` is reserved")).hint("names must not start with `AWSAPPRUNNER`"));
@@ -113,6 +116,14 @@ name!(
         Ok(())
     }
 );
+
+impl EnvName {
+    /// Whether a POSIX shell can read it: letters, digits and `_`, no digit first.
+    pub fn is_for_shells(&self) -> bool {
+        let bytes = self.0.as_bytes();
+        bytes.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_') && !bytes[0].is_ascii_digit()
+    }
+}
 
 name!(
     /// A managed runtime's name as files spell it (`python3`, `nodejs18`); whether it exists is the catalogue's to say.
@@ -136,6 +147,18 @@ mod tests {
         for bad in ["abc", "", "-abc", "a b c d", "schön", &"a".repeat(41)] {
             assert!(bad.parse::<ServiceName>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_variable_is_named_as_an_environment_can_carry_it() {
+        for good in ["A", "spring.datasource.url", "ProgramFiles(x86)", "9LIVES", "größe", "a-b"] {
+            assert!(good.parse::<EnvName>().is_ok(), "{good}");
+        }
+        for bad in ["", "A=B", "A B", "A\n", "\0", "AWSAPPRUNNER_X", &"a".repeat(51_201)] {
+            assert!(bad.parse::<EnvName>().is_err(), "{bad}");
+        }
+        let shells = |name: &str| name.parse::<EnvName>().unwrap().is_for_shells();
+        assert!(shells("LOG_LEVEL2") && !shells("spring.x") && !shells("9LIVES") && !shells("é"));
     }
 
     #[test]

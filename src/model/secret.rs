@@ -1,5 +1,6 @@
 //! Secrets, which redact themselves wherever they could be printed.
 
+use super::ids::Digest;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
@@ -40,6 +41,13 @@ pub enum SecretRef {
     File(PathBuf),
     /// A variable of towpath's own environment.
     Env(String),
+    /// A secret that stands encrypted in git.
+    Sealed {
+        /// Its name in the manifest.
+        name: String,
+        /// Which value it has: a digest under a key of the installation, so that it tells nothing of the value.
+        value: Digest,
+    },
 }
 
 impl fmt::Display for SecretRef {
@@ -47,6 +55,7 @@ impl fmt::Display for SecretRef {
         match self {
             Self::File(path) => write!(f, "file {}", path.display()),
             Self::Env(name) => write!(f, "environment variable {name}"),
+            Self::Sealed { name, value } => write!(f, "secret {name} (value {})", value.short()),
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use super::core::{Core, StopReason};
 use super::{operation, pass, snapshot, steps};
-use crate::api::control::{Act, ControlPlane, ManifestText, PlanAnswer, Principal, Refusal, Snapshot};
+use crate::api::control::{Act, ControlPlane, PlanAnswer, Principal, Refusal, Snapshot};
+use crate::desired::ManifestFiles;
 use crate::model::record::refused_while_paused;
 use crate::model::{
     Cause, Event, Operation, OperationId, OperationKind, OperationTarget, Owner, Revision, RevisionNumber, ServiceId,
@@ -104,13 +105,12 @@ impl ControlPlane for Control {
         self.0.store.events(service, after, u32::try_from(limit).unwrap_or(u32::MAX)).await.map_err(|e| internal(&e))
     }
 
-    async fn plan(&self, manifest: Option<ManifestText>) -> Result<PlanAnswer, Refusal> {
+    async fn plan(&self, manifest: Option<ManifestFiles>) -> Result<PlanAnswer, Refusal> {
         let core = self.0.clone();
         let (desired, problems) = match manifest {
             None => (core.state().desired.clone(), Vec::new()),
-            Some(text) => {
-                let parsed =
-                    crate::desired::parse_manifest(&text.file, &text.directory, &text.text, &core.config.catalogue);
+            Some(files) => {
+                let parsed = crate::desired::parse_manifest_files(&files, &core.config.catalogue);
                 (parsed.value, parsed.problems)
             }
         };

@@ -13,7 +13,7 @@ use crate::link::Generation;
 use crate::link::handle::IngressHandle;
 use crate::model::InstanceId;
 use crate::model::{
-    Catalogue, Event, EventSeverity, Memory, ObservedInstance, OperationId, OperationKind, Secret, ServiceId,
+    Catalogue, Digest, Event, EventSeverity, Memory, ObservedInstance, OperationId, OperationKind, Secret, ServiceId,
     ServiceRecord, Timestamp,
 };
 use crate::observed::EngineView;
@@ -96,8 +96,10 @@ pub struct State {
     pub health: BTreeMap<InstanceId, health::Record>,
     /// What the last valid manifest declares.
     pub desired: Option<Desired>,
-    /// The manifest file's state.
+    /// The manifest's state.
     pub manifest: ManifestState,
+    /// What was read of it last.
+    pub manifest_read: Option<Digest>,
     /// Operations that tasks work on.
     pub running: BTreeMap<OperationId, Running>,
     /// Services that are being healed; cancelled when an operation wants the turn.
@@ -175,6 +177,8 @@ pub struct Core {
     pub builds: Semaphore,
     /// Held shared from the search for an artifact until a revision names it, alone while artifacts are removed.
     pub artifacts: tokio::sync::RwLock<()>,
+    /// The directories that changes of the manifest show in.
+    pub manifest_directories: tokio::sync::watch::Sender<super::manifest::Directories>,
     /// *Look again.*
     pub wake: Notify,
     /// Every event, for whoever prints them. Slow readers lose the oldest.
@@ -212,6 +216,7 @@ impl Core {
             health: BTreeMap::new(),
             desired: None,
             manifest: ManifestState::None,
+            manifest_read: None,
             running: BTreeMap::new(),
             healing: BTreeMap::new(),
             heals: BTreeMap::new(),
@@ -224,6 +229,7 @@ impl Core {
             artifacts: tokio::sync::RwLock::new(()),
             parts: Arc::new(parts),
             sweeping: tokio::sync::Mutex::new(()),
+            manifest_directories: tokio::sync::watch::Sender::default(),
             wake: Notify::new(),
             events: broadcast::channel(EVENT_BACKLOG).0,
             stopping: CancellationToken::new(),

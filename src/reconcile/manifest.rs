@@ -1,86 +1,117 @@
-//! The manifest file: read again when it changed, watched so that a change is seen at once.
+//! The manifest: read again when it changed, put in force when it is valid. What it is read from is `desired::files`'
+//! business, how a change is noticed `watch`'s.
 
 use super::core::Core;
 use crate::api::control::ManifestState;
-use crate::desired::{ManifestVersion, Parsed};
+use crate::desired::{Desired, ManifestFiles, ManifestVersion, Parsed, parse_manifest_files};
 use crate::model::{EventSeverity, Place, Problem, Severity};
-use notify_debouncer_full::notify::RecursiveMode;
-use notify_debouncer_full::{DebounceEventResult, new_debouncer};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The largest manifest that is read, in bytes.
-const LARGEST: u64 = 10 * 1024 * 1024;
-/// Editors write a file in several steps; this long after the last of them it is read.
-const DEBOUNCE: Duration = Duration::from_millis(150);
+/// A changed manifest counts once it was read twice alike, so long apart: one that is half-written, or of which only some
+/// files are there yet, would delete what is missing.
+const SETTLE: Duration = Duration::from_millis(100);
+/// How often it is read again while it goes on changing; then the next pass looks.
+const PATIENCE: usize = 20;
+
+/// Directories with what tells one from another that took its place: device and inode.
+pub type Directories = BTreeMap<PathBuf, (u64, u64)>;
 
 /// Reads the manifest and puts what it declares in force, unless it is invalid: then nothing changes but its state.
 pub async fn reload(core: &Arc<Core>) {
-    let parsed = read(core).await;
+    let Some(files) = settled(core).await else { return };
+    let digest = files.digest();
+    if core.state().manifest_read.as_ref() == Some(&digest) {
+        return;
+    }
+    let parsed = parse(core, files).await;
     let state = {
-        let state = core.state();
-        let kept = state.desired.as_ref().map(|d| d.manifest.clone());
-        match &parsed.value {
-            Some(desired) => {
-                ManifestState::InForce { version: desired.manifest.clone(), warnings: parsed.problems.clone() }
-            }
-            None => ManifestState::Invalid { problems: parsed.problems.clone(), kept },
-        }
-    };
-    let changed = {
         let mut held = core.state();
+        let state = state_of(&parsed, held.desired.as_ref());
+        held.manifest_read = Some(digest);
         let changed = held.manifest != state;
         held.manifest = state.clone();
         if let Some(desired) = parsed.value {
             held.desired = Some(desired);
         }
-        changed
+        changed.then_some(state)
     };
-    if changed {
+    if let Some(state) = state {
         announce(core, &state).await;
     }
 }
 
-async fn read(core: &Core) -> Parsed<crate::desired::Desired> {
-    let path = &core.config.manifest;
-    let file = core.config.manifest_shown.clone();
-    match text(path).await {
-        Ok(text) => {
-            let directory = path.parent().unwrap_or(Path::new(".")).to_owned();
-            let catalogue = core.config.catalogue.clone();
-            let parse = move || crate::desired::parse_manifest(&file, &directory, &text, &catalogue);
-            match tokio::task::spawn_blocking(parse).await {
-                Ok(parsed) => parsed,
-                Err(error) => unreadable(&core.config.manifest_shown, &format!("failed to read it: {error}")),
-            }
+/// The manifest as it is on disk; `None` while it keeps changing.
+async fn settled(core: &Arc<Core>) -> Option<ManifestFiles> {
+    let mut files = read(core).await?;
+    if core.state().manifest_read.as_ref() == Some(&files.digest()) {
+        return Some(files);
+    }
+    for _ in 0..PATIENCE {
+        tokio::time::sleep(SETTLE).await;
+        let again = read(core).await?;
+        if again.digest() == files.digest() {
+            return Some(again);
         }
-        Err(message) => unreadable(&core.config.manifest_shown, &message),
+        files = again;
+    }
+    core.look_again();
+    None
+}
+
+async fn read(core: &Arc<Core>) -> Option<ManifestFiles> {
+    let (path, name) = (core.config.manifest.clone(), core.config.manifest_shown.clone());
+    let reading = tokio::task::spawn_blocking(move || {
+        let files = ManifestFiles::read(&path, &name);
+        let identified = files.directories.iter().filter_map(|directory| {
+            let metadata = std::fs::metadata(directory).ok()?;
+            Some((directory.clone(), (metadata.dev(), metadata.ino())))
+        });
+        let directories: Directories = identified.collect();
+        (files, directories)
+    });
+    // It does not panic; when the runtime shuts down there is nothing to read for.
+    let (files, directories) = reading.await.ok()?;
+    core.manifest_directories.send_if_modified(|known| {
+        let changed = *known != directories;
+        *known = directories;
+        changed
+    });
+    Some(files)
+}
+
+async fn parse(core: &Arc<Core>, files: ManifestFiles) -> Parsed<Desired> {
+    let catalogue = core.config.catalogue.clone();
+    match tokio::task::spawn_blocking(move || parse_manifest_files(&files, &catalogue)).await {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            let file = core.config.manifest_shown.clone();
+            let problem = Problem {
+                class: "unreadable".into(),
+                severity: Severity::Error,
+                message: format!("failed to read the manifest `{file}`: {error}"),
+                place: Place { file, line: 0, column: 0 },
+                length: 1,
+                hint: None,
+                source_line: None,
+            };
+            Parsed { value: None, problems: vec![problem] }
+        }
     }
 }
 
-async fn text(path: &Path) -> Result<String, String> {
-    let size = tokio::fs::metadata(path).await.map_err(|e| e.to_string())?.len();
-    if size > LARGEST {
-        return Err(format!("it has {size} bytes, more than {LARGEST}"));
+fn state_of(parsed: &Parsed<Desired>, in_force: Option<&Desired>) -> ManifestState {
+    let problems = parsed.problems.clone();
+    match &parsed.value {
+        Some(desired) => ManifestState::InForce { version: desired.manifest.clone(), warnings: problems },
+        None => ManifestState::Invalid { problems, kept: in_force.map(|d| d.manifest.clone()) },
     }
-    tokio::fs::read_to_string(path).await.map_err(|e| e.to_string())
 }
 
-fn unreadable(file: &str, message: &str) -> Parsed<crate::desired::Desired> {
-    let problem = Problem {
-        class: "unreadable".into(),
-        severity: Severity::Error,
-        message: format!("failed to read the manifest `{file}`: {message}"),
-        place: Place { file: file.to_owned(), line: 0, column: 0 },
-        length: 1,
-        hint: Some("put it there, or name another with `towpath up -f FILE`".into()),
-        source_line: None,
-    };
-    Parsed { value: None, problems: vec![problem] }
-}
-
-async fn announce(core: &Core, state: &ManifestState) {
+async fn announce(core: &Arc<Core>, state: &ManifestState) {
     let (kind, severity, message) = match state {
         ManifestState::None => return,
         ManifestState::InForce { version, warnings } => {
@@ -103,33 +134,4 @@ async fn announce(core: &Core, state: &ManifestState) {
         }
     };
     core.emit_plain(kind, severity, message).await;
-}
-
-/// Watches the manifest's directory (an atomic rename blinds a watch of the file itself). Best effort: the loop reads
-/// the file again every few seconds in any case.
-pub fn watch(core: &Arc<Core>) -> Option<impl Send + use<>> {
-    let path = core.config.manifest.clone();
-    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
-    let waker = Arc::downgrade(core);
-    let on_event = move |events: DebounceEventResult| {
-        let touched = events.map(|events| events.iter().any(|e| !e.kind.is_access() && concerns(&e.paths, &path)));
-        if touched.unwrap_or(true)
-            && let Some(core) = waker.upgrade()
-        {
-            core.look_again();
-        }
-    };
-    let mut debouncer = new_debouncer(DEBOUNCE, None, on_event)
-        .inspect_err(|error| tracing::warn!(%error, "the manifest cannot be watched; it is read every few seconds"))
-        .ok()?;
-    let watched = debouncer.watch(&directory, RecursiveMode::NonRecursive);
-    if let Err(error) = watched {
-        tracing::warn!(%error, directory = %directory.display(), "the manifest's directory cannot be watched");
-    }
-    Some(debouncer)
-}
-
-/// Whether an event is about the manifest: itself, or the `..data` link that a mounted configuration is swapped by.
-fn concerns(paths: &[PathBuf], manifest: &Path) -> bool {
-    paths.iter().any(|p| p.file_name() == manifest.file_name() || p.file_name().is_some_and(|n| n == "..data"))
 }

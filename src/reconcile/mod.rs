@@ -27,6 +27,7 @@ pub mod secrets;
 pub mod snapshot;
 pub mod steps;
 pub mod up;
+mod watch;
 
 /// The digest of the one manifest that may delete many services, once a person allowed it.
 pub const META_MASS_DELETE: &str = "mass-delete-allowed";

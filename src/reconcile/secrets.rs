@@ -41,6 +41,7 @@ async fn resolve(reference: &SecretRef, config: &Config) -> Result<Secret, Strin
             .get(name)
             .cloned()
             .ok_or_else(|| format!("towpath's environment has no variable `{name}`")),
+        SecretRef::Sealed { name, .. } => Err(format!("the secret `{name}` cannot be decrypted in this version")),
         SecretRef::File(path) => {
             let size = tokio::fs::metadata(path).await.map_err(|e| format!("{}: {e}", path.display()))?.len();
             if size > LARGEST {

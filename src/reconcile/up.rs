@@ -1,7 +1,7 @@
 //! `towpath up`: puts the parts together, takes over what runs, serves until it is told to go.
 
 use super::core::{Config, Core, Parts};
-use super::{control::Control, manifest, operation, pass, printer};
+use super::{control::Control, operation, pass, printer};
 use crate::api;
 use crate::link::handle::{IngressConfig, IngressHandle};
 use crate::model::{Catalogue, EventSeverity, InstallationId, InstanceRole, Invalid, Memory, Secret, Timestamp};
@@ -112,13 +112,12 @@ pub async fn run(settings: UpSettings) -> Result<(), UpError> {
     let printer = tokio::spawn(printer::print(core.clone(), core.events.subscribe(), settings.output));
     take_over(&core, &opened).await?;
     let servers = serve(&core, &data, &settings).await?;
-    let watcher = manifest::watch(&core);
+    super::watch::follow(&core);
     forward_changes(&core);
     give_up_half_healings(&core).await;
     operation::spawn_open(&core);
     let looping = tokio::spawn(pass::run(core.clone()));
     let ending = signals.wait(&core).await;
-    drop(watcher);
     core.stopping.cancel();
     let _ = tokio::time::timeout(Duration::from_secs(30), looping).await;
     let result = match ending {

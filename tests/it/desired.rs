@@ -6,7 +6,9 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use towpath::cli::problems::{render, summary};
 use towpath::desired::findings::Findings;
-use towpath::desired::{FileKind, check_file, parse_apprunner, parse_manifest, yaml};
+use towpath::desired::{
+    FileKind, ManifestFiles, check_file, parse_apprunner, parse_manifest, parse_manifest_files, yaml,
+};
 use towpath::model::{Catalogue, Problem, Severity};
 
 /// The project, as cargo names it when it runs tests; where this was compiled when it is run by itself.
@@ -61,6 +63,32 @@ fn apprunner_fixtures_have_the_problems_beside_them() {
 #[test]
 fn manifest_fixtures_have_the_problems_beside_them() {
     compare_with_golden_files("manifest", FileKind::Manifest);
+}
+
+/// Everything that `validate` would print of a directory.
+fn directory_report(directory: &Path) -> String {
+    let files = ManifestFiles::read(directory, "deploy");
+    let problems = parse_manifest_files(&files, &Catalogue::builtin()).problems;
+    let shown = problems.iter().map(|p| format!("[{}]\n{}\n", p.class, render(p, false)));
+    shown.collect::<String>() + &summary(&problems) + "\n"
+}
+
+#[test]
+fn manifest_directories_have_the_problems_beside_them() {
+    let folder = root().join("fixtures/directories");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()) {
+        seen += 1;
+        let (golden, found) = (entry.with_extension("problems"), directory_report(&entry));
+        if std::env::var_os("TOWPATH_BLESS").is_some() {
+            std::fs::write(&golden, &found).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&golden).unwrap(), found, "{}", golden.display());
+        let name = entry.file_name().unwrap().to_string_lossy().into_owned();
+        let parsed = parse_manifest_files(&ManifestFiles::read(&entry, "deploy"), &Catalogue::builtin());
+        assert_eq!(parsed.value.is_some(), name.starts_with("good-"), "{name}");
+    }
+    assert!(seen >= 4, "only {seen} directories");
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod git_source;
 mod ingress;
 mod installation;
 mod logs;
+mod manifest_directory;
 mod plan_builders;
 mod plan_checker;
 mod plan_diff;

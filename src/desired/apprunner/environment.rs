@@ -2,7 +2,7 @@
 
 use super::keys;
 use crate::desired::fields::{Fields, text_of};
-use crate::desired::findings::Findings;
+use crate::desired::findings::{Findings, quote};
 use crate::desired::yaml::{Node, Span, Style, Value, plain_kind};
 use crate::model::EnvName;
 use std::collections::BTreeMap;
@@ -100,6 +100,26 @@ pub(in crate::desired) fn env_name(text: &str, span: Span, findings: &mut Findin
             None
         }
     }
+}
+
+/// Warns of names that a shell does not hand on: Debian's drops every variable whose name it could not read itself.
+pub(in crate::desired) fn warn_of_lost<'n>(
+    names: impl IntoIterator<Item = (&'n str, Span)>,
+    why: &str,
+    findings: &mut Findings,
+) {
+    let lost = |name: &str| name.parse::<EnvName>().is_ok_and(|name| !name.is_for_shells());
+    for (name, span) in names.into_iter().filter(|(name, _)| lost(name)) {
+        findings
+            .warning("lost-variable", span, format!("{} may get lost: {why}", quote(name)))
+            .hint("a shell hands on names of letters, digits and `_` only");
+    }
+}
+
+/// The names in a list of names and values.
+pub(super) fn names<'n>(section: &Fields<'n>, key: &str) -> Vec<(&'n str, Span)> {
+    let Some(Value::Sequence(items)) = section.value(key).map(|node| &node.value) else { return Vec::new() };
+    items.iter().filter_map(|item| item.get("name")).filter_map(|n| Some((n.text()?, n.span))).collect()
 }
 
 /// App Runner wants texts; other YAML tools read these as something else.

@@ -97,7 +97,7 @@ fn values_of_variables_are_never_repeated() {
 #[test]
 fn all_problems_come_at_once_in_the_order_of_the_file() {
     let text = "runtime: python3.11\nbuild:\n  commands:\n    build: make\n    pre-build: [{a: b}]\nrun:\n  runtime-version: \
-                latest\n  network:\n    port: 99999\n    env: [A]\n  secrets:\n  - name: 1A\n    value-from: x\n";
+                latest\n  network:\n    port: 99999\n    env: [A]\n  secrets:\n  - name: 1 A\n    value-from: x\n";
     let parsed = parse(text);
     assert_eq!(
         told(&parsed.problems),

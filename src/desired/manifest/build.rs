@@ -62,7 +62,8 @@ fn in_place(fields: Fields, port: Option<u16>, context: &Context, findings: &mut
     let mut phase = |key| commands(fields, key, findings);
     let (pre_build, build, post_build, pre_run) =
         (phase("preBuild"), phase("command"), phase("postBuild"), phase("preRun"));
-    let build_env = values::environment(fields, "env", findings);
+    let build_env = values::environment(fields, "env", context.shared, findings);
+    apprunner::warn_of_lost(values::names(fields, "env"), "each command is run by a shell", findings);
     let start = start(fields, findings);
     Some(AppSettings {
         runtime: runtime?.name.clone(),

@@ -11,7 +11,7 @@ type Level = (&'static str, &'static [&'static str], &'static [&'static str]);
 const LEVELS: &[Level] = &[
     (
         "",
-        &["services", "autoscaling", "health"],
+        &["services", "autoscaling", "health", "env"],
         &[
             "connections",
             "windows",
@@ -77,6 +77,7 @@ const LEVELS: &[Level] = &[
         &["strategy", "steps", "bake", "release", "windows", "approval", "rollback", "analysis"],
     ),
     ("secret", &["file", "env"], &["secret", "age", "sops", "vault", "arn", "key"]),
+    ("sealed", &["file"], &["age", "sops", "vault", "arn", "key"]),
 ];
 
 /// Words that people write for a key.
@@ -133,7 +134,9 @@ fn meant(key: &str, known: &[&'static str]) -> Option<&'static str> {
 
 /// What to do about a key that is none here: where it belongs, else what there is.
 fn elsewhere(level: &str, key: &str, known: &[&str]) -> String {
-    let elsewhere = LEVELS.iter().find(|(name, keys, _)| *name != level && *name != "secret" && keys.contains(&key));
+    let elsewhere = LEVELS
+        .iter()
+        .find(|(name, keys, _)| *name != level && !matches!(*name, "secret" | "sealed") && keys.contains(&key));
     match elsewhere {
         Some(("", ..)) => format!("`{key}` belongs at the top level"),
         Some(("service", ..)) => format!("`{key}` belongs to a service, beside `source`"),

@@ -16,23 +16,25 @@ pub(super) fn read(
     let source = source::read(fields, context, findings);
     let port = fields.number("port", 1..=65535, findings).and_then(|port| u16::try_from(port).ok());
     let build = build::read(fields, port, context, findings);
-    let env = values::environment(fields, "env", findings);
-    let secrets = values::secrets(fields, context.directory, findings);
+    let env = values::environment(fields, "env", context.shared, findings);
+    let secrets = values::secrets(fields, context, findings);
     let instance = settings::instance(fields, findings);
-    let health = context.shared.health(fields, findings);
-    let scaling = context.shared.scaling(fields, findings);
+    let health = settings::health_of(fields, context.shared, findings);
+    let scaling = settings::scaling_of(fields, context.shared, findings);
     let deploy = settings::deploy(fields, findings);
     let tags = values::tags(fields, findings);
     values::check_overlap(fields, findings);
-    if matches!(build, Some(BuildSource::Repository)) {
-        warn_of_port(fields, findings);
+    match &build {
+        Some(BuildSource::Repository) => warn_of_port(fields, findings),
+        Some(BuildSource::Inline(settings)) => values::warn_of_lost(fields, settings, findings),
+        None => {}
     }
     Some(ServiceSpec {
         name: name?,
         source: source?,
         build: build?,
         instance,
-        env: values::without_port(env),
+        env: values::without(env, &secrets),
         secrets,
         health,
         scaling,

@@ -1,84 +1,37 @@
 //! Sizes, health checks, scaling and deployment settings, in place or shared by name.
 
 use super::keys;
+use super::shared::{Named, Shared};
 use crate::desired::duration::{parse_duration, show_duration};
 use crate::desired::fields::{Fields, checked, mismatch};
 use crate::desired::findings::{Findings, quote};
-use crate::desired::keys::{listed, nearest};
-use crate::desired::yaml::{Entry, Span, Value};
+use crate::desired::yaml::{Span, Value};
 use crate::model::{DeploySettings, HealthCheck, HealthProtocol, InstanceSize, Scaling};
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// The autoscaling configuration that is always there (row I6).
-const DEFAULT_SCALING: &str = "DefaultConfiguration";
-
-/// The shared configurations of the manifest, by name.
-pub(super) struct Shared {
-    health: BTreeMap<String, HealthCheck>,
-    scaling: BTreeMap<String, Scaling>,
+/// A service's health check.
+pub(super) fn health_of(service: &Fields, shared: &Shared, findings: &mut Findings) -> HealthCheck {
+    in_place_or_named(service, "health", &shared.health, health, findings)
 }
 
-impl Shared {
-    /// Reads the top-level `health` and `autoscaling`.
-    pub(super) fn read(top: &Fields, findings: &mut Findings) -> Self {
-        let health = named(top, "health", health, findings);
-        let mut scaling = named(top, "autoscaling", scaling, findings);
-        scaling.entry(DEFAULT_SCALING.to_owned()).or_default();
-        Self { health, scaling }
-    }
-
-    /// A service's health check.
-    pub(super) fn health(&self, service: &Fields, findings: &mut Findings) -> HealthCheck {
-        in_place_or_named(service, "health", &self.health, health, findings)
-    }
-
-    /// A service's scaling.
-    pub(super) fn scaling(&self, service: &Fields, findings: &mut Findings) -> Scaling {
-        in_place_or_named(service, "autoscaling", &self.scaling, scaling, findings)
-    }
-}
-
-type Read<T> = fn(Fields, &mut Findings) -> T;
-
-fn named<T>(top: &Fields, key: &str, read: Read<T>, findings: &mut Findings) -> BTreeMap<String, T> {
-    let Some(section) = top.mapping(key, findings) else { return BTreeMap::new() };
-    let mut shared = BTreeMap::new();
-    for entry in section.entries {
-        check_name(entry, findings);
-        if let Some(fields) = Fields::open(&entry.value, section.path(&entry.key), findings) {
-            shared.insert(entry.key.clone(), read(fields, findings));
-        }
-    }
-    shared
-}
-
-/// Names of resources other than services: 4–32 characters (App Runner's rule).
-fn check_name(entry: &Entry, findings: &mut Findings) {
-    let name = entry.key.as_str();
-    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    if name == DEFAULT_SCALING {
-        findings.error("name", entry.key_span, format!("`{DEFAULT_SCALING}` is there already and cannot be declared"));
-    } else if !plain || !(4..=32).contains(&name.len()) || name.starts_with(['-', '_']) {
-        findings
-            .error("name", entry.key_span, format!("{} is not the name of a configuration", quote(name)))
-            .hint("a name has 4 to 32 letters, digits, `-` or `_`, and starts with a letter or digit");
-    }
+/// A service's scaling.
+pub(super) fn scaling_of(service: &Fields, shared: &Shared, findings: &mut Findings) -> Scaling {
+    in_place_or_named(service, "autoscaling", &shared.scaling, scaling, findings)
 }
 
 fn in_place_or_named<T: Default + Clone>(
     service: &Fields,
     key: &str,
-    shared: &BTreeMap<String, T>,
-    read: Read<T>,
+    shared: &Named<T>,
+    read: fn(Fields, &mut Findings) -> T,
     findings: &mut Findings,
 ) -> T {
     let Some(node) = service.present(key, "a name or the settings", findings) else { return T::default() };
     let path = service.path(key);
     match (&node.value, node.text()) {
         (Value::Mapping(_), _) => Fields::open(node, path, findings).map(|fields| read(fields, findings)),
-        (_, Some(name)) => find_shared(name, node.span, key, shared, findings),
+        (_, Some(name)) => shared.find(name, node.span, findings),
         _ => {
             mismatch(node, &path, "a name or a mapping", findings);
             None
@@ -87,29 +40,8 @@ fn in_place_or_named<T: Default + Clone>(
     .unwrap_or_default()
 }
 
-fn find_shared<T: Clone>(
-    name: &str,
-    span: Span,
-    key: &str,
-    shared: &BTreeMap<String, T>,
-    findings: &mut Findings,
-) -> Option<T> {
-    let found = shared.get(name).cloned();
-    if found.is_none() {
-        let names = shared.keys().map(String::as_str);
-        let hint = match nearest(name, names.clone()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None if shared.is_empty() => {
-                format!("declare it under `{key}` at the top level, or write the settings in place")
-            }
-            None => format!("there are {}; or write the settings in place", listed(names)),
-        };
-        findings.error("unknown-name", span, format!("there is no `{key}` configuration {}", quote(name))).hint(hint);
-    }
-    found
-}
-
-fn health(fields: Fields, findings: &mut Findings) -> HealthCheck {
+/// A health check's settings.
+pub(super) fn health(fields: Fields, findings: &mut Findings) -> HealthCheck {
     let fields = &keys::check(fields, "health", findings);
     let default = HealthCheck::default();
     let protocol = protocol(fields, findings).unwrap_or(default.protocol);
@@ -184,7 +116,8 @@ fn duration(
     None
 }
 
-fn scaling(fields: Fields, findings: &mut Findings) -> Scaling {
+/// The settings of a scaling.
+pub(super) fn scaling(fields: Fields, findings: &mut Findings) -> Scaling {
     let fields = &keys::check(fields, "autoscaling", findings);
     let default = Scaling::default();
     let max_concurrency = fields.number("maxConcurrency", 1..=200, findings).unwrap_or(default.max_concurrency);

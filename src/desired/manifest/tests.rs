@@ -265,3 +265,56 @@ proptest! {
         check_outcome(&text, &parse(&text));
     }
 }
+
+fn shared(env: &str) -> String {
+    format!(
+        "env:\n  common: {{ A: common, B: common, PORT: 1 }}\n  later: {{ B: later, C: later }}\n{}",
+        one(&format!("    env: {env}\n"))
+    )
+}
+
+#[test]
+fn shared_variables_are_laid_over_in_the_order_they_are_named_in() {
+    let env = |env: &str| {
+        let spec = service(&shared(env), "shop");
+        spec.env.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(env("common"), "A=common B=common");
+    assert_eq!(env("[common, later]"), "A=common B=later C=later");
+    assert_eq!(env("[later, common]"), "A=common B=common C=later");
+    assert_eq!(env("[common, { A: own }]"), "A=own B=common");
+    assert_eq!(env("[{ A: own }, common]"), "A=common B=common");
+    assert_eq!(env("[]"), "");
+}
+
+#[test]
+fn a_secret_of_the_service_wins_over_a_shared_variable() {
+    let spec = service(&(shared("[common]") + "    secrets: { A: { file: a } }\n"), "shop");
+    assert_eq!(spec.env.keys().map(|k| k.as_str()).collect::<Vec<_>>(), ["B"]);
+    assert_eq!(
+        classes(&(shared("[common, { A: x }]") + "    secrets: { A: { file: a } }\n")),
+        ["PORT", "duplicate-name"]
+    );
+}
+
+#[test]
+fn alias_bombs_over_several_files_are_stopped_by_one_budget() {
+    let bomb: String = (1..6).fold("env:\n  l0: &l0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned(), |text, n| {
+        let row = format!("*l{},", n - 1).repeat(10);
+        format!("{text}  l{n}: &l{n} [{row}]\n")
+    });
+    let long = format!("env:\n  some: [{}]\n", "x,".repeat(40_000));
+    let file = |name: &str, text: &str| ManifestText { file: name.into(), directory: "/srv".into(), text: text.into() };
+    let parse = |files: Vec<ManifestText>| {
+        let manifest = ManifestFiles { files, ..ManifestFiles::of_text("x", Path::new("/"), "") };
+        let started = std::time::Instant::now();
+        let parsed = parse_manifest_files(&manifest, &Catalogue::builtin());
+        assert!(started.elapsed() < std::time::Duration::from_secs(20));
+        let limits = parsed.problems.into_iter().filter(|p| p.class == "limit");
+        limits.map(|p| format!("{}: {}", p.place.file, p.message)).collect::<Vec<_>>()
+    };
+    assert_eq!(parse(vec![file("a", &bomb)]).len(), 1);
+    let together = parse(vec![file("a", &long), file("b", &long), file("c", &long)]);
+    assert_eq!(together.len(), 1);
+    assert!(together[0].starts_with("c: this file and those before it have more than 100000"), "{together:?}");
+}

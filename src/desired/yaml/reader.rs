@@ -8,13 +8,18 @@ use std::collections::HashMap;
 /// Reads one document. `None` when it is empty or cannot be read; every reason is among the findings. With a duplicate
 /// key the first value stays in the tree, so that the rest is looked at too.
 pub fn read(text: &str, findings: &mut Findings) -> Option<Node> {
+    read_within(text, &mut { MAX_NODES }, findings)
+}
+
+/// As [`read`], with a budget of nodes that several documents share.
+pub fn read_within(text: &str, budget: &mut usize, findings: &mut Findings) -> Option<Node> {
     if text.len() > MAX_BYTES {
         let message = format!("the file has {} bytes; at most {MAX_BYTES} are read", text.len());
         findings.error("limit", Span::START, message);
         return None;
     }
     // The mark would shift the columns of the first line.
-    let mut reader = Reader::new(text.strip_prefix('\u{feff}').unwrap_or(text));
+    let mut reader = Reader::new(text.strip_prefix('\u{feff}').unwrap_or(text), *budget);
     for event in Parser::new_from_str(reader.text) {
         let step = match event {
             Ok((event, span)) => reader.event(event, span, findings),
@@ -27,6 +32,7 @@ pub fn read(text: &str, findings: &mut Findings) -> Option<Node> {
             return None;
         }
     }
+    *budget -= reader.nodes;
     if reader.root.is_none() {
         empty(findings);
     }
@@ -62,16 +68,28 @@ struct Reader<'t> {
     open: Vec<Open>,
     root: Option<Node>,
     nodes: usize,
+    /// The most nodes that are read.
+    most: usize,
     documents: usize,
     /// Finished anchored nodes with their sizes in nodes.
     anchors: HashMap<usize, (Node, usize)>,
 }
 
 impl<'t> Reader<'t> {
-    fn new(text: &'t str) -> Self {
+    fn new(text: &'t str, most: usize) -> Self {
         let lines: Vec<&str> = text.split('\n').map(|l| l.trim_end_matches('\r')).collect();
         let widths = lines.iter().map(|line| narrow(line.chars().count())).collect();
-        Self { text, lines, widths, open: Vec::new(), root: None, nodes: 0, documents: 0, anchors: HashMap::new() }
+        Self {
+            text,
+            lines,
+            widths,
+            open: Vec::new(),
+            root: None,
+            nodes: 0,
+            most,
+            documents: 0,
+            anchors: HashMap::new(),
+        }
     }
 
     fn event(&mut self, event: Event, span: saphyr_parser::Span, findings: &mut Findings) -> Result<(), Stopped> {
@@ -147,11 +165,11 @@ impl<'t> Reader<'t> {
 
     fn grow(&mut self, nodes: usize, place: Span, findings: &mut Findings) -> Result<(), Stopped> {
         self.nodes = self.nodes.saturating_add(nodes);
-        if self.nodes <= MAX_NODES {
+        if self.nodes <= self.most {
             return Ok(());
         }
-        let message =
-            format!("the file has more than {MAX_NODES} values here, aliases counted as often as they are used");
+        let subject = if self.most == MAX_NODES { "the file has" } else { "this file and those before it have" };
+        let message = format!("{subject} more than {MAX_NODES} values here, aliases counted as often as they are used");
         findings.error("limit", place, message);
         Err(Stopped)
     }

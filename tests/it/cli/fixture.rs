@@ -120,6 +120,7 @@ pub fn snapshot() -> Snapshot {
         desired: Some(Desired {
             manifest: version.clone(),
             services: vec![declared("shop"), declared("broken"), declared("orders")],
+            secrets: vec![],
         }),
         manifest: ManifestState::InForce { version, warnings: vec![] },
         plan: Plan { manifest: None, at: NOW, changes: vec![] },

@@ -4,8 +4,9 @@ use super::fixture::{NOW, snapshot};
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex};
 use tokio_util::sync::CancellationToken;
-use towpath::api::control::{Act, ControlPlane, LogStream, ManifestText, PlanAnswer, Principal, Refusal, Snapshot};
+use towpath::api::control::{Act, ControlPlane, LogStream, PlanAnswer, Principal, Refusal, Snapshot};
 use towpath::api::logs::{LogLine, LogPage, LogReader, LogStart, LogStreamSummary};
+use towpath::desired::ManifestFiles;
 use towpath::model::*;
 use towpath::plan::Plan;
 
@@ -159,9 +160,9 @@ impl ControlPlane for Memory {
         Ok((after + 1..=2500).take(limit).map(|n| (n, event(n))).collect())
     }
 
-    async fn plan(&self, manifest: Option<ManifestText>) -> Result<PlanAnswer, Refusal> {
+    async fn plan(&self, manifest: Option<ManifestFiles>) -> Result<PlanAnswer, Refusal> {
         let snapshot = self.snapshot();
-        let text = manifest.map(|m| m.text).unwrap_or_default();
+        let text = manifest.map(|m| m.files[0].text.clone()).unwrap_or_default();
         if text == "panic" {
             panic!("a defect");
         }

@@ -100,7 +100,7 @@ async fn a_plan_without_a_server_is_refused_where_a_store_is() {
     let here = tempfile::tempdir().unwrap();
     std::fs::write(here.path().join("towpath.yaml"), "services: {}\n").unwrap();
     let none = towpath_in(here.path(), Some(here.path()), &["plan", "-f", "missing.yaml"]).await;
-    assert!(none.code == 1 && none.err.contains("failed to read manifest `missing.yaml`"), "{}", none.err);
+    assert!(none.code == 1 && none.err.contains("failed to read the manifest `missing.yaml`"), "{}", none.err);
     std::fs::write(here.path().join("towpath.db"), "").unwrap();
     let ran = towpath_in(here.path(), Some(here.path()), &["plan"]).await;
     assert_eq!(ran.code, 1);
@@ -150,7 +150,7 @@ async fn validate_reports_every_problem_of_every_file() {
     }
     let files: std::collections::BTreeSet<&str> =
         problems.as_array().unwrap().iter().map(|p| p["file"].as_str().unwrap()).collect();
-    assert_eq!(files, ["towpath.yaml", "bytes", "gone", "."].into());
+    assert_eq!(files, ["towpath.yaml", "bytes", "gone", "./apprunner.yaml", "./towpath.yaml"].into());
     assert_eq!(run(&["validate", "--as", "manifest", "apprunner.yaml"]).await.code, 1);
 }
 

@@ -184,7 +184,8 @@ async fn who_asks_is_the_peer_of_the_socket_and_not_what_the_request_says() {
 async fn a_failure_of_ours_is_answered_without_its_internals() {
     let server = Server::start().await;
     for text in ["secret", "panic"] {
-        let manifest = json!({ "file": "x", "directory": "/", "text": text });
+        let file = json!({ "file": "x", "directory": "/", "text": text });
+        let manifest = json!({ "name": "x", "files": [file] });
         let answer = call(&server, "Towpath.Plan", json!({ "Manifest": manifest })).await;
         answer.assert_error(500, "InternalServiceErrorException");
         let shown = answer.body.to_string();
