@@ -34,7 +34,10 @@ pub(super) fn collect(path: &Path, manifest: &mut ManifestFiles) {
     let name = manifest.name.clone();
     let root = match path.canonicalize() {
         Ok(root) => root,
-        Err(error) => return unreadable(manifest, &name, &error),
+        Err(error) => {
+            let _ = unreadable(manifest, &name, &error);
+            return;
+        }
     };
     let mut walk = Walk { manifest, root, seen: BTreeSet::new(), entries: 0, bytes: 0 };
     let ended = walk.directory(path, &PathBuf::from(&name), 0);
@@ -45,9 +48,11 @@ pub(super) fn collect(path: &Path, manifest: &mut ManifestFiles) {
     }
 }
 
-fn unreadable(manifest: &mut ManifestFiles, shown: &str, error: &io::Error) {
+/// Notes what cannot be read; the walk goes on.
+fn unreadable(manifest: &mut ManifestFiles, shown: &str, error: &io::Error) -> Result<(), Over> {
     let message = format!("failed to read `{shown}`: {error}");
     manifest.problem(shown, Severity::Error, "unreadable", message, "let towpath read it, or move it away");
+    Ok(())
 }
 
 impl Walk<'_> {
@@ -55,7 +60,7 @@ impl Walk<'_> {
         let name = shown.display().to_string();
         let real = match path.canonicalize() {
             Ok(real) => real,
-            Err(error) => return Ok(unreadable(self.manifest, &name, &error)),
+            Err(error) => return unreadable(self.manifest, &name, &error),
         };
         if !self.seen.insert(real) {
             return Ok(());
@@ -66,7 +71,7 @@ impl Walk<'_> {
         self.manifest.directories.insert(path.to_owned());
         let names = match self.names(path) {
             Ok(names) => names,
-            Err(error) => return Ok(unreadable(self.manifest, &name, &error)),
+            Err(error) => return unreadable(self.manifest, &name, &error),
         };
         if names.len() > MAX_ENTRIES - self.entries {
             return self.limit(&name, format!("there are more than {MAX_ENTRIES} files and directories"));
@@ -97,7 +102,7 @@ impl Walk<'_> {
             Ok(metadata) => metadata,
             // Gone since it was listed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Ok(unreadable(self.manifest, &name, &error)),
+            Err(error) => return unreadable(self.manifest, &name, &error),
         };
         let is_yaml = shown.extension().is_some_and(|e| e == "yaml" || e == "yml");
         if !metadata.is_symlink() {
@@ -117,7 +122,7 @@ impl Walk<'_> {
             Ok(real) if real.is_dir() => self.directory(path, shown, depth + 1),
             Ok(_) if is_yaml => self.file(path, &name),
             Ok(_) => Ok(()),
-            Err(error) if is_yaml => Ok(unreadable(self.manifest, &name, &error)),
+            Err(error) if is_yaml => unreadable(self.manifest, &name, &error),
             Err(_) => Ok(()),
         }
     }
@@ -130,7 +135,7 @@ impl Walk<'_> {
     fn file(&mut self, path: &Path, name: &str) -> Result<(), Over> {
         let real = match path.canonicalize() {
             Ok(real) => real,
-            Err(error) => return Ok(unreadable(self.manifest, name, &error)),
+            Err(error) => return unreadable(self.manifest, name, &error),
         };
         if !self.seen.insert(real) {
             return Ok(());
