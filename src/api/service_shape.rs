@@ -4,7 +4,7 @@ use super::arn::{prefix, service_arn};
 use super::control::Snapshot;
 use super::urls::default_authority;
 use crate::model::{
-    AppSettings, BuildSource, Catalogue, HealthCheck, RuntimeName, Scaling, ServiceRecord, ServiceSpec,
+    AppSettings, BuildSource, Catalogue, HealthCheck, Reference, RuntimeName, Scaling, ServiceRecord, ServiceSpec,
 };
 use crate::observed::ServiceView;
 use serde_json::{Map, Value, json};
@@ -60,14 +60,20 @@ fn known_spec<'a>(snapshot: &'a Snapshot, view: &'a ServiceView) -> Option<&'a S
 }
 
 fn source(spec: &ServiceSpec) -> Value {
+    // The default branch has no name until it was asked for; git's own word for it is HEAD. AWS has branches only.
+    let (kind, version) = match &spec.source.track.reference {
+        Reference::Default => ("BRANCH", "HEAD"),
+        Reference::Branch(branch) => ("BRANCH", branch.as_str()),
+        Reference::Tag(tag) => ("TAG", tag.as_str()),
+        Reference::Commit(commit) => ("COMMIT", commit.as_str()),
+    };
     let mut repository = json!({
         "RepositoryUrl": spec.source.repository,
-        "SourceCodeVersion": {
-            "Type": "BRANCH",
-            // The default branch has no name until it was asked for; git's own word for it is HEAD.
-            "Value": spec.source.branch.as_ref().map_or("HEAD", |b| b.as_str()),
-        },
+        "SourceCodeVersion": { "Type": kind, "Value": version },
     });
+    if let Some(directory) = &spec.source.track.directory {
+        repository["SourceDirectory"] = directory.as_str().into();
+    }
     repository["CodeConfiguration"] = match &spec.build {
         BuildSource::Repository => json!({ "ConfigurationSource": "REPOSITORY" }),
         BuildSource::Inline(settings) => json!({

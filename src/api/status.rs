@@ -7,7 +7,7 @@ use super::errors::ApiError;
 use super::urls::{alias_url, default_url};
 use super::views::{InstanceCounts, OperationView, SourceView, StatusAnswer, StatusView, WaitingView};
 use crate::desired::DeclaredService;
-use crate::model::{InstanceRole, InstanceState, ServiceName, ServiceSpec};
+use crate::model::{InstanceRole, InstanceState, ServiceName, ServiceSpec, Track};
 use crate::observed::{EngineView, InstanceView, ServiceView};
 use crate::plan::Note;
 use serde::Deserialize;
@@ -110,9 +110,13 @@ fn to_be_created(snapshot: &Snapshot, declared: &DeclaredService) -> StatusView 
 }
 
 fn source(spec: &ServiceSpec) -> SourceView {
+    let Track { reference, directory } = &spec.source.track;
     SourceView {
         repository: spec.source.repository.to_string(),
-        branch: spec.source.branch.as_ref().map(ToString::to_string),
+        branch: reference.branch().map(ToString::to_string),
+        tag: reference.tag().map(ToString::to_string),
+        commit: reference.commit().map(ToString::to_string),
+        directory: directory.as_ref().map(ToString::to_string),
         auto_deploy: spec.source.auto_deploy,
     }
 }

@@ -154,8 +154,17 @@ pub struct InstanceCounts {
 pub struct SourceView {
     /// The repository.
     pub repository: String,
-    /// The branch; `None` is the default branch.
+    /// The branch; where there is neither branch, tag nor commit, it is the default branch.
     pub branch: Option<String>,
+    /// The tag, if one is followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// The commit, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// The directory that the application is in, if it is not the root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<String>,
     /// Whether new commits are deployed by themselves.
     pub auto_deploy: bool,
 }

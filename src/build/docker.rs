@@ -312,6 +312,7 @@ impl Builder for DockerBuilder {
     ) -> Result<Artifact, BuildError> {
         let work = async {
             let (recipe, image) = self.recipe(&job.settings)?;
+            let recipe = recipe.within(job.directory.as_ref());
             self.base(&image, &job.settings.runtime).await?;
             self.run_either(&job, &recipe, log).await?;
             self.find(&job.id)

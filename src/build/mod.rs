@@ -6,7 +6,9 @@ pub mod docker;
 pub mod process;
 pub mod recipe;
 
-use crate::model::{AppSettings, Artifact, BuildId, Class, Commit, InstanceSize, LineSink, ServiceName};
+use crate::model::{
+    AppSettings, Artifact, BuildId, Class, Commit, InstanceSize, LineSink, ServiceName, SourceDirectory,
+};
 use async_trait::async_trait;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -70,6 +72,8 @@ pub struct BuildJob {
     pub commit: Commit,
     /// A directory with the commit's files, the builder's to consume (it may move it).
     pub tree: PathBuf,
+    /// The directory of the tree that commands run in, at build and run time; its root if none (row L1).
+    pub directory: Option<SourceDirectory>,
     /// The settings.
     pub settings: AppSettings,
     /// The size that instances will have; builds get at least that much.

@@ -1,7 +1,7 @@
 //! The recipe of a build: what is run in which order, with which interpreter, under which id. Pure; shared by the builders.
 
 use super::BuildError;
-use crate::model::{AppSettings, BuildId, Commit, Digest, EnvName, Language, Runtime, VersionLock};
+use crate::model::{AppSettings, BuildId, Commit, Digest, EnvName, Language, Runtime, SourceDirectory, VersionLock};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -57,6 +57,12 @@ pub fn identify(commit: &Commit, settings: &AppSettings, interpreter: &str) -> B
     // The tree, not the commit: commits with equal contents build alike.
     let what = (&commit.tree, runtime, runtime_version, interpreter);
     Digest::of(&(RECIPE_VERSION, what, pre_build, build, post_build, build_env))
+}
+
+/// The id of a build whose commands run in a directory of the tree. All of the tree still counts: commands can read what
+/// is beside it.
+pub fn in_directory(id: BuildId, directory: Option<&SourceDirectory>) -> BuildId {
+    directory.map_or_else(|| id.clone(), |directory| Digest::of(&(&id, directory)))
 }
 
 /// An interpreter on this machine.
@@ -142,7 +148,7 @@ fn describe(interpreter: &Interpreter) -> String {
 /// Directories of one build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directories {
-    /// The source; commands run here.
+    /// The source directory; commands run here.
     pub source: PathBuf,
     /// The home directory of build and instances: tools install things below it, and expect them there at run time.
     pub home: PathBuf,

@@ -105,9 +105,15 @@ fn details(screen: &Screen, service: &StatusView) -> String {
         text.push_str(&format!("{} {value}\n", screen.tone(Tone::Quiet, &format!("{name:<16}"))));
     };
     if let Some(source) = &service.source {
-        let branch = source.branch.as_deref().unwrap_or("the default branch");
+        let version = match (&source.branch, &source.tag, &source.commit) {
+            (Some(branch), ..) => branch.clone(),
+            (_, Some(tag), _) => format!("tag {tag}"),
+            (.., Some(commit)) => format!("commit {commit}"),
+            _ => "the default branch".to_owned(),
+        };
+        let place = source.directory.as_ref().map(|directory| format!(", in {directory}")).unwrap_or_default();
         let how = if source.auto_deploy { "" } else { ", deployed by hand" };
-        line("source", &format!("{} at {branch}{how}", source.repository));
+        line("source", &format!("{} at {version}{place}{how}", source.repository));
     }
     if let Some(version) = &service.version {
         line("version", version);

@@ -19,6 +19,7 @@ pub mod service;
 pub mod source;
 pub mod status;
 pub mod time;
+pub mod track;
 pub mod units;
 
 pub use docker_host::DockerHost;
@@ -42,4 +43,5 @@ pub use service::{
 pub use source::{BranchName, CodeSource, Commit, CommitId, RepositoryUrl};
 pub use status::ServiceStatus;
 pub use time::Timestamp;
+pub use track::{CommitPrefix, Contents, Reference, SourceDirectory, TagName, Track};
 pub use units::{Cpu, Memory};

@@ -5,6 +5,7 @@ use super::instance::Artifact;
 use super::service::{AppSettings, ServiceSpec};
 use super::source::Commit;
 use super::time::Timestamp;
+use super::track::Contents;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -26,6 +27,9 @@ pub struct Revision {
     pub number: RevisionNumber,
     /// The commit it was built from.
     pub commit: Commit,
+    /// What the commit has in the source directory, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contents: Option<Contents>,
     /// What was declared when it was made.
     pub spec: ServiceSpec,
     /// The settings that hold: of the file in the commit, or in place.

@@ -3,18 +3,63 @@
 use super::error::Invalid;
 use super::names::name;
 use super::time::Timestamp;
+use super::track::{CommitPrefix, Reference, SourceDirectory, TagName, Track};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The source of a code service (row S1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
 pub struct CodeSource {
     /// The git repository.
     pub repository: RepositoryUrl,
-    /// The branch; the repository's default branch if none.
-    pub branch: Option<BranchName>,
-    /// Whether every new commit is deployed by itself (row D1); true by default.
+    /// What of it is followed.
+    pub track: Track,
+    /// Whether every new version is deployed by itself (row D1); true by default.
     pub auto_deploy: bool,
+}
+
+/// A source as it is stored: flat, as the first version wrote it, so that what that version stored is read.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    repository: RepositoryUrl,
+    branch: Option<BranchName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tag: Option<TagName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    commit: Option<CommitPrefix>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    directory: Option<SourceDirectory>,
+    auto_deploy: bool,
+}
+
+impl From<CodeSource> for Written {
+    fn from(source: CodeSource) -> Self {
+        let CodeSource { repository, track: Track { reference, directory }, auto_deploy } = source;
+        let mut written = Self { repository, branch: None, tag: None, commit: None, directory, auto_deploy };
+        match reference {
+            Reference::Default => {}
+            Reference::Branch(branch) => written.branch = Some(branch),
+            Reference::Tag(tag) => written.tag = Some(tag),
+            Reference::Commit(commit) => written.commit = Some(commit),
+        }
+        written
+    }
+}
+
+impl TryFrom<Written> for CodeSource {
+    type Error = Invalid;
+    fn try_from(written: Written) -> Result<Self, Invalid> {
+        let Written { repository, branch, tag, commit, directory, auto_deploy } = written;
+        let reference = match (branch, tag, commit) {
+            (None, None, None) => Reference::Default,
+            (Some(branch), None, None) => Reference::Branch(branch),
+            (None, Some(tag), None) => Reference::Tag(tag),
+            (None, None, Some(commit)) => Reference::Commit(commit),
+            _ => return Err(Invalid::new("a source follows one of branch, tag and commit")),
+        };
+        Ok(Self { repository, track: Track { reference, directory }, auto_deploy })
+    }
 }
 
 /// A git repository: `https://…`, `http://…` or an absolute path (`file://` is read and normalised to the path).
@@ -114,23 +159,27 @@ impl From<RepositoryUrl> for String {
 name!(
     /// A branch: what `git check-ref-format --branch` allows, and never something that looks like an option.
     BranchName,
-    |text| {
-        let bad = |why: &str| Err(Invalid::new(format!("`{}` is not a branch name: {why}", text.escape_debug())));
-        if text.is_empty() || text.len() > 255 {
-            return bad("it has 1 to 255 characters");
-        }
-        if text.starts_with(['-', '/', '.']) || text.ends_with(['/', '.']) || text.ends_with(".lock") || text == "@" {
-            return bad("it starts or ends with what git does not allow");
-        }
-        if text.contains("..") || text.contains("//") || text.contains("@{") || text.contains("/.") || text.contains(".lock/") {
-            return bad("it contains a sequence that git does not allow");
-        }
-        if text.chars().any(|c| c.is_control() || c.is_whitespace() || "~^:?*[\\".contains(c)) {
-            return bad("it contains a character that git does not allow");
-        }
-        Ok(())
-    }
+    |text| is_reference_name(text, "branch")
 );
+
+/// Whether git allows a name for a branch or a tag.
+pub(super) fn is_reference_name(text: &str, kind: &str) -> Result<(), Invalid> {
+    let bad = |why: &str| Err(Invalid::new(format!("`{}` is not a {kind} name: {why}", text.escape_debug())));
+    if text.is_empty() || text.len() > 255 {
+        return bad("it has 1 to 255 characters");
+    }
+    if text.starts_with(['-', '/', '.']) || text.ends_with(['/', '.']) || text.ends_with(".lock") || text == "@" {
+        return bad("it starts or ends with what git does not allow");
+    }
+    let sequences = ["..", "//", "@{", "/.", ".lock/"];
+    if sequences.iter().any(|sequence| text.contains(sequence)) {
+        return bad("it contains a sequence that git does not allow");
+    }
+    if text.chars().any(|c| c.is_control() || c.is_whitespace() || "~^:?*[\\".contains(c)) {
+        return bad("it contains a character that git does not allow");
+    }
+    Ok(())
+}
 
 name!(
     /// A commit id: 40 (SHA-1) or 64 (SHA-256) hex digits.
@@ -183,6 +232,24 @@ mod tests {
         for good in ["main", "release/1.2", "feature-x", "a;rm"] {
             assert!(good.parse::<BranchName>().is_ok(), "{good:?}");
         }
+    }
+
+    #[test]
+    fn a_source_that_the_first_version_stored_is_read_and_every_source_survives_being_stored() {
+        let old = r#"{"repository":"/srv/x","branch":"main","auto_deploy":true}"#;
+        let source: CodeSource = serde_json::from_str(old).unwrap();
+        assert_eq!(source.track, Reference::Branch("main".parse().unwrap()).into());
+        assert_eq!(serde_json::to_string(&source).unwrap(), old);
+        let references =
+            [Reference::Default, Reference::Tag("v1".parse().unwrap()), Reference::Commit("3f2a91c".parse().unwrap())];
+        for reference in references {
+            let track = Track { reference, directory: Some("services/web".parse().unwrap()) };
+            let source = CodeSource { track, ..source.clone() };
+            let text = serde_json::to_string(&source).unwrap();
+            assert_eq!(serde_json::from_str::<CodeSource>(&text).unwrap(), source);
+        }
+        let both = r#"{"repository":"/srv/x","branch":"main","tag":"v1","auto_deploy":true}"#;
+        assert!(serde_json::from_str::<CodeSource>(both).is_err());
     }
 
     #[test]

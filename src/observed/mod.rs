@@ -3,8 +3,8 @@
 //! The types import `model` only; collecting them is the reconciler's, from engine, store and sources.
 
 use crate::model::{
-    BranchName, Commit, CommitId, InstanceRecord, Memory, ObservedInstance, Operation, RepositoryUrl, Revision,
-    ServiceRecord, Timestamp,
+    Commit, CommitId, Contents, InstanceRecord, Memory, ObservedInstance, Operation, RepositoryUrl, Revision,
+    ServiceRecord, Timestamp, Track,
 };
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub struct Observed {
     /// Services that exist, deleted ones left out.
     pub services: Vec<ServiceView>,
-    /// What polling found, per repository and branch.
+    /// What polling found, per repository and track.
     pub heads: Vec<HeadView>,
     /// The engine; its failure is data, and nothing is healed on what is not known.
     pub engine: EngineView,
@@ -82,15 +82,19 @@ pub enum Health {
     },
 }
 
-/// What polling knows of one branch.
+/// What polling knows of one track.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HeadView {
     /// The repository.
     pub repository: RepositoryUrl,
-    /// The branch as declared; `None` for the default branch.
-    pub branch: Option<BranchName>,
+    /// What of it is followed, as declared.
+    pub track: Track,
     /// The newest commit, once known.
     pub commit: Option<CommitId>,
+    /// What it has in the directory, if one is followed.
+    pub contents: Option<Contents>,
+    /// Heads before it that have the same there.
+    pub alike: Vec<CommitId>,
     /// Details of it, once fetched.
     pub details: Option<Commit>,
     /// Why the last poll failed, if it did.

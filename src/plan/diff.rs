@@ -6,7 +6,7 @@ use super::FieldChange;
 use super::words::quoted;
 use crate::model::{
     AppSettings, BuildSource, CodeSource, DeploySettings, HealthCheck, HealthProtocol, InstanceSize, Scaling,
-    SecretRef, ServiceSpec,
+    SecretRef, ServiceSpec, Track,
 };
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
@@ -56,9 +56,9 @@ pub fn rebuilds(from: &ServiceSpec, to: &ServiceSpec) -> bool {
     }
 }
 
-/// Whether two sources are the same code: repository and branch (row D4); automatic deployment is no part of it.
+/// Whether two sources are the same code: repository and track (row D4); automatic deployment is no part of it.
 pub(super) fn same_source(a: &CodeSource, b: &CodeSource) -> bool {
-    (&a.repository, &a.branch) == (&b.repository, &b.branch)
+    (&a.repository, &a.track) == (&b.repository, &b.track)
 }
 
 struct Differences(Vec<FieldChange>);
@@ -106,9 +106,13 @@ impl Differences {
     }
 
     fn source(&mut self, from: &CodeSource, to: &CodeSource) {
-        let CodeSource { repository, branch, auto_deploy } = from;
+        let CodeSource { repository, track: Track { reference, directory }, auto_deploy } = from;
+        let next = &to.track;
         self.text("source.repository", repository, &to.repository);
-        self.option("source.branch", branch.as_ref(), to.branch.as_ref());
+        self.option("source.branch", reference.branch(), next.reference.branch());
+        self.option("source.tag", reference.tag(), next.reference.tag());
+        self.option("source.commit", reference.commit(), next.reference.commit());
+        self.option("source.directory", directory.as_ref(), next.directory.as_ref());
         self.text("source.autoDeploy", auto_deploy, &to.auto_deploy);
     }
 

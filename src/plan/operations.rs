@@ -5,7 +5,7 @@ use super::subject::Subject;
 use super::words::{count, quoted};
 use super::{FieldChange, Note, NoteKind, in_flight, running};
 use crate::model::{Class, CommitId, HeldReason, HostLabel, Operation, Owner, Pause, Reason, ServiceName, ServiceSpec};
-use crate::model::{Held, Timestamp};
+use crate::model::{Held, Timestamp, Track};
 use crate::observed::ServiceView;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -110,7 +110,11 @@ fn create<'a>(subject: &Subject<'a>, around: &Surroundings<'a>) -> Decision<'a> 
 fn first_fields(spec: &ServiceSpec, commit: Option<&CommitId>, subject: &Subject) -> Vec<FieldChange> {
     let new = |field: &str, to: String| FieldChange { field: field.into(), from: None, to: Some(to) };
     let mut fields = vec![new("source.repository", spec.source.repository.to_string())];
-    fields.extend(spec.source.branch.as_ref().map(|b| new("source.branch", b.to_string())));
+    let Track { reference, directory } = &spec.source.track;
+    fields.extend(reference.branch().map(|b| new("source.branch", b.to_string())));
+    fields.extend(reference.tag().map(|t| new("source.tag", t.to_string())));
+    fields.extend(reference.commit().map(|c| new("source.commit", c.to_string())));
+    fields.extend(directory.as_ref().map(|d| new("source.directory", d.to_string())));
     fields.extend(commit.map(|c| commit_field(None, c, subject)));
     fields
 }
@@ -172,8 +176,7 @@ fn paused<'a>(subject: &Subject<'a>, view: &'a ServiceView, pause: &Pause) -> De
         let message = format!("service is paused: changes of {} wait for its resume", super::words::listed(&fields));
         notes.push(subject.note(NoteKind::Waits, message));
     }
-    let deployed = view.current.as_ref().map(|r| &r.commit.id);
-    if let Some(head) = subject.head_commit().filter(|h| deployed.is_some_and(|d| d != *h)) {
+    if let Some(head) = view.current.as_ref().and_then(|current| subject.news(current)) {
         let message = format!(
             "service is paused: a resume does not deploy commit {}; `towpath deploy {name}` after it or a newer \
              commit does",

@@ -207,7 +207,7 @@ fn verb(next: &Next) -> &'static str {
 
 /// All services: the declared in the order of the manifest, then the others by name.
 fn subjects<'a>(desired: Option<&'a Desired>, observed: &'a Observed) -> Vec<Subject<'a>> {
-    let heads: Heads = observed.heads.iter().map(|h| ((&h.repository, h.branch.as_ref()), h)).collect();
+    let heads: Heads = observed.heads.iter().map(|h| ((&h.repository, &h.track), h)).collect();
     let mut views: HashMap<&ServiceName, &ServiceView> =
         observed.services.iter().map(|v| (&v.record.name, v)).collect();
     let mut subjects = Vec::with_capacity(views.len());

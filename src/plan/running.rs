@@ -16,12 +16,18 @@ pub(super) fn decide<'a>(subject: &Subject<'a>, view: &'a ServiceView, current: 
 
 /// A commit that is newer than what runs, under an unchanged declaration (row D1).
 fn deploy<'a>(subject: &Subject<'a>, view: &'a ServiceView, current: &Revision, spec: &'a ServiceSpec) -> Decision<'a> {
-    let Some(head) = subject.head_commit().filter(|h| *h != &current.commit.id) else { return Decision::default() };
+    let Some(head) = subject.news(current) else {
+        return Decision { proposed: None, notes: unaffected(subject, current, spec).into_iter().collect() };
+    };
     if let Some(held) = subject.held(head, spec) {
         return Decision::wait(held_note(subject, held));
     }
     if !spec.source.auto_deploy {
-        let message = format!("new commit {} waits for `towpath deploy {}`", head.short(), subject.name);
+        let what = match spec.source.track.reference.tag() {
+            Some(tag) => format!("tag {tag} was moved to commit {}, which", head.short()),
+            None => format!("new commit {}", head.short()),
+        };
+        let message = format!("{what} waits for `towpath deploy {}`", subject.name);
         return Decision::wait(subject.note(NoteKind::Held, message));
     }
     Decision::begin(Proposed {
@@ -31,6 +37,16 @@ fn deploy<'a>(subject: &Subject<'a>, view: &'a ServiceView, current: &Revision, 
         spec: Some(spec),
         supersedes: None,
     })
+}
+
+/// A new commit that changes nothing where the application is (row L1).
+fn unaffected(subject: &Subject, current: &Revision, spec: &ServiceSpec) -> Option<Note> {
+    let (commit, directory) = (subject.aside(current)?.short(), spec.source.track.directory.as_ref()?);
+    let message = format!(
+        "commit {commit} changes nothing in `{directory}`, so it is not deployed; `towpath deploy {}` deploys it",
+        subject.name
+    );
+    Some(subject.note(NoteKind::Held, message))
 }
 
 fn update<'a>(
@@ -44,7 +60,7 @@ fn update<'a>(
         return move_source(subject, view, current, wanted);
     }
     let deployed = &current.commit.id;
-    let newer = subject.head_commit().filter(|h| *h != deployed && wanted.source.auto_deploy);
+    let newer = subject.news(current).filter(|_| wanted.source.auto_deploy);
     let newer = newer.filter(|h| subject.held(h, wanted).is_none());
     match (subject.held(deployed, wanted), newer) {
         // The declaration failed with the deployed commit; a newer commit may be what it needs.

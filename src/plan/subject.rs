@@ -3,13 +3,13 @@
 use super::{Note, NoteKind};
 use crate::desired::DeclaredService;
 use crate::model::{
-    BranchName, CommitId, Digest, Held, Operation, Place, RepositoryUrl, ServiceName, ServiceSpec, Timestamp,
+    CommitId, Digest, Held, Operation, Place, RepositoryUrl, Revision, ServiceName, ServiceSpec, Timestamp, Track,
 };
 use crate::observed::{HeadView, ServiceView};
 use std::collections::HashMap;
 
-/// What polling found, by repository and branch.
-pub(super) type Heads<'a> = HashMap<(&'a RepositoryUrl, Option<&'a BranchName>), &'a HeadView>;
+/// What polling found, by repository and track.
+pub(super) type Heads<'a> = HashMap<(&'a RepositoryUrl, &'a Track), &'a HeadView>;
 
 /// One service to plan for. At least one of `declared` and `view` is there.
 #[derive(Clone, Copy)]
@@ -30,7 +30,7 @@ impl<'a> Subject<'a> {
         wanted: Option<&'a ServiceSpec>,
         heads: &Heads<'a>,
     ) -> Self {
-        let head = wanted.and_then(|spec| heads.get(&(&spec.source.repository, spec.source.branch.as_ref())));
+        let head = wanted.and_then(|spec| heads.get(&(&spec.source.repository, &spec.source.track)));
         Self { name, declared, view, wanted, head: head.copied() }
     }
 
@@ -51,6 +51,30 @@ impl<'a> Subject<'a> {
         self.head.and_then(|h| h.commit.as_ref())
     }
 
+    /// The head, where it is another version than this one. A commit that changes nothing in the directory that is followed
+    /// is none (row L1).
+    pub(super) fn head_after(&self, commit: &CommitId) -> Option<&'a CommitId> {
+        let head = self.head?;
+        head.commit.as_ref().filter(|h| *h != commit && !head.alike.contains(commit))
+    }
+
+    /// As [`Subject::head_after`] a revision, which knows what it has in its directory.
+    pub(super) fn news(&self, revision: &Revision) -> Option<&'a CommitId> {
+        self.head_after(&revision.commit.id).filter(|_| !self.has_contents_of(revision))
+    }
+
+    /// The head, where it is another commit than the revision's, without a change in the directory.
+    pub(super) fn aside(&self, revision: &Revision) -> Option<&'a CommitId> {
+        let other = self.head_commit().filter(|h| *h != &revision.commit.id)?;
+        self.news(revision).is_none().then_some(other)
+    }
+
+    fn has_contents_of(&self, revision: &Revision) -> bool {
+        let same_place = self.wanted.is_some_and(|w| w.source.track.directory == revision.spec.source.track.directory);
+        let contents = self.head.and_then(|h| h.contents.as_ref());
+        same_place && contents.is_some() && contents == revision.contents.as_ref()
+    }
+
     /// The operation in flight.
     pub(super) fn operation(&self) -> Option<&'a Operation> {
         self.view.and_then(|v| v.operation.as_ref()).filter(|o| !o.status.is_final())
@@ -60,9 +84,12 @@ impl<'a> Subject<'a> {
     pub(super) fn held(&self, commit: &CommitId, spec: &ServiceSpec) -> Option<&'a Held> {
         let record = &self.view?.record;
         // Digests cost; almost always nothing is held.
-        if record.held.iter().all(|h| &h.commit != commit) {
+        if record.held.is_empty() {
             return None;
         }
-        record.held(commit, &Digest::of(spec))
+        // What failed fails again with a commit that has the same in the directory.
+        let alike = self.head.filter(|h| h.commit.as_ref() == Some(commit)).map_or(&[][..], |h| &h.alike);
+        let digest = Digest::of(spec);
+        std::iter::once(commit).chain(alike).find_map(|commit| record.held(commit, &digest))
     }
 }

@@ -166,7 +166,7 @@ impl Control {
         let record = self.0.state().world.services.get(service).cloned();
         let source = record.and_then(|r| spec_to_deploy(&r, self.0.state().desired.as_ref())).map(|s| s.source);
         if let Some(source) = source {
-            self.0.poller.poll_now(&source.repository, source.branch.as_ref()).await;
+            self.0.poller.poll_now(&source.repository, &source.track).await;
         }
     }
 
@@ -298,7 +298,7 @@ impl Prepared {
         let spec = spec_to_deploy(record, self.desired.as_ref())
             .ok_or_else(|| state_error(record, "has no configuration", "declare it in the manifest"))?;
         let source = &spec.source;
-        let head = self.heads.iter().find(|h| h.repository == source.repository && h.branch == source.branch);
+        let head = self.heads.iter().find(|h| h.repository == source.repository && h.track == source.track);
         let commit = head.filter(|h| h.error.is_none()).and_then(|h| h.commit.clone());
         Ok(OperationTarget::deploying(spec, commit))
     }

@@ -7,8 +7,8 @@ use super::fault::{self, Moment};
 use super::heal;
 use super::steps::{self, AfterFailure};
 use crate::model::{
-    Class, Event, EventSeverity, Failure, Held, HeldReason, LineSink, LineSource, Operation, OperationId,
-    OperationKind, OperationStatus, Reason, Revision, ServiceRecord, Step,
+    Class, CommitId, Event, EventSeverity, Failure, Held, HeldReason, LineSink, LineSource, Operation, OperationId,
+    OperationKind, OperationStatus, Reason, Reference, Revision, ServiceRecord, Step,
 };
 use crate::store::{World, Write};
 use crate::telemetry::{LogWriter, Stream};
@@ -163,7 +163,8 @@ impl Run {
         self.operation.started_at = Some(now);
         self.operation.status = OperationStatus::InProgress;
         let (kind, message) = deploy::words(&self.operation).started();
-        let detail = deploy::details::started(&self.operation, self.branch().as_deref());
+        let detail =
+            deploy::details::started(&self.operation, self.reference().as_ref(), self.previous_commit().as_ref());
         self.announce(&kind, EventSeverity::Info, message, detail).await;
         self.say(deploy::words(&self.operation).first_line);
     }
@@ -308,10 +309,17 @@ impl Run {
             .await
     }
 
-    /// The branch that is watched, if one is named.
-    fn branch(&self) -> Option<String> {
+    /// What is followed.
+    fn reference(&self) -> Option<Reference> {
         let spec = self.operation.target.spec.as_ref().or(self.service.applied.as_ref())?;
-        spec.source.branch.as_ref().map(ToString::to_string)
+        Some(spec.source.track.reference.clone())
+    }
+
+    /// The commit that serves while this operation begins.
+    fn previous_commit(&self) -> Option<CommitId> {
+        let state = self.core.state();
+        let revision = state.world.revisions.get(&(self.service.id.clone(), self.operation.previous?))?;
+        Some(revision.commit.id.clone())
     }
 
     /// What is new after a success, for people.

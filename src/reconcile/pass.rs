@@ -121,14 +121,14 @@ fn exit_of(state: &super::core::State, id: &InstanceId) -> Option<(ServiceRecord
     Some((record, id.clone(), message))
 }
 
-/// Tells the poller which branches matter now.
+/// Tells the poller which sources matter now.
 fn follow_sources(core: &Core) {
     let sources = {
         let state = core.state();
         let declared = state.desired.iter().flat_map(|d| d.services.iter().map(|s| s.spec.source.clone()));
         let applied = state.world.services.values().filter(|r| r.deleted_at.is_none());
         let applied = applied.filter_map(|r| r.applied.as_ref().map(|s| s.source.clone()));
-        declared.chain(applied).map(|s| (s.repository, s.branch)).collect::<BTreeSet<_>>()
+        declared.chain(applied).map(|s| (s.repository, s.track)).collect::<BTreeSet<_>>()
     };
     core.poller.watch(sources.into_iter().collect());
 }

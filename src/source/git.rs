@@ -19,7 +19,7 @@ use self::bounds::Bounds;
 use self::failure::Fault;
 use self::mirror::{Mirror, State};
 use super::SourceError;
-use crate::model::{BranchName, Commit, CommitId, RepositoryUrl};
+use crate::model::{Commit, CommitId, CommitPrefix, Contents, Reference, RepositoryUrl, SourceDirectory};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -68,12 +68,12 @@ impl Default for GitLimits {
     }
 }
 
-/// The newest commit of a branch.
+/// The commit that a reference stands for now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// The branch: the one asked for, or the repository's default branch.
-    pub branch: BranchName,
-    /// Its newest commit.
+    /// The reference: the one asked for, or the branch that is the repository's default.
+    pub reference: Reference,
+    /// Its commit.
     pub commit: CommitId,
 }
 
@@ -112,25 +112,63 @@ impl GitSource {
         Ok(Self { root, limits, network, repositories: Mutex::default() })
     }
 
-    /// The newest commit of a branch, or of the default branch. Asks the repository; the mirror is not touched.
+    /// The commit of a reference. Asks the repository; the mirror is not touched, but for a commit.
     ///
     /// # Errors
     /// [`SourceError::NoBranch`] when the branch is not there or the repository is empty.
-    pub async fn head(&self, repository: &RepositoryUrl, branch: Option<&BranchName>) -> Result<Head, SourceError> {
-        let answer = self.heads(repository, &[branch.cloned()]).await?.pop();
+    pub async fn head(&self, repository: &RepositoryUrl, reference: &Reference) -> Result<Head, SourceError> {
+        let answer = self.heads(repository, std::slice::from_ref(reference)).await?.pop();
         answer.unwrap_or_else(|| Err(failure::transport_text(repository, "it answered nothing")))
     }
 
-    /// The newest commits of several branches of one repository, in their order, with one question to it.
+    /// The commits of several references of one repository, in their order, with one question to it. A whole commit id
+    /// answers itself; the beginning of one is looked for in the mirror, and fetched if it is not there.
     ///
     /// # Errors
-    /// As the repository as a whole; a branch that is not there fails alone.
+    /// As the repository as a whole; a reference that is not there fails alone.
     pub async fn heads(
         &self,
         repository: &RepositoryUrl,
-        branches: &[Option<BranchName>],
+        references: &[Reference],
     ) -> Result<Vec<Result<Head, SourceError>>, SourceError> {
-        let (url, branches) = (repository.clone(), branches.to_vec());
+        let moving: Vec<Reference> = references.iter().filter(|r| r.commit().is_none()).cloned().collect();
+        let mut asked = match moving.is_empty() {
+            true => Vec::new(),
+            false => self.ask(repository, moving).await?,
+        }
+        .into_iter();
+        let mut heads = Vec::with_capacity(references.len());
+        for reference in references {
+            let head = match reference {
+                Reference::Commit(prefix) => self.resolve(repository, reference, prefix).await,
+                _ => asked
+                    .next()
+                    .unwrap_or_else(|| Err(failure::transport_text(repository, "it answered less than was asked"))),
+            };
+            heads.push(head);
+        }
+        Ok(heads)
+    }
+
+    async fn resolve(
+        &self,
+        repository: &RepositoryUrl,
+        reference: &Reference,
+        prefix: &CommitPrefix,
+    ) -> Result<Head, SourceError> {
+        let commit = match prefix.whole() {
+            Some(commit) => commit,
+            None => self.fetch(repository, reference, None).await?.id,
+        };
+        Ok(Head { reference: reference.clone(), commit })
+    }
+
+    async fn ask(
+        &self,
+        repository: &RepositoryUrl,
+        references: Vec<Reference>,
+    ) -> Result<Vec<Result<Head, SourceError>>, SourceError> {
+        let url = repository.clone();
         let asking = self.locks(repository).asking.clone();
         let bounds = Bounds::new(&self.limits, self.limits.head_deadline);
         bounds::within(repository, &bounds.watch(), async move {
@@ -138,22 +176,22 @@ impl GitSource {
             let _permit = self.network.acquire().await;
             bounds::blocking(repository, move || {
                 let _guard = guard;
-                head::heads(&url, &branches, &bounds)
+                head::heads(&url, &references, &bounds)
             })
             .await
         })
         .await
     }
 
-    /// Brings a branch (the default branch if none) into the mirror and returns the wanted commit, or its newest if none is
-    /// wanted. A wanted commit that is in the mirror already is returned without asking the repository.
+    /// Brings a reference into the mirror and returns the wanted commit, or its newest if none is wanted. A wanted commit
+    /// that is in the mirror already is returned without asking the repository.
     ///
     /// # Errors
-    /// [`SourceError::NoCommit`] when the wanted commit is not in the history of the branch.
+    /// [`SourceError::NoCommit`] when the wanted commit is not in the history of the reference.
     pub async fn fetch(
         &self,
         repository: &RepositoryUrl,
-        branch: Option<&BranchName>,
+        reference: &Reference,
         commit: Option<&CommitId>,
     ) -> Result<Commit, SourceError> {
         if let Some(commit) = commit
@@ -161,11 +199,11 @@ impl GitSource {
         {
             return Ok(found);
         }
-        let (branch, commit) = (branch.cloned(), commit.cloned());
+        let (reference, commit) = (reference.clone(), commit.cloned());
         self.write(repository, move |mirror, repository, bounds| {
             let found = mirror.renewing(repository, |state| match state {
-                State::Kept => fetch::fetch(mirror, repository, branch.as_ref(), commit.as_ref(), bounds),
-                State::New => fetch::refetch(mirror, repository, branch.as_ref(), commit.as_ref(), bounds),
+                State::Kept => fetch::fetch(mirror, repository, &reference, commit.as_ref(), bounds),
+                State::New => fetch::refetch(mirror, repository, &reference, commit.as_ref(), bounds),
             })?;
             mirror.tidy();
             Ok(found)
@@ -187,12 +225,34 @@ impl GitSource {
         self.read(repository, commit, move |open| tree::read_file(open, &path, READ_LIMIT)).await
     }
 
-    /// The names in the root of a commit in the mirror, sorted as git sorts them; at most 1,000.
+    /// The names in a directory (the root if none) of a commit in the mirror, sorted as git sorts them; at most 1,000.
     ///
     /// # Errors
-    /// [`SourceError::NoCommit`] when it is not in the mirror.
-    pub async fn list_root(&self, repository: &RepositoryUrl, commit: &CommitId) -> Result<Vec<String>, SourceError> {
-        self.read(repository, commit, tree::list_root).await
+    /// [`SourceError::NoCommit`] when it is not in the mirror, [`SourceError::NoDirectory`] when the directory is not there.
+    pub async fn list(
+        &self,
+        repository: &RepositoryUrl,
+        commit: &CommitId,
+        directory: Option<&SourceDirectory>,
+    ) -> Result<Vec<String>, SourceError> {
+        let directory = directory.cloned();
+        self.read(repository, commit, move |open| tree::list(open, directory.as_ref())).await
+    }
+
+    /// What a commit in the mirror has in a directory.
+    ///
+    /// # Errors
+    /// [`SourceError::NoDirectory`] when there is none, with the nearest that are; [`SourceError::Tree`] when a link is on
+    /// the way, which is not followed.
+    pub async fn directory(
+        &self,
+        repository: &RepositoryUrl,
+        commit: &CommitId,
+        directory: &SourceDirectory,
+    ) -> Result<Contents, SourceError> {
+        let directory = directory.clone();
+        let find = move |open: &tree::OpenCommit<'_>| Ok(tree::directory(open, &directory)?.id().to_string());
+        self.read(repository, commit, find).await.map(Contents::Tree)
     }
 
     /// Writes the files of a commit in the mirror to a directory, which is made and must be empty if it is there: modes 0644

@@ -35,6 +35,40 @@ pub enum SourceError {
         /// The branches there are, at most five, nearest first, for a hint.
         known: Vec<String>,
     },
+    /// The repository is there, the tag is not.
+    #[error("repository `{repository}` has no tag `{tag}`")]
+    NoTag {
+        /// The repository.
+        repository: String,
+        /// The tag.
+        tag: String,
+        /// The tags there are, at most five, nearest first, for a hint.
+        known: Vec<String>,
+    },
+    /// The beginning of a commit id fits more than one commit.
+    #[error("`{prefix}` begins more than one commit of repository `{repository}`: {}", .found.join(", "))]
+    Ambiguous {
+        /// The repository.
+        repository: String,
+        /// What was written.
+        prefix: String,
+        /// Commits that it fits, at most five.
+        found: Vec<String>,
+    },
+    /// The commit has no such directory.
+    #[error("commit {} of repository `{repository}` has no directory `{directory}`{why}", short(.commit))]
+    NoDirectory {
+        /// The repository.
+        repository: String,
+        /// The commit.
+        commit: String,
+        /// The directory.
+        directory: String,
+        /// What is there instead, where something is: begins with `: `.
+        why: String,
+        /// Directories that are there, at most five, nearest first, for a hint.
+        known: Vec<String>,
+    },
     /// The commit is not on the branch, or not there at all.
     #[error("repository `{repository}` has no commit `{commit}`")]
     NoCommit {
@@ -116,14 +150,26 @@ impl SourceError {
         match self {
             Self::NotFound { .. } => Some("check the URL; private repositories are not in this version yet".to_owned()),
             Self::NoBranch { known, .. } if known.is_empty() => Some("push a first commit to it".to_owned()),
-            Self::NoBranch { known, .. } => {
-                let known: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
-                Some(format!("its branches: {}", known.join(", ")))
+            Self::NoBranch { known, .. } => Some(format!("its branches: {}", listed(known))),
+            Self::NoTag { known, .. } if known.is_empty() => Some("it has no tags".to_owned()),
+            Self::NoTag { known, .. } => Some(format!("its tags: {}", listed(known))),
+            Self::NoDirectory { known, .. } if known.is_empty() => {
+                Some("correct `source.directory`, or remove it where the application is at the root".to_owned())
             }
+            Self::NoDirectory { known, .. } => Some(format!("directories there: {}", listed(known))),
+            Self::Ambiguous { .. } => Some("write more digits of it".to_owned()),
             Self::NoCommit { .. } => {
-                Some("it may have been removed by a forced push; deploy the branch's head".to_owned())
+                Some("no branch or tag has it; it may have been removed by a forced push".to_owned())
             }
             _ => None,
         }
     }
+}
+
+fn listed(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn short(commit: &str) -> &str {
+    commit.get(..7).unwrap_or(commit)
 }

@@ -1,13 +1,14 @@
 //! The polling loop: asks the watched repositories for their heads on schedule and remembers what it heard.
 //!
-//! In go the set of watched branches and the wish to hasten one; out come views of the heads and a number that changes with
-//! them. It decides nothing else: a new head only says *look now* (law 1). All branches of one repository are asked with one
-//! question; repositories are asked side by side up to a bound.
+//! In go the set of what is followed and the wish to hasten one; out come views of the heads and a number that changes with
+//! them. It decides nothing else: a new head only says *look now* (law 1). All references of one repository are asked with
+//! one question; repositories are asked side by side up to a bound. Where a directory is followed, a new head is fetched
+//! to see whether it differs there. What can never move, a commit, is asked once.
 
 use super::SourceError;
 use super::git::{GitSource, Head};
 use super::schedule::{PollSchedule, PollState};
-use crate::model::{BranchName, Commit, RepositoryUrl, Timestamp};
+use crate::model::{Commit, CommitId, Contents, Reference, RepositoryUrl, Timestamp, Track};
 use crate::observed::HeadView;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +16,9 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+/// How many earlier commits with equal contents in the directory are remembered.
+const ALIKE: usize = 20;
 
 /// How long the loop sleeps when nothing is watched; it is woken when something is.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -38,14 +42,23 @@ struct Shared {
 /// One repository that is watched.
 #[derive(Debug)]
 struct Watched {
-    heads: BTreeMap<Option<BranchName>, HeadView>,
+    heads: BTreeMap<Track, HeadView>,
     state: PollState,
     asking: bool,
     /// Someone said *look now* while it was being asked: what comes may be from before that.
     again: bool,
 }
 
-type Answer = Result<Vec<Result<Head, SourceError>>, SourceError>;
+/// What was heard of one track.
+#[derive(Debug)]
+struct Seen {
+    commit: CommitId,
+    /// Of the directory, where one is followed.
+    contents: Option<Contents>,
+    details: Option<Commit>,
+}
+
+type Answer = Result<Vec<Result<Seen, SourceError>>, SourceError>;
 
 impl Poller {
     /// Starts polling, with nothing watched yet, on the present tokio runtime: each repository every `interval`, at most
@@ -65,10 +78,10 @@ impl Poller {
     }
 
     /// Replaces what is watched. What stays keeps its place in the schedule and its view; what is new is asked at once.
-    pub fn watch(&self, sources: Vec<(RepositoryUrl, Option<BranchName>)>) {
+    pub fn watch(&self, sources: Vec<(RepositoryUrl, Track)>) {
         let mut wanted = Wanted::new();
-        for (repository, branch) in sources {
-            wanted.entry(repository).or_default().push(branch);
+        for (repository, track) in sources {
+            wanted.entry(repository).or_default().push(track);
         }
         let changed = replace(&mut self.shared.watched(), wanted, Timestamp::now());
         if changed {
@@ -85,7 +98,7 @@ impl Poller {
         self.shared.wake.notify_one();
     }
 
-    /// What is known of every watched branch, by repository and branch.
+    /// What is known of everything that is watched, by repository and track.
     pub fn heads(&self) -> Vec<HeadView> {
         self.shared.watched().values().flat_map(|watched| watched.heads.values().cloned()).collect()
     }
@@ -95,15 +108,15 @@ impl Poller {
         self.shared.changes.subscribe()
     }
 
-    /// Asks a repository for one branch now and returns what is known then; the view keeps the last known commit beside an
-    /// error. A branch that is watched is updated too.
-    pub async fn poll_now(&self, repository: &RepositoryUrl, branch: Option<&BranchName>) -> HeadView {
-        let branches = [branch.cloned()];
-        let answer = self.shared.git.heads(repository, &branches).await;
-        let mut view = self.shared.view(repository, &branches[0]);
+    /// Asks a repository for one track now and returns what is known then; the view keeps the last known commit beside an
+    /// error. What is watched is updated too.
+    pub async fn poll_now(&self, repository: &RepositoryUrl, track: &Track) -> HeadView {
+        let tracks = std::slice::from_ref(track);
+        let answer = self.shared.answer(repository, tracks).await;
+        let mut view = self.shared.view(repository, track);
         let now = Timestamp::now();
         hear(&mut view, heard(&answer, 0), now);
-        self.shared.record(repository, &branches, &answer, now);
+        self.shared.record(repository, tracks, &answer, now);
         view
     }
 
@@ -151,22 +164,24 @@ impl Shared {
         self.changes.send_modify(|number| *number = number.wrapping_add(1));
     }
 
-    fn view(&self, repository: &RepositoryUrl, branch: &Option<BranchName>) -> HeadView {
-        let known = self.watched().get(repository).and_then(|watched| watched.heads.get(branch).cloned());
-        known.unwrap_or_else(|| unknown(repository, branch.clone()))
+    fn view(&self, repository: &RepositoryUrl, track: &Track) -> HeadView {
+        let known = self.watched().get(repository).and_then(|watched| watched.heads.get(track).cloned());
+        known.unwrap_or_else(|| unknown(repository, track.clone()))
     }
 
     /// Starts the polls that are due, the longest due first, while there is room; returns how long nothing else is due.
     fn begin(self: &Arc<Self>, polls: &mut JoinSet<()>, parallel: usize) -> Duration {
         let now = Timestamp::now();
         let mut all = self.watched();
-        let mut waiting: Vec<_> = all.iter_mut().filter(|(_, watched)| !watched.asking).collect();
+        let mut waiting: Vec<_> =
+            all.iter_mut().filter(|(_, watched)| !watched.asking && !watched.is_settled()).collect();
         waiting.sort_by_key(|(_, watched)| watched.state.remaining(now));
         let room = parallel.saturating_sub(polls.len());
         let due = waiting.iter().take_while(|(_, watched)| watched.state.remaining(now).is_zero()).count();
         for (repository, watched) in waiting.iter_mut().take(due.min(room)) {
             watched.asking = true;
-            polls.spawn(self.clone().ask((*repository).clone(), watched.heads.keys().cloned().collect()));
+            let tracks = watched.heads.values().filter(|view| !is_settled(view)).map(|view| view.track.clone());
+            polls.spawn(self.clone().ask((*repository).clone(), tracks.collect()));
         }
         match waiting.get(due) {
             // Without room the end of a poll wakes the loop.
@@ -175,21 +190,52 @@ impl Shared {
         }
     }
 
-    async fn ask(self: Arc<Self>, repository: RepositoryUrl, branches: Vec<Option<BranchName>>) {
-        let answer = self.git.heads(&repository, &branches).await;
+    async fn ask(self: Arc<Self>, repository: RepositoryUrl, tracks: Vec<Track>) {
+        let answer = self.answer(&repository, &tracks).await;
         let now = Timestamp::now();
         if let Some(watched) = self.watched().get_mut(&repository) {
             watched.asked(&answer, &self.schedule, now);
         }
-        self.record(&repository, &branches, &answer, now);
+        self.record(&repository, &tracks, &answer, now);
     }
 
-    /// Keeps what was heard of branches that are (still) watched.
-    fn record(&self, repository: &RepositoryUrl, branches: &[Option<BranchName>], answer: &Answer, now: Timestamp) {
+    /// Asks for the heads of some tracks, and what new ones have in the directories.
+    async fn answer(&self, repository: &RepositoryUrl, tracks: &[Track]) -> Answer {
+        let references: Vec<Reference> = tracks.iter().map(|track| track.reference.clone()).collect();
+        let heads = self.git.heads(repository, &references).await?;
+        let mut seen = Vec::with_capacity(tracks.len());
+        for (track, head) in tracks.iter().zip(heads) {
+            seen.push(match head {
+                Ok(head) => self.look(repository, track, head).await,
+                Err(error) => Err(error),
+            });
+        }
+        Ok(seen)
+    }
+
+    /// What a head has in the directory, if one is followed: remembered, or read from the mirror, fetched for it.
+    async fn look(&self, repository: &RepositoryUrl, track: &Track, head: Head) -> Result<Seen, SourceError> {
+        let Some(directory) = &track.directory else {
+            return Ok(Seen { commit: head.commit, contents: None, details: None });
+        };
+        let known = self.view(repository, track);
+        if known.commit.as_ref() == Some(&head.commit) && known.contents.is_some() {
+            return Ok(Seen { commit: head.commit, contents: known.contents, details: known.details });
+        }
+        let details = self.git.fetch(repository, &track.reference, Some(&head.commit)).await?;
+        let contents = match self.git.directory(repository, &head.commit, directory).await {
+            Err(SourceError::NoDirectory { .. }) => Contents::Missing,
+            found => found?,
+        };
+        Ok(Seen { commit: head.commit, contents: Some(contents), details: Some(details) })
+    }
+
+    /// Keeps what was heard of tracks that are (still) watched.
+    fn record(&self, repository: &RepositoryUrl, tracks: &[Track], answer: &Answer, now: Timestamp) {
         let mut changed = false;
         if let Some(watched) = self.watched().get_mut(repository) {
-            for (index, branch) in branches.iter().enumerate() {
-                if let Some(view) = watched.heads.get_mut(branch) {
+            for (index, track) in tracks.iter().enumerate() {
+                if let Some(view) = watched.heads.get_mut(track) {
                     changed |= hear(view, heard(answer, index), now);
                 }
             }
@@ -200,22 +246,27 @@ impl Shared {
     }
 }
 
-type Wanted = BTreeMap<RepositoryUrl, Vec<Option<BranchName>>>;
+type Wanted = BTreeMap<RepositoryUrl, Vec<Track>>;
 
 /// Keeps, adds and removes; returns whether anything was added or removed.
 fn replace(all: &mut BTreeMap<RepositoryUrl, Watched>, wanted: Wanted, now: Timestamp) -> bool {
     let mut old = std::mem::take(all);
     let mut changed = false;
-    for (repository, branches) in wanted {
+    for (repository, tracks) in wanted {
         let new = || Watched { heads: BTreeMap::new(), state: PollState::new(now), asking: false, again: false };
         let mut watched = old.remove(&repository).unwrap_or_else(new);
-        changed |= watched.replace(&repository, branches, now);
+        changed |= watched.replace(&repository, tracks, now);
         all.insert(repository, watched);
     }
     changed || !old.is_empty()
 }
 
 impl Watched {
+    /// Whether nothing of it can move any more.
+    fn is_settled(&self) -> bool {
+        self.heads.values().all(is_settled)
+    }
+
     fn hasten(&mut self, now: Timestamp) {
         self.again = self.asking;
         self.state = self.state.hastened(now);
@@ -234,30 +285,44 @@ impl Watched {
         }
     }
 
-    fn replace(&mut self, repository: &RepositoryUrl, branches: Vec<Option<BranchName>>, now: Timestamp) -> bool {
+    fn replace(&mut self, repository: &RepositoryUrl, tracks: Vec<Track>, now: Timestamp) -> bool {
         let mut known = std::mem::take(&mut self.heads);
         let mut changed = false;
-        for branch in branches {
-            if self.heads.contains_key(&branch) {
+        for track in tracks {
+            if self.heads.contains_key(&track) {
                 continue;
             }
-            let kept = known.remove(&branch);
+            let kept = known.remove(&track);
             if kept.is_none() {
                 changed = true;
                 self.hasten(now);
             }
-            self.heads.insert(branch.clone(), kept.unwrap_or_else(|| unknown(repository, branch)));
+            self.heads.insert(track.clone(), kept.unwrap_or_else(|| unknown(repository, track)));
         }
         changed || !known.is_empty()
     }
 }
 
-fn unknown(repository: &RepositoryUrl, branch: Option<BranchName>) -> HeadView {
-    HeadView { repository: repository.clone(), branch, commit: None, details: None, error: None, seen_at: None }
+/// Whether there is nothing more to hear: a commit was found, and stays.
+fn is_settled(view: &HeadView) -> bool {
+    view.track.reference.commit().is_some() && view.commit.is_some()
 }
 
-/// What an answer says of the branch at an index.
-fn heard(answer: &Answer, index: usize) -> Result<&Head, &SourceError> {
+fn unknown(repository: &RepositoryUrl, track: Track) -> HeadView {
+    HeadView {
+        repository: repository.clone(),
+        track,
+        commit: None,
+        contents: None,
+        alike: Vec::new(),
+        details: None,
+        error: None,
+        seen_at: None,
+    }
+}
+
+/// What an answer says of the track at an index.
+fn heard(answer: &Answer, index: usize) -> Result<&Seen, &SourceError> {
     match answer {
         Ok(heads) => heads[index].as_ref(),
         Err(error) => Err(error),
@@ -265,19 +330,32 @@ fn heard(answer: &Answer, index: usize) -> Result<&Head, &SourceError> {
 }
 
 /// Brings a view up to date; returns whether its head or its error changed.
-fn hear(view: &mut HeadView, heard: Result<&Head, &SourceError>, now: Timestamp) -> bool {
+fn hear(view: &mut HeadView, heard: Result<&Seen, &SourceError>, now: Timestamp) -> bool {
     let error = heard.err().map(describe);
     let mut changed = view.error != error;
     view.error = error;
-    if let Ok(head) = heard {
+    if let Ok(seen) = heard {
         view.seen_at = Some(now);
-        if view.commit.as_ref() != Some(&head.commit) {
-            view.commit = Some(head.commit.clone());
-            view.details = None;
+        if view.commit.as_ref() != Some(&seen.commit) {
+            move_on(view, seen);
             changed = true;
         }
     }
     changed
+}
+
+/// Takes a new head over, and remembers those before it that have the same in the directory.
+fn move_on(view: &mut HeadView, seen: &Seen) {
+    let before = view.commit.replace(seen.commit.clone());
+    let same = view.contents.is_some() && view.contents == seen.contents;
+    if !same {
+        view.alike.clear();
+    }
+    view.alike.extend(before.filter(|_| same));
+    let surplus = view.alike.len().saturating_sub(ALIKE);
+    view.alike.drain(..surplus);
+    view.contents = seen.contents.clone();
+    view.details = seen.details.clone();
 }
 
 /// An error with its hint, as one line.

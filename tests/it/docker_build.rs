@@ -91,6 +91,7 @@ fn job(lab: &Lab, id: BuildId, settings: AppSettings) -> BuildJob {
         name: "My_Shop-".parse().unwrap(),
         commit: commit("t"),
         tree: tree(lab),
+        directory: None,
         settings,
         size: InstanceSize::default(),
         deadline: Duration::from_secs(120),

@@ -14,3 +14,4 @@ mod mirror;
 mod polling;
 mod process;
 mod repo;
+mod track;

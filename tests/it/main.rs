@@ -26,5 +26,6 @@ mod plan_stale;
 mod process_build;
 mod process_engine;
 mod simulation;
+mod sources;
 mod spine;
 mod store;

@@ -10,7 +10,7 @@ use towpath::model::{
     OperationKind, OperationStatus, OperationTarget, Owner, Place, Revision, RevisionNumber, Scaling, ServiceId,
     ServiceRecord, ServiceSpec, Step, Timestamp,
 };
-use towpath::model::{Cause, RepositoryUrl};
+use towpath::model::{Cause, RepositoryUrl, Track};
 use towpath::observed::{HeadView, Health, InstanceView, ServiceView};
 use towpath::plan::Policy;
 
@@ -38,7 +38,7 @@ pub fn repository(name: &str) -> RepositoryUrl {
 pub fn spec(name: &str) -> ServiceSpec {
     ServiceSpec {
         name: parse(name),
-        source: CodeSource { repository: repository(name), branch: None, auto_deploy: true },
+        source: CodeSource { repository: repository(name), track: Track::default(), auto_deploy: true },
         build: BuildSource::Inline(Box::new(settings())),
         instance: InstanceSize::default(),
         env: BTreeMap::new(),
@@ -114,6 +114,7 @@ pub fn revision(number: u32, spec: &ServiceSpec, commit: CommitId, at: Timestamp
         number: RevisionNumber(number),
         build: Digest::of(&(&details.id, &settings)),
         commit: details,
+        contents: None,
         spec: spec.clone(),
         settings,
         artifact: Artifact::Directory { path: PathBuf::from("/b"), path_prefix: Vec::new(), env: BTreeMap::new() },
@@ -167,9 +168,11 @@ pub fn running_view(spec: &ServiceSpec, number: u32, at_commit: CommitId, instan
 pub fn head(spec: &ServiceSpec, at: Option<CommitId>) -> HeadView {
     HeadView {
         repository: spec.source.repository.clone(),
-        branch: spec.source.branch.clone(),
+        track: spec.source.track.clone(),
         seen_at: at.as_ref().map(|_| NOON),
         commit: at,
+        contents: None,
+        alike: Vec::new(),
         details: None,
         error: None,
     }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use std::time::Duration;
 use towpath::model::{
     AppSettings, BuildSource, CodeSource, Cpu, DeploySettings, HealthCheck, HealthProtocol, InstanceSize, Memory,
-    Scaling, SecretRef, ServiceSpec,
+    Reference, Scaling, SecretRef, ServiceSpec, Track,
 };
 use towpath::plan::{diff, rebuilds, replaces};
 
@@ -33,7 +33,10 @@ fn inline(spec: &mut ServiceSpec) -> &mut AppSettings {
 /// Every field of a declaration, changed. A field added to the model breaks `every_field_has_its_mutation` below.
 const MUTATIONS: &[Mutation] = &[
     ("source.repository", ToABuild, |s| s.source.repository = parse("https://git.example/other")),
-    ("source.branch", ToABuild, |s| s.source.branch = Some(parse("release"))),
+    ("source.branch", ToABuild, |s| s.source.track.reference = Reference::Branch(parse("release"))),
+    ("source.tag", ToABuild, |s| s.source.track.reference = Reference::Tag(parse("v1.2"))),
+    ("source.commit", ToABuild, |s| s.source.track.reference = Reference::Commit(parse("3f2a91c"))),
+    ("source.directory", ToABuild, |s| s.source.track.directory = Some(parse("services/web"))),
     ("source.autoDeploy", InPlace, |s| s.source.auto_deploy = !s.source.auto_deploy),
     ("instance.cpu", ToNewInstances, |s| s.instance.cpu = Cpu(250)),
     ("instance.memory", ToNewInstances, |s| s.instance.memory = Memory(s.instance.memory.0 + 1)),
@@ -71,7 +74,7 @@ const MUTATIONS: &[Mutation] = &[
 fn count_fields(spec: &ServiceSpec, settings: &AppSettings) -> usize {
     let ServiceSpec { name: _, source, build: _, instance, env: _, secrets: _, health, scaling, deploy, tags: _ } =
         spec;
-    let CodeSource { repository: _, branch: _, auto_deploy: _ } = source;
+    let CodeSource { repository: _, track: Track { reference: _, directory: _ }, auto_deploy: _ } = source;
     let InstanceSize { cpu: _, memory: _ } = instance;
     let HealthCheck {
         protocol: _,

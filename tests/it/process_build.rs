@@ -69,6 +69,7 @@ impl Bench {
             name: "shop".parse().unwrap(),
             commit,
             tree,
+            directory: None,
             settings,
             size: InstanceSize::default(),
             deadline: Duration::from_secs(120),

@@ -4,13 +4,13 @@
 //! of `RUN`, so a line can be neither an instruction nor an option, and no text of it meets a second interpreter.
 
 use crate::build::BuildError;
-use crate::model::{AppSettings, Catalogue, Language, Runtime, RuntimeName, VersionLock};
+use crate::model::{AppSettings, Catalogue, Language, Runtime, RuntimeName, SourceDirectory, VersionLock};
 use std::collections::BTreeMap;
 
 /// Docker's parser of 20.10 reads lines of less than 64 KiB.
 const LONGEST_INSTRUCTION: usize = 60 << 10;
 
-/// Where the application is in the image, and where all its commands run.
+/// Where the repository is in the image; all commands run there, or in the source directory below it.
 const APP: &str = "/app";
 
 /// The directory of the build context that holds the application: beside the Dockerfile, so that files of the
@@ -65,6 +65,19 @@ impl Recipe {
         }
         recipe.setting("ENTRYPOINT []".into());
         recipe.check()
+    }
+
+    /// The same with all commands in a directory of the repository (row L1), which is still there as a whole.
+    pub fn within(mut self, directory: Option<&SourceDirectory>) -> Self {
+        let Some(directory) = directory else { return self };
+        // A source directory has no character that means anything in a Dockerfile.
+        let work = format!("{APP}/{directory}");
+        for (text, _) in self.instructions.iter_mut().filter(|(_, purpose)| *purpose == Purpose::Setting) {
+            *text = text.replace(&format!("{APP}/node_modules/"), &format!("{work}/node_modules/"));
+        }
+        let copied = self.instructions.iter().position(|(text, _)| text.starts_with("COPY "));
+        self.instructions.insert(copied.map_or(1, |at| at + 1), (format!("WORKDIR {work}"), Purpose::Prepare));
+        self
     }
 
     fn prepare(&mut self, text: String) {

@@ -100,3 +100,13 @@ fn an_operators_image_takes_the_place_of_the_catalogues() {
         assert!(images(&[("python3", bad)]).choose(&settings()).is_err(), "{bad:?}");
     }
 }
+
+#[test]
+fn commands_run_in_the_source_directory_of_a_whole_repository() {
+    let node = Recipe::new(&settings(), Language::Node, "node:18").unwrap();
+    let text = node.within(Some(&"services/web".parse().unwrap())).dockerfile();
+    let lines: Vec<&str> = text.lines().collect();
+    let copy = lines.iter().position(|line| *line == "COPY app/ /app/").unwrap();
+    assert_eq!(lines[copy + 1], "WORKDIR /app/services/web");
+    assert!(lines.iter().any(|line| line.starts_with("ENV PATH=/app/services/web/node_modules/.bin:")), "{text}");
+}

@@ -32,6 +32,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use turn::{Turn, Turns};
 
+/// The directory of a build that holds the commit's files.
+const SOURCE: &str = "src";
+
 /// What all commands of a build together may print.
 const MOST_OUTPUT: u64 = 50 << 20;
 
@@ -156,7 +159,7 @@ impl ProcessBuilder {
         let choice = self.choose(&job.settings).await?;
         announce(log, &choice);
         let at = self.directories(directory, job);
-        self.prepare(directory, &at, &job.tree, choice.interpreter.language).await?;
+        self.prepare(directory, &at, job, choice.interpreter.language).await?;
         let layout = recipe::layout(&choice.interpreter, &at);
         let place = self.place(directory, &at, &layout, job);
         let deadline = Instant::now() + job.deadline;
@@ -177,10 +180,10 @@ impl ProcessBuilder {
         &self,
         directory: &Path,
         at: &Directories,
-        tree: &Path,
+        job: &BuildJob,
         language: Language,
     ) -> Result<(), BuildError> {
-        let (directory, at, tree) = (directory.to_owned(), at.clone(), tree.to_owned());
+        let (directory, at, tree) = (directory.to_owned(), at.clone(), job.tree.clone());
         let search = self.options.search.clone();
         blocking(format!("lay out {}", directory.display()), move || {
             remove_tree(&directory)?;
@@ -189,14 +192,15 @@ impl ProcessBuilder {
                 create(path)?;
             }
             tools::write(&tools, language, &search)?;
-            move_tree(&tree, &at.source)
+            move_tree(&tree, &directory.join(SOURCE))
         })
         .await
     }
 
     fn directories(&self, directory: &Path, job: &BuildJob) -> Directories {
         Directories {
-            source: directory.join("src"),
+            // All of the repository is there; commands run in the source directory.
+            source: job.directory.iter().fold(directory.join(SOURCE), |root, inner| root.join(inner.as_str())),
             home: directory.join("home"),
             venv: directory.join("venv"),
             cache: self.options.cache.join("services").join(job.name.as_str()),

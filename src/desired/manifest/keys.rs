@@ -56,8 +56,8 @@ const LEVELS: &[Level] = &[
     ),
     (
         "source",
-        &["repository", "branch", "autoDeploy"],
-        &["image", "directory", "connection", "verify", "tag", "commit", "path", "accessRole", "poll", "submodules"],
+        &["repository", "branch", "tag", "commit", "directory", "autoDeploy"],
+        &["image", "connection", "verify", "accessRole", "poll", "submodules"],
     ),
     (
         "build",
@@ -84,7 +84,9 @@ const LEVELS: &[Level] = &[
 const SYNONYMS: &[(&str, &[&str])] = &[
     ("env", &["environment", "variables", "vars", "environmentVariables"]),
     ("repository", &["repo", "url", "git", "repositoryUrl"]),
-    ("branch", &["ref", "revision"]),
+    ("branch", &["ref"]),
+    ("commit", &["revision", "sha"]),
+    ("directory", &["path", "sourceDirectory", "rootDirectory", "subdirectory"]),
     ("autoDeploy", &["autoDeployments", "automatic", "autoDeploymentsEnabled"]),
     ("health", &["healthCheck", "healthcheck", "healthCheckConfiguration"]),
     ("autoscaling", &["scaling", "autoScalingConfiguration", "scale"]),

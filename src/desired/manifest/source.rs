@@ -3,8 +3,8 @@
 use super::{Context, keys, values};
 use crate::desired::fields::{Fields, checked};
 use crate::desired::findings::Findings;
-use crate::desired::yaml::Span;
-use crate::model::{CodeSource, RepositoryUrl};
+use crate::desired::yaml::{Entry, Span};
+use crate::model::{CodeSource, Reference, RepositoryUrl, Track};
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -13,7 +13,8 @@ pub(super) fn read(service: &Fields, context: &Context, findings: &mut Findings)
     let hint = "say where the code is: `source: { repository: https://github.com/acme/hello }`";
     let fields = Fields::open(service.required("source", hint, findings)?, service.path("source"), findings)?;
     let fields = keys::check(fields, "source", findings);
-    let branch = fields.parsed("branch", "branch", findings);
+    let reference = reference(&fields, findings);
+    let directory = fields.parsed("directory", "directory", findings);
     let auto_deploy = fields.flag("autoDeploy", findings).unwrap_or(true);
     // A source of a later version is one error, not two.
     if fields.entry("image").is_none() {
@@ -22,7 +23,23 @@ pub(super) fn read(service: &Fields, context: &Context, findings: &mut Findings)
     let (text, span) = fields.value("repository").and_then(|_| fields.text("repository", findings))?;
     let repository = checked(repository(text, context.directory), "repository", span, findings)?;
     warn_of_plain_http(&repository, span, findings);
-    Some(CodeSource { repository, branch, auto_deploy })
+    Some(CodeSource { repository, track: Track { reference, directory }, auto_deploy })
+}
+
+/// What of the repository counts: one branch, one tag or one commit.
+fn reference(fields: &Fields, findings: &mut Findings) -> Reference {
+    let written: Vec<&Entry> = ["branch", "tag", "commit"].into_iter().filter_map(|key| fields.entry(key)).collect();
+    if let [first, others @ ..] = written.as_slice() {
+        for other in others {
+            let (one, two) = (fields.path(&first.key), fields.path(&other.key));
+            let message = format!("`{two}` and `{one}` in line {} both say which version", first.key_span.line);
+            findings.error("two-versions", other.key_span, message).hint("keep one of `branch`, `tag` and `commit`");
+        }
+    }
+    let branch = fields.parsed("branch", "branch", findings).map(Reference::Branch);
+    let tag = fields.parsed("tag", "tag", findings).map(Reference::Tag);
+    let commit = fields.parsed("commit", "commit", findings).map(Reference::Commit);
+    branch.or(tag).or(commit).unwrap_or_default()
 }
 
 /// A repository; a relative path is relative to the manifest.

@@ -37,7 +37,7 @@ fn classes(text: &str) -> Vec<String> {
 fn every_working_key_reaches_the_model() {
     let shop = service(LONG, "shop");
     assert_eq!(shop.source.repository.to_string(), "https://github.com/acme/shop");
-    assert_eq!(shop.source.branch.unwrap().as_str(), "release");
+    assert_eq!(shop.source.track.reference.branch().unwrap().as_str(), "release");
     assert!(!shop.source.auto_deploy);
     assert_eq!(shop.build, BuildSource::Repository);
     assert_eq!((shop.instance.cpu.0, shop.instance.memory), (500, "1 GB".parse::<Memory>().unwrap()));
@@ -78,7 +78,7 @@ fn a_build_in_place_reaches_the_model() {
 fn what_is_not_written_has_app_runners_default() {
     let shop = service(&one(""), "shop");
     assert_eq!((shop.instance, shop.health.clone(), shop.scaling, shop.deploy.clone()), Default::default());
-    assert!(shop.source.auto_deploy && shop.source.branch.is_none());
+    assert!(shop.source.auto_deploy && shop.source.track == crate::model::Track::default());
     assert_eq!(inline(&shop).port, 8080);
 }
 

@@ -2,16 +2,14 @@
 //! Pure. App Runner's own words stay in the event's message ([`super::words`]).
 
 use super::words::words;
-use crate::model::{Cause, Operation, OperationKind, OperationStatus, Reason, Revision};
+use crate::model::{Cause, CommitId, Operation, OperationKind, OperationStatus, Reason, Reference, Revision};
 use std::time::Duration;
 
 /// `Deployment started: commit ba05e61 is new on main.`
-pub fn started(operation: &Operation, branch: Option<&str>) -> String {
+pub fn started(operation: &Operation, reference: Option<&Reference>, before: Option<&CommitId>) -> String {
     let why = match &operation.cause {
         Cause::Manifest { place } => format!("declared at {place}"),
-        Cause::Commit { commit } => {
-            format!("commit {} is new on {}", commit.short(), branch.unwrap_or("the default branch"))
-        }
+        Cause::Commit { commit } => news(commit, reference.unwrap_or(&Reference::Default), before),
         Cause::Manual { principal, reason: None } => format!("asked for by {principal}"),
         Cause::Manual { principal, reason: Some(reason) } => format!("asked for by {principal} ({reason})"),
         Cause::Rollback { principal, from } => {
@@ -20,6 +18,16 @@ pub fn started(operation: &Operation, branch: Option<&str>) -> String {
         }
     };
     format!("{} started: {why}.", what(operation))
+}
+
+/// A branch is meant to move; a tag that does is said so.
+fn news(commit: &CommitId, reference: &Reference, before: Option<&CommitId>) -> String {
+    let short = commit.short();
+    match (reference, before) {
+        (Reference::Tag(tag), Some(before)) => format!("tag {tag} was moved from commit {} to {short}", before.short()),
+        (Reference::Tag(tag), None) => format!("tag {tag} was moved to commit {short}"),
+        (branch, _) => format!("commit {short} is new on {branch}"),
+    }
 }
 
 /// `Deployment completed in 1.4s: revision 2 (ba05e61 Say v2) serves http://shop.localhost:8080/`
@@ -89,13 +97,20 @@ mod tests {
     fn the_begin_says_why() {
         let commit = "ba05e6109981b25f6100e6657216e82d74db40a7".parse().unwrap();
         let deployment = operation(OperationKind::StartDeployment, Cause::Commit { commit });
-        assert_eq!(started(&deployment, Some("main")), "Deployment started: commit ba05e61 is new on main.");
+        let main = Reference::Branch("main".parse().unwrap());
+        assert_eq!(started(&deployment, Some(&main), None), "Deployment started: commit ba05e61 is new on main.");
+        let (tag, before) =
+            (Reference::Tag("v1.2".parse().unwrap()), "3f2a91c0d9e8f7a6b5c4d3e2f1a0b9c8d7e6f5a4".parse().unwrap());
+        assert_eq!(
+            started(&deployment, Some(&tag), Some(&before)),
+            "Deployment started: tag v1.2 was moved from commit 3f2a91c to ba05e61."
+        );
         let cause = Cause::Manifest { place: "towpath.yaml:2".into() };
         let update = operation(OperationKind::UpdateService, cause);
-        assert_eq!(started(&update, None), "Service update started: declared at towpath.yaml:2.");
+        assert_eq!(started(&update, None, None), "Service update started: declared at towpath.yaml:2.");
         let cause = Cause::Rollback { principal: "local:ann".into(), from: RevisionNumber(2) };
         let rollback = operation(OperationKind::StartDeployment, cause);
-        assert_eq!(started(&rollback, None), "Rollback started: from revision 2 to 1, asked for by local:ann.");
+        assert_eq!(started(&rollback, None, None), "Rollback started: from revision 2 to 1, asked for by local:ann.");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The fetch step: the commit, and the settings that hold for it.
 
 use super::{failure, interrupted, spec_of, stalled};
-use crate::model::{AppSettings, BuildSource, Class, Commit, Failure, Reason, ServiceSpec, Step};
+use crate::model::{AppSettings, BuildSource, Class, Commit, Contents, Failure, Reason, ServiceSpec, Step};
 use crate::reconcile::chain;
 use crate::reconcile::operation::Run;
 use crate::source::SourceError;
@@ -19,7 +19,20 @@ pub(super) async fn fetch(run: &mut Run) -> Result<(), Failure> {
     // Before its settings are judged: a commit whose `apprunner.yaml` is bad is remembered by its id and not tried again.
     run.operation.target.commit = Some(commit.id.clone());
     run.save(Vec::new()).await.ok_or_else(|| interrupted(Step::Fetch))?;
+    contents(run, &spec, &commit, Step::Fetch).await?;
     settings(run, &spec, &commit, Step::Fetch).await.map(|_| ())
+}
+
+/// What the commit has in the source directory, if one is declared: it has to be there.
+pub(super) async fn contents(
+    run: &Run,
+    spec: &ServiceSpec,
+    commit: &Commit,
+    step: Step,
+) -> Result<Option<Contents>, Failure> {
+    let Some(directory) = &spec.source.track.directory else { return Ok(None) };
+    let found = run.core.git.directory(&spec.source.repository, &commit.id, directory).await;
+    found.map(Some).map_err(|error| source_failure(step, &error))
 }
 
 fn describe(commit: &Commit) -> String {
@@ -47,7 +60,7 @@ async fn fetch_commit(run: &Run, spec: &ServiceSpec, step: Step) -> Result<Commi
     let mut tries = 0;
     loop {
         tries += 1;
-        let error = match run.core.git.fetch(&source.repository, source.branch.as_ref(), wanted).await {
+        let error = match run.core.git.fetch(&source.repository, &source.track.reference, wanted).await {
             Ok(commit) => return Ok(commit),
             Err(error) => error,
         };
@@ -60,31 +73,31 @@ async fn fetch_commit(run: &Run, spec: &ServiceSpec, step: Step) -> Result<Commi
 }
 
 pub(super) fn source_failure(step: Step, error: &SourceError) -> Failure {
-    let mut message = chain(error);
-    if let SourceError::NoBranch { known, .. } = error
-        && !known.is_empty()
-    {
-        message.push_str(&format!(" (it has: {})", known.join(", ")));
-    }
+    let message = match error.hint() {
+        Some(hint) => format!("{} ({hint})", chain(error)),
+        None => chain(error),
+    };
     failure(step, Reason::SourceFailed, error.class(), message)
 }
 
 /// Reads `apprunner.yaml` of the commit. Every problem goes to the log, one line each, as row S7 has it.
 async fn settings_in(run: &Run, spec: &ServiceSpec, commit: &Commit, step: Step) -> Result<AppSettings, Failure> {
     const FILE: &str = "apprunner.yaml";
-    let repository = &spec.source.repository;
-    let bytes = run.core.git.read_file(repository, &commit.id, FILE).await.map_err(|e| source_failure(step, &e))?;
+    let (repository, directory) = (&spec.source.repository, spec.source.track.directory.as_ref());
+    let path = directory.map_or_else(|| FILE.to_owned(), |directory| directory.join(FILE));
+    let bytes = run.core.git.read_file(repository, &commit.id, &path).await.map_err(|e| source_failure(step, &e))?;
     let Some(bytes) = bytes else {
-        let names = run.core.git.list_root(repository, &commit.id).await.unwrap_or_default();
+        let names = run.core.git.list(repository, &commit.id, directory).await.unwrap_or_default();
         let other = names.iter().any(|n| n == "apprunner.yml");
         let hint = if other { " There is an `apprunner.yml`; only `apprunner.yaml` is read: rename it." } else { "" };
-        let message = format!("App Runner configuration file apprunner.yaml not found.{hint}");
+        let place = directory.map(|directory| format!(" in `{directory}`")).unwrap_or_default();
+        let message = format!("App Runner configuration file apprunner.yaml not found{place}.{hint}");
         return Err(stalled(step, Reason::ConfigurationInvalid, message));
     };
     let Ok(text) = String::from_utf8(bytes) else {
         return Err(stalled(step, Reason::ConfigurationInvalid, "apprunner.yaml is not UTF-8 text"));
     };
-    let parsed = crate::desired::parse_apprunner(FILE, &text, &run.core.config.catalogue);
+    let parsed = crate::desired::parse_apprunner(&path, &text, &run.core.config.catalogue);
     for problem in &parsed.problems {
         run.say(&problem.one_line());
     }

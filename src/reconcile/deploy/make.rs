@@ -1,8 +1,8 @@
 //! The build step: the artifact, made or found, and the revision that it makes.
 
-use super::fetch::{source, source_failure};
+use super::fetch::{contents, source, source_failure};
 use super::{failure, interrupted, spec_of, stalled};
-use crate::build::{BuildError, BuildJob};
+use crate::build::{BuildError, BuildJob, recipe};
 use crate::model::{AppSettings, Artifact, Class, Commit, Digest, Failure, Reason, Revision, RevisionNumber, Step};
 use crate::reconcile::chain;
 use crate::reconcile::operation::Run;
@@ -21,7 +21,9 @@ pub(super) async fn build(run: &mut Run) -> Result<(), Failure> {
     let builder = core.builder.clone();
     // What is found or made from here on must not be collected before a revision names it.
     let _named_soon = core.artifacts.read().await;
+    let directory = spec_of(run, Step::Build)?.source.track.directory;
     let id = builder.identify(&commit, &settings).await.map_err(|e| build_failure(&e))?;
+    let id = recipe::in_directory(id, directory.as_ref());
     let artifact = match builder.find(&id).await.map_err(|e| build_failure(&e))? {
         Some(artifact) => {
             run.say(&format!("Nothing to build: build {} has the same inputs.", id.short()));
@@ -51,6 +53,7 @@ async fn make(run: &Run, commit: &Commit, settings: &AppSettings, id: &Digest) -
         name: run.service.name.clone(),
         commit: commit.clone(),
         tree: tree.clone(),
+        directory: spec.source.track.directory,
         settings: settings.clone(),
         size: spec.instance,
         deadline: spec.deploy.build_deadline,
@@ -100,13 +103,14 @@ async fn keep_revision(
     artifact: Artifact,
 ) -> Result<(), Failure> {
     let spec = spec_of(run, Step::Build)?;
+    let contents = contents(run, &spec, &commit, Step::Build).await?;
     let (id, now) = (run.service.id.clone(), run.core.now());
     let current = run.core.state().world.services.get(&id).cloned();
     let Some(mut record) = current else {
         return Err(stalled(Step::Build, Reason::Internal, "the service is gone"));
     };
     let number = RevisionNumber(record.next_revision);
-    let revision = Revision { number, commit, spec, settings, build, artifact, created_at: now };
+    let revision = Revision { number, commit, contents, spec, settings, build, artifact, created_at: now };
     run.operation.revision = Some(number);
     record.next_revision += 1;
     run.save_with(move |world| {

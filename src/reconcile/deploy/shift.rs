@@ -39,7 +39,7 @@ fn remember(run: &mut Run) {
 fn head_of(run: &Run) -> Option<CommitId> {
     let record = run.core.state().world.services.get(&run.service.id).cloned()?;
     let source = record.applied?.source;
-    run.core.poller.heads().into_iter().find(|h| h.repository == source.repository && h.branch == source.branch)?.commit
+    run.core.poller.heads().into_iter().find(|h| h.repository == source.repository && h.track == source.track)?.commit
 }
 
 /// Undoes a shift that the ingress did not take. `Some(false)` when going back was not acknowledged either.

@@ -1,4 +1,4 @@
-//! Brings branches into a mirror: over HTTP with libgit2's transport, from this machine by packing what the mirror has not.
+//! Brings branches, tags and commits into a mirror: over HTTP with libgit2's transport, from this machine by packing what the mirror has not.
 //! (libgit2's own transport for local paths packs every branch each time.)
 
 use super::bounds::Bounds;
@@ -6,50 +6,135 @@ use super::failure::{self, Fault, is_full, plain, transport};
 use super::head::{self, callbacks, commit_id, listed_head, local_head, open_local, proxy};
 use super::mirror::Mirror;
 use super::{Head, SourceError, objects};
-use crate::model::{BranchName, Commit, CommitId, RepositoryUrl, Timestamp};
-use git2::{AutotagOption, Direction, ErrorClass, ErrorCode, FetchOptions, Oid, RemoteRedirect, Repository};
+use crate::model::{Commit, CommitId, CommitPrefix, Reference, RepositoryUrl, Timestamp};
+use git2::{
+    AutotagOption, Direction, ErrorClass, ErrorCode, FetchOptions, Oid, RemoteConnection, RemoteRedirect, Repository,
+};
 use std::io::Write;
 use std::path::Path;
 
-/// Fetches a branch and returns the wanted commit, or the branch's newest.
+/// Fetches a reference and returns the wanted commit, or the reference's newest.
 pub(super) fn fetch(
     mirror: &Mirror,
     repository: &RepositoryUrl,
-    branch: Option<&BranchName>,
+    reference: &Reference,
     commit: Option<&CommitId>,
     bounds: &Bounds,
 ) -> Result<Commit, Fault> {
     let open = mirror.open_or_make(repository)?;
-    let head = bring(&open, repository, branch, bounds)?;
+    if let Reference::Commit(prefix) = reference {
+        let found = fetch_commit(&open, repository, prefix, bounds)?;
+        let wanted = commit.is_none_or(|wanted| *wanted == found.id);
+        return if wanted { Ok(found) } else { Err(no_commit(repository, prefix.as_str()).into()) };
+    }
+    let head = bring(&open, repository, reference, bounds)?;
     let wanted = commit.unwrap_or(&head.commit);
     let found = find(&open, repository, wanted)?;
-    found.ok_or_else(|| no_commit(repository, wanted).into())
+    found.ok_or_else(|| no_commit(repository, wanted.as_str()).into())
 }
 
-/// As [`fetch`], into a mirror that was made anew: with the branches that the old one had. Those that are gone stay gone.
+/// As [`fetch`], into a mirror that was made anew: with the references that the old one had. Those that are gone stay gone.
 pub(super) fn refetch(
     mirror: &Mirror,
     repository: &RepositoryUrl,
-    branch: Option<&BranchName>,
+    reference: &Reference,
     commit: Option<&CommitId>,
     bounds: &Bounds,
 ) -> Result<Commit, Fault> {
-    fetch_branches(mirror, repository, &mirror.set_aside_branches(), bounds)?;
-    fetch(mirror, repository, branch, commit, bounds)
+    fetch_all(mirror, repository, &mirror.set_aside_references(), bounds)?;
+    fetch(mirror, repository, reference, commit, bounds)
 }
 
-/// Fetches several branches; those that are not there any more are passed over.
-pub(super) fn fetch_branches(
+/// Fetches several references; those that are not there any more are passed over.
+pub(super) fn fetch_all(
     mirror: &Mirror,
     repository: &RepositoryUrl,
-    branches: &[BranchName],
+    references: &[Reference],
     bounds: &Bounds,
 ) -> Result<(), Fault> {
     let open = mirror.open_or_make(repository)?;
-    for branch in branches {
-        match bring(&open, repository, Some(branch), bounds) {
-            Ok(_) | Err(Fault::Source(SourceError::NoBranch { .. })) => {}
-            Err(fault) => return Err(fault),
+    references.iter().try_for_each(|reference| bring_if_there(&open, repository, reference, bounds))
+}
+
+fn bring_if_there(
+    open: &Repository,
+    repository: &RepositoryUrl,
+    reference: &Reference,
+    bounds: &Bounds,
+) -> Result<(), Fault> {
+    match bring(open, repository, reference, bounds) {
+        Ok(_) | Err(Fault::Source(SourceError::NoBranch { .. } | SourceError::NoTag { .. })) => Ok(()),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// One commit by its id or the beginning of it: from the mirror, else on the default branch, else on any branch or tag.
+/// (Servers give out a commit by its id alone only if their owner allowed it.)
+fn fetch_commit(
+    open: &Repository,
+    repository: &RepositoryUrl,
+    prefix: &CommitPrefix,
+    bounds: &Bounds,
+) -> Result<Commit, Fault> {
+    if let Some(found) = the_one(open, repository, prefix, bounds)? {
+        return Ok(found);
+    }
+    bring_if_there(open, repository, &Reference::Default, bounds)?;
+    if let Some(found) = the_one(open, repository, prefix, bounds)? {
+        return Ok(found);
+    }
+    bring_every(open, repository, bounds)?;
+    the_one(open, repository, prefix, bounds)?.ok_or_else(|| no_commit(repository, prefix.as_str()).into())
+}
+
+/// The one commit of the mirror that begins so.
+fn the_one(
+    open: &Repository,
+    repository: &RepositoryUrl,
+    prefix: &CommitPrefix,
+    bounds: &Bounds,
+) -> Result<Option<Commit>, Fault> {
+    if let Some(commit) = prefix.whole() {
+        return find(open, repository, &commit);
+    }
+    let found = Mirror::beginning(open, prefix, || bounds.check(repository))?;
+    match found.as_slice() {
+        [] => Ok(None),
+        [one] => find(open, repository, &commit_id(repository, *one)?),
+        more => {
+            let found = more.iter().take(5).map(Oid::to_string).collect();
+            let (repository, prefix) = (repository.to_string(), prefix.to_string());
+            Err(SourceError::Ambiguous { repository, prefix, found }.into())
+        }
+    }
+}
+
+/// Brings every branch and tag into the mirror.
+fn bring_every(open: &Repository, repository: &RepositoryUrl, bounds: &Bounds) -> Result<(), Fault> {
+    let references = match repository {
+        RepositoryUrl::File(path) => head::local_references(&open_local(repository, path)?),
+        RepositoryUrl::Http(url) => return download_every(open, repository, url, bounds),
+    };
+    references.iter().try_for_each(|reference| bring_if_there(open, repository, reference, bounds))
+}
+
+/// [`bring_every`] with one connection.
+fn download_every(open: &Repository, repository: &RepositoryUrl, url: &str, bounds: &Bounds) -> Result<(), Fault> {
+    let failed = |error: git2::Error| failure::transport(repository, &error);
+    let mut remote = open.remote_anonymous(url).map_err(failed)?;
+    let mut connection =
+        remote.connect_auth(Direction::Fetch, Some(callbacks(bounds)), Some(proxy())).map_err(failed)?;
+    let listed = connection.list().map_err(failed)?;
+    let references = head::listed_references(listed);
+    let heads: Vec<Head> =
+        references.iter().map(|reference| listed_head(repository, listed, reference)).collect::<Result<_, _>>()?;
+    let names: Vec<String> = references.iter().filter_map(head::name).collect();
+    download_names(&mut connection, repository, &names, bounds)?;
+    for head in heads {
+        let id = oid(repository, &head.commit)?;
+        // A tag may name what is no commit; it is nobody's version.
+        if open.find_commit(id).is_ok() {
+            Mirror::advance(open, &head.reference, id)?;
         }
     }
     Ok(())
@@ -67,8 +152,8 @@ pub(super) fn find(open: &Repository, repository: &RepositoryUrl, id: &CommitId)
     }
 }
 
-pub(super) fn no_commit(repository: &RepositoryUrl, commit: &CommitId) -> SourceError {
-    SourceError::NoCommit { repository: repository.to_string(), commit: commit.to_string() }
+pub(super) fn no_commit(repository: &RepositoryUrl, commit: &str) -> SourceError {
+    SourceError::NoCommit { repository: repository.to_string(), commit: commit.to_owned() }
 }
 
 fn details(repository: &RepositoryUrl, commit: &git2::Commit<'_>) -> Result<Commit, SourceError> {
@@ -81,18 +166,17 @@ fn details(repository: &RepositoryUrl, commit: &git2::Commit<'_>) -> Result<Comm
     })
 }
 
-/// Brings a branch into the mirror and moves its reference there, forced pushes included.
-fn bring(
-    open: &Repository,
-    repository: &RepositoryUrl,
-    branch: Option<&BranchName>,
-    bounds: &Bounds,
-) -> Result<Head, Fault> {
+/// Brings a reference into the mirror and moves it there, forced pushes included.
+fn bring(open: &Repository, repository: &RepositoryUrl, reference: &Reference, bounds: &Bounds) -> Result<Head, Fault> {
     let head = match repository {
-        RepositoryUrl::Http(url) => download(open, repository, url, branch, bounds)?,
-        RepositoryUrl::File(path) => copy(open, repository, path, branch, bounds)?,
+        RepositoryUrl::Http(url) => download(open, repository, url, reference, bounds)?,
+        RepositoryUrl::File(path) => copy(open, repository, path, reference, bounds)?,
     };
-    Mirror::advance(open, &head.branch, oid(repository, &head.commit)?)?;
+    let id = oid(repository, &head.commit)?;
+    if head.reference.tag().is_some() && open.find_commit(id).is_err_and(|error| error.code() == ErrorCode::NotFound) {
+        return Err(head::no_commit_there(repository, &head.reference).into());
+    }
+    Mirror::advance(open, &head.reference, id)?;
     Ok(head)
 }
 
@@ -105,27 +189,35 @@ fn download(
     open: &Repository,
     repository: &RepositoryUrl,
     url: &str,
-    branch: Option<&BranchName>,
+    reference: &Reference,
     bounds: &Bounds,
 ) -> Result<Head, Fault> {
     let failed = |error: git2::Error| failure::transport(repository, &error);
     let mut remote = open.remote_anonymous(url).map_err(failed)?;
     let mut connection =
         remote.connect_auth(Direction::Fetch, Some(callbacks(bounds)), Some(proxy())).map_err(failed)?;
-    let head = listed_head(repository, connection.list().map_err(failed)?, branch)?;
+    let head = listed_head(repository, connection.list().map_err(failed)?, reference)?;
     Mirror::tips(open)?;
     if open.odb()?.exists(oid(repository, &head.commit)?) {
         return Ok(head);
     }
+    download_names(&mut connection, repository, head::name(&head.reference).as_slice(), bounds)?;
+    Ok(head)
+}
+
+/// Downloads what the mirror has not of some references of an open connection.
+fn download_names(
+    connection: &mut RemoteConnection<'_, '_, '_>,
+    repository: &RepositoryUrl,
+    names: &[String],
+    bounds: &Bounds,
+) -> Result<(), Fault> {
     let mut options = FetchOptions::new();
     options.remote_callbacks(callbacks(bounds)).proxy_options(proxy());
     // Hosts redirect a repository that was renamed; only the first request may be, and never from https to http (libgit2).
     options.follow_redirects(RemoteRedirect::Initial).download_tags(AutotagOption::None);
-    let name = head::reference(&head.branch);
-    match connection.remote().download(&[name], Some(&mut options)) {
-        Ok(()) => Ok(head),
-        Err(error) => Err(broken_off(repository, error, bounds)),
-    }
+    let done = connection.remote().download(names, Some(&mut options));
+    done.map_err(|error| broken_off(repository, error, bounds))
 }
 
 /// What a download that failed means: a limit, the network, or a mirror to which the pack does not fit.
@@ -145,11 +237,11 @@ fn copy(
     open: &Repository,
     repository: &RepositoryUrl,
     path: &Path,
-    branch: Option<&BranchName>,
+    reference: &Reference,
     bounds: &Bounds,
 ) -> Result<Head, Fault> {
     let source = open_local(repository, path)?;
-    let head = local_head(repository, &source, branch)?;
+    let head = local_head(repository, &source, reference)?;
     let tips = Mirror::tips(open)?;
     let id = oid(repository, &head.commit)?;
     // Without a reference, what is there may be half of a copy that was cut off.

@@ -1,27 +1,27 @@
-//! Asks a repository for the newest commits of branches. Behind one function, [`heads`], so that HTTP can later be asked
+//! Asks a repository for the commits of branches and tags. Behind one function, [`heads`], so that HTTP can later be asked
 //! with one protocol-v2 `ls-refs` request; libgit2 lists every reference.
 
 use super::bounds::Bounds;
 use super::failure::{transport, transport_text};
 use super::{Head, SourceError};
-use crate::model::{BranchName, CommitId, RepositoryUrl};
+use crate::model::{BranchName, CommitId, Reference, RepositoryUrl, TagName};
 use git2::{Direction, ErrorCode, Oid, ProxyOptions, Remote, RemoteCallbacks, RemoteHead, Repository};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// How many branches a hint names.
+/// How many branches or tags a hint names.
 const HINTS: usize = 5;
 
-/// The heads of some branches, in their order.
+/// The heads of some references, in their order. A commit is none of them.
 pub(super) fn heads(
     repository: &RepositoryUrl,
-    branches: &[Option<BranchName>],
+    references: &[Reference],
     bounds: &Bounds,
 ) -> Result<Vec<Result<Head, SourceError>>, SourceError> {
     match repository {
         RepositoryUrl::File(path) => {
             let source = open_local(repository, path)?;
-            Ok(branches.iter().map(|branch| local_head(repository, &source, branch.as_ref())).collect())
+            Ok(references.iter().map(|reference| local_head(repository, &source, reference)).collect())
         }
         RepositoryUrl::Http(url) => {
             let mut remote = Remote::create_detached(url.as_str()).map_err(|error| transport(repository, &error))?;
@@ -29,7 +29,7 @@ pub(super) fn heads(
                 .connect_auth(Direction::Fetch, Some(callbacks(bounds)), Some(proxy()))
                 .map_err(|error| transport(repository, &error))?;
             let listed = connection.list().map_err(|error| transport(repository, &error))?;
-            Ok(branches.iter().map(|branch| listed_head(repository, listed, branch.as_ref())).collect())
+            Ok(references.iter().map(|reference| listed_head(repository, listed, reference)).collect())
         }
     }
 }
@@ -58,25 +58,37 @@ pub(super) fn open_local(repository: &RepositoryUrl, path: &Path) -> Result<Repo
     Repository::open(path).map_err(|error| transport(repository, &error))
 }
 
-/// The head of a branch of a repository on this machine.
+/// The head of a reference of a repository on this machine.
 pub(super) fn local_head(
     repository: &RepositoryUrl,
     source: &Repository,
-    branch: Option<&BranchName>,
+    reference: &Reference,
 ) -> Result<Head, SourceError> {
-    let wanted = match branch {
-        Some(branch) => Some(branch.clone()),
-        None => local_default(source),
+    let wanted = match reference {
+        Reference::Default => local_default(source).map(Reference::Branch),
+        named => Some(named.clone()),
     };
-    let found = wanted.as_ref().map(|branch| source.find_reference(&reference(branch)));
+    let found = wanted.as_ref().and_then(name).map(|name| source.find_reference(&name));
     match (wanted, found) {
-        (Some(branch), Some(Ok(found))) => {
-            let commit = found.peel_to_commit().map_err(|error| transport(repository, &error))?;
-            Ok(Head { branch, commit: commit_id(repository, commit.id())? })
+        (Some(wanted), Some(Ok(found))) => {
+            let commit = found.peel_to_commit().map_err(|error| unpeeled(repository, &wanted, &error))?;
+            Ok(Head { reference: wanted, commit: commit_id(repository, commit.id())? })
         }
         (_, Some(Err(error))) if error.code() != ErrorCode::NotFound => Err(transport(repository, &error)),
-        _ => Err(no_branch(repository, branch, local_names(source))),
+        _ => Err(absent(repository, reference, &local_names(source))),
     }
+}
+
+/// A tag may name a file or a directory.
+fn unpeeled(repository: &RepositoryUrl, wanted: &Reference, error: &git2::Error) -> SourceError {
+    match wanted {
+        Reference::Tag(_) => no_commit_there(repository, wanted),
+        _ => transport(repository, error),
+    }
+}
+
+pub(super) fn no_commit_there(repository: &RepositoryUrl, reference: &Reference) -> SourceError {
+    super::failure::tree(repository, format!("{reference} names no commit"))
 }
 
 /// The branch that `HEAD` names; none when it is detached or no branch that we could name.
@@ -85,25 +97,45 @@ fn local_default(source: &Repository) -> Option<BranchName> {
     short(head.symbolic_target().ok()??)
 }
 
-fn local_names(source: &Repository) -> Vec<BranchName> {
-    let Ok(references) = source.references_glob("refs/heads/*") else { return Vec::new() };
-    references.flatten().filter_map(|reference| short(reference.name().ok()?)).collect()
+fn local_names(source: &Repository) -> Vec<String> {
+    let Ok(references) = source.references() else { return Vec::new() };
+    references.flatten().filter_map(|reference| reference.name().ok().map(str::to_owned)).collect()
 }
 
-/// The head of a branch among what a server listed.
+/// All branches and tags of a repository on this machine.
+pub(super) fn local_references(source: &Repository) -> Vec<Reference> {
+    local_names(source).iter().filter_map(|name| named(name)).collect()
+}
+
+/// All branches and tags among what a server listed.
+pub(super) fn listed_references(listed: &[RemoteHead<'_>]) -> Vec<Reference> {
+    listed.iter().filter_map(|head| named(head.name())).collect()
+}
+
+/// The head of a reference among what a server listed.
 pub(super) fn listed_head(
     repository: &RepositoryUrl,
     listed: &[RemoteHead<'_>],
-    branch: Option<&BranchName>,
+    reference: &Reference,
 ) -> Result<Head, SourceError> {
-    let wanted = branch.cloned().or_else(|| listed_default(listed));
-    let found = wanted.and_then(|branch| {
-        let name = reference(&branch);
-        listed.iter().find(|head| head.name() == name).map(|head| (branch, head.oid()))
+    let wanted = match reference {
+        Reference::Default => listed_default(listed).map(Reference::Branch),
+        named => Some(named.clone()),
+    };
+    let found = wanted.and_then(|wanted| {
+        let name = name(&wanted)?;
+        // An annotated tag is an object of its own; its commit is listed behind it.
+        let peeled =
+            wanted.tag().and_then(|_| listed.iter().find(|head| head.name().strip_suffix("^{}") == Some(&name)));
+        let head = peeled.or_else(|| listed.iter().find(|head| head.name() == name))?;
+        Some((wanted, head.oid()))
     });
     match found {
-        Some((branch, id)) => Ok(Head { branch, commit: commit_id(repository, id)? }),
-        None => Err(no_branch(repository, branch, listed.iter().filter_map(|head| short(head.name())).collect())),
+        Some((reference, id)) => Ok(Head { reference, commit: commit_id(repository, id)? }),
+        None => {
+            let names: Vec<String> = listed.iter().map(|head| head.name().to_owned()).collect();
+            Err(absent(repository, reference, &names))
+        }
     }
 }
 
@@ -119,23 +151,48 @@ fn listed_default(listed: &[RemoteHead<'_>]) -> Option<BranchName> {
     usual.or_else(|| same().next())
 }
 
-/// A branch's reference.
-pub(super) fn reference(branch: &BranchName) -> String {
-    format!("refs/heads/{branch}")
+/// What git calls a reference, if it has a name.
+pub(super) fn name(reference: &Reference) -> Option<String> {
+    match reference {
+        Reference::Branch(branch) => Some(format!("refs/heads/{branch}")),
+        Reference::Tag(tag) => Some(format!("refs/tags/{tag}")),
+        Reference::Default | Reference::Commit(_) => None,
+    }
 }
 
-fn short(reference: &str) -> Option<BranchName> {
-    reference.strip_prefix("refs/heads/")?.parse().ok()
+/// The branch or tag that git calls so.
+fn named(name: &str) -> Option<Reference> {
+    let branch = || Some(Reference::Branch(short(name)?));
+    branch().or_else(|| Some(Reference::Tag(short_tag(name)?)))
+}
+
+fn short(name: &str) -> Option<BranchName> {
+    name.strip_prefix("refs/heads/")?.parse().ok()
+}
+
+fn short_tag(name: &str) -> Option<TagName> {
+    name.strip_prefix("refs/tags/")?.parse().ok()
 }
 
 pub(super) fn commit_id(repository: &RepositoryUrl, id: Oid) -> Result<CommitId, SourceError> {
     id.to_string().parse().map_err(|_| transport_text(repository, "it named a commit that is none"))
 }
 
-fn no_branch(repository: &RepositoryUrl, branch: Option<&BranchName>, known: Vec<BranchName>) -> SourceError {
-    let branch = branch.map_or("HEAD", BranchName::as_str).to_owned();
-    let mut known: Vec<String> = known.into_iter().map(String::from).collect();
-    known.sort_by_cached_key(|name| (strsim::damerau_levenshtein(name, &branch), name.clone()));
+/// A reference that is not among these names, with the nearest that are.
+pub(super) fn absent(repository: &RepositoryUrl, reference: &Reference, names: &[String]) -> SourceError {
+    let repository = repository.to_string();
+    if let Some(tag) = reference.tag() {
+        let known = names.iter().filter_map(|name| short_tag(name)).map(String::from).collect();
+        return SourceError::NoTag { repository, tag: tag.to_string(), known: nearest(known, tag.as_str()) };
+    }
+    let branch = reference.branch().map_or("HEAD", BranchName::as_str).to_owned();
+    let known = names.iter().filter_map(|name| short(name)).map(String::from).collect();
+    SourceError::NoBranch { repository, known: nearest(known, &branch), branch }
+}
+
+/// The nearest to what was written, at most as many as a hint names.
+pub(super) fn nearest(mut known: Vec<String>, wanted: &str) -> Vec<String> {
+    known.sort_by_cached_key(|name| (strsim::damerau_levenshtein(name, wanted), name.clone()));
     known.truncate(HINTS);
-    SourceError::NoBranch { repository: repository.to_string(), branch, known }
+    known
 }

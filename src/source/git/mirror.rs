@@ -1,12 +1,12 @@
 //! One repository's mirror: a bare repository in a directory named by the digest of the URL, never by its text.
 //!
-//! Branches are kept as `refs/heads/<name with / escaped>`, so that `a` and later `a/b` do not get in each other's way.
+//! Branches and tags are kept as `refs/heads/<name with / escaped>` and `refs/tags/…`, so that `a` and later `a/b` do not get in each other's way.
 //! All of it can be had again from the source, so nothing is synced to disk, and damage is answered by making it anew.
 
 use super::bounds::Bounds;
 use super::failure::{Fault, is_full};
-use super::{Locks, fetch};
-use crate::model::{BranchName, Digest, RepositoryUrl};
+use super::{Locks, SourceError, fetch};
+use crate::model::{CommitPrefix, Digest, Reference, RepositoryUrl};
 use git2::{ErrorCode, Oid, Repository, RepositoryInitOptions};
 use std::collections::{BinaryHeap, HashSet};
 use std::fs;
@@ -107,23 +107,28 @@ impl Mirror {
         second
     }
 
-    /// Makes the mirror anew with all the branches that it had.
+    /// Makes the mirror anew with all the references that it had.
     pub(super) fn renew(&self, repository: &RepositoryUrl, bounds: &Bounds) -> Result<(), Fault> {
         self.renewing(repository, |state| match state {
             State::Kept => Err(git2::Error::from_str("it cannot be read").into()),
-            State::New => fetch::fetch_branches(self, repository, &self.set_aside_branches(), bounds),
+            State::New => fetch::fetch_all(self, repository, &self.set_aside_references(), bounds),
         })
     }
 
-    /// Where a branch is kept.
-    pub(super) fn reference(branch: &BranchName) -> String {
-        format!("refs/heads/{}", branch.as_str().replace('%', "%25").replace('/', "%2F"))
+    /// Where a reference is kept.
+    fn place_of(reference: &Reference) -> Option<String> {
+        let (kind, name) = match reference {
+            Reference::Branch(branch) => ("heads", branch.as_str()),
+            Reference::Tag(tag) => ("tags", tag.as_str()),
+            Reference::Default | Reference::Commit(_) => return None,
+        };
+        Some(format!("refs/{kind}/{}", name.replace('%', "%25").replace('/', "%2F")))
     }
 
-    /// Moves a branch. After a forced push the old head stays referenced: a deployment of it may be under way, and what
+    /// Moves a reference. After a forced push the old head stays referenced: a deployment of it may be under way, and what
     /// was fetched stays deployable.
-    pub(super) fn advance(mirror: &Repository, branch: &BranchName, to: Oid) -> Result<(), Fault> {
-        let name = Self::reference(branch);
+    pub(super) fn advance(mirror: &Repository, reference: &Reference, to: Oid) -> Result<(), Fault> {
+        let Some(name) = Self::place_of(reference) else { return Ok(()) };
         let old = mirror.refname_to_id(&name).ok().filter(|old| *old != to);
         if let Some(old) = old
             && !leads_to(mirror, &[to], old)?
@@ -140,11 +145,32 @@ impl Mirror {
         Ok(tips.contains(&commit) || leads_to(mirror, &tips, commit)?)
     }
 
-    /// The branches of the mirror that was set aside. Read from file names, since nothing else of it can be trusted.
-    pub(super) fn set_aside_branches(&self) -> Vec<BranchName> {
-        let Ok(entries) = fs::read_dir(self.beside("damaged").join("refs/heads")) else { return Vec::new() };
-        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-        names.filter_map(|name| name.replace("%2F", "/").replace("%25", "%").parse().ok()).collect()
+    /// The commits in the history of any reference that begin so.
+    pub(super) fn beginning(
+        mirror: &Repository,
+        prefix: &CommitPrefix,
+        go_on: impl Fn() -> Result<(), SourceError>,
+    ) -> Result<Vec<Oid>, Fault> {
+        let mut found = Vec::new();
+        let mut history = History::of(&Self::tips(mirror)?);
+        while let Some(id) = history.next(mirror)? {
+            go_on()?;
+            if id.to_string().starts_with(prefix.as_str()) {
+                found.push(id);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The references of the mirror that was set aside. Read from file names, since nothing else of it can be trusted.
+    pub(super) fn set_aside_references(&self) -> Vec<Reference> {
+        let names = |kind: &str| {
+            let entries = fs::read_dir(self.beside("damaged").join("refs").join(kind)).into_iter().flatten().flatten();
+            let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+            names.map(|name| name.replace("%2F", "/").replace("%25", "%")).collect::<Vec<_>>()
+        };
+        let branches = names("heads").into_iter().filter_map(|name| name.parse().ok().map(Reference::Branch));
+        branches.chain(names("tags").into_iter().filter_map(|name| name.parse().ok().map(Reference::Tag))).collect()
     }
 
     /// The commits that its references name. One that is not there is damage.
@@ -228,7 +254,7 @@ impl Mirror {
     /// data directory is locked by one process, so none of them is another's. What cannot be removed is met again later.
     fn sweep(&self) {
         let leftover = |name: &str| name.ends_with(".lock") || name.starts_with("pack_git2_");
-        for directory in ["", "refs/heads", "refs/seen", "objects/pack"].map(|name| self.path.join(name)) {
+        for directory in ["", "refs/heads", "refs/tags", "refs/seen", "objects/pack"].map(|name| self.path.join(name)) {
             let Ok(entries) = fs::read_dir(directory) else { continue };
             for entry in entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(leftover)) {
                 let _ = fs::remove_file(entry.path());
@@ -246,23 +272,39 @@ impl Mirror {
     }
 }
 
-/// Whether a commit is in the history of others. Newest first, so that what is near is found soon.
-/// (libgit2's own walks do not know where a shallow history ends.)
+/// Whether a commit is in the history of others.
 fn leads_to(mirror: &Repository, tips: &[Oid], wanted: Oid) -> Result<bool, git2::Error> {
-    let mut ahead: BinaryHeap<(i64, Oid)> = tips.iter().map(|tip| (i64::MAX, *tip)).collect();
-    let mut seen: HashSet<Oid> = tips.iter().copied().collect();
-    while let Some((_, id)) = ahead.pop() {
+    let mut history = History::of(tips);
+    while let Some(id) = history.next(mirror)? {
         if id == wanted {
             return Ok(true);
         }
-        let commit = match mirror.find_commit(id) {
-            Err(error) if error.code() == ErrorCode::NotFound && mirror.is_shallow() => continue,
-            found => found?,
-        };
-        let time = commit.time().seconds();
-        ahead.extend(commit.parent_ids().filter(|parent| seen.insert(*parent)).map(|parent| (time, parent)));
     }
     Ok(false)
+}
+
+/// The history of some commits, newest first, so that what is near is found soon.
+/// (libgit2's own walks do not know where a shallow history ends.)
+struct History {
+    ahead: BinaryHeap<(i64, Oid)>,
+    seen: HashSet<Oid>,
+}
+
+impl History {
+    fn of(tips: &[Oid]) -> Self {
+        Self { ahead: tips.iter().map(|tip| (i64::MAX, *tip)).collect(), seen: tips.iter().copied().collect() }
+    }
+
+    fn next(&mut self, mirror: &Repository) -> Result<Option<Oid>, git2::Error> {
+        let Some((_, id)) = self.ahead.pop() else { return Ok(None) };
+        let commit = match mirror.find_commit(id) {
+            Err(error) if error.code() == ErrorCode::NotFound && mirror.is_shallow() => return Ok(Some(id)),
+            found => found?,
+        };
+        let (time, seen) = (commit.time().seconds(), &mut self.seen);
+        self.ahead.extend(commit.parent_ids().filter(|parent| seen.insert(*parent)).map(|parent| (time, parent)));
+        Ok(Some(id))
+    }
 }
 
 fn remove(path: &Path) -> io::Result<()> {

@@ -4,7 +4,8 @@ use super::bounds::Bounds;
 use super::failure::{self, Fault, plain};
 use super::fetch::{find, no_commit};
 use super::mirror::Mirror;
-use crate::model::{Commit, CommitId, RepositoryUrl};
+use super::{SourceError, head};
+use crate::model::{Commit, CommitId, RepositoryUrl, SourceDirectory};
 use git2::{ObjectType, Oid, Repository, Tree};
 
 /// How many names of a root are listed.
@@ -73,8 +74,8 @@ pub(super) fn with_commit<T>(
     bounds: &Bounds,
     work: impl Fn(&OpenCommit<'_>) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
-    let Some(open) = mirror.open()? else { return Err(no_commit(repository, commit).into()) };
-    let details = find(&open, repository, commit)?.ok_or_else(|| no_commit(repository, commit))?;
+    let Some(open) = mirror.open()? else { return Err(no_commit(repository, commit.as_str()).into()) };
+    let details = find(&open, repository, commit)?.ok_or_else(|| no_commit(repository, commit.as_str()))?;
     let tree = open.find_tree(Oid::from_str(&details.tree)?)?;
     work(&OpenCommit { repository, mirror: &open, bounds, details, tree })
 }
@@ -107,7 +108,44 @@ fn entry(open: &OpenCommit<'_>, tree: &Tree<'_>, name: &str) -> Result<Option<(K
     }
 }
 
-/// The names in the root.
-pub(super) fn list_root(open: &OpenCommit<'_>) -> Result<Vec<String>, Fault> {
-    Ok(open.tree.iter().take(LISTED).map(|entry| shown(entry.name_bytes())).collect())
+/// The names in a directory, or in the root.
+pub(super) fn list(open: &OpenCommit<'_>, at: Option<&SourceDirectory>) -> Result<Vec<String>, Fault> {
+    let names = |tree: &Tree<'_>| tree.iter().take(LISTED).map(|entry| shown(entry.name_bytes())).collect();
+    match at {
+        Some(at) => directory(open, at).map(|tree| names(&tree)),
+        None => Ok(names(&open.tree)),
+    }
+}
+
+/// The tree of a directory. Links on the way are not followed.
+pub(super) fn directory<'a>(open: &OpenCommit<'a>, wanted: &SourceDirectory) -> Result<Tree<'a>, Fault> {
+    let mut tree = open.tree.clone();
+    let mut above = String::new();
+    for part in wanted.as_str().split('/') {
+        let here = format!("{above}{part}");
+        match entry(open, &tree, part)? {
+            Some((Kind::Directory, id)) => tree = open.mirror.find_tree(id)?,
+            Some((Kind::Submodule, _)) => return Err(no_directory(open, wanted, submodule(&here), Vec::new()).into()),
+            Some(_) => return Err(no_directory(open, wanted, format!(": `{here}` is a file"), Vec::new()).into()),
+            None => return Err(no_directory(open, wanted, String::new(), beside(&tree, &above, &here)).into()),
+        }
+        above = format!("{here}/");
+    }
+    Ok(tree)
+}
+
+fn submodule(at: &str) -> String {
+    format!(": `{at}` is a submodule, which is not fetched")
+}
+
+/// The directories beside one that is not there, by their whole paths, nearest first.
+fn beside(tree: &Tree<'_>, above: &str, missing: &str) -> Vec<String> {
+    let directories = tree.iter().filter(|entry| Kind::of(entry.filemode_raw()) == Some(Kind::Directory));
+    let paths = directories.take(LISTED).map(|entry| format!("{above}{}", shown(entry.name_bytes())));
+    head::nearest(paths.collect(), missing)
+}
+
+fn no_directory(open: &OpenCommit<'_>, directory: &SourceDirectory, why: String, known: Vec<String>) -> SourceError {
+    let (repository, commit) = (open.repository.to_string(), open.details.id.to_string());
+    SourceError::NoDirectory { repository, commit, directory: directory.to_string(), why, known }
 }

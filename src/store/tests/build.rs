@@ -61,12 +61,22 @@ impl Seeded {
         }
     }
 
+    fn track(&mut self) -> Track {
+        let reference = match self.0.u8(..4) {
+            0 => Reference::Default,
+            1 => Reference::Branch("main".parse().unwrap()),
+            2 => Reference::Tag("v1.2".parse().unwrap()),
+            _ => Reference::Commit("3f2a91c".parse().unwrap()),
+        };
+        Track { reference, directory: self.maybe(|_| "services/web".parse().unwrap()) }
+    }
+
     pub(super) fn spec(&mut self) -> ServiceSpec {
         ServiceSpec {
             name: format!("shop-{}", self.0.u16(..)).parse().unwrap(),
             source: CodeSource {
                 repository: "https://github.com/acme/hello".parse().unwrap(),
-                branch: self.maybe(|_| "main".parse().unwrap()),
+                track: self.track(),
                 auto_deploy: self.0.bool(),
             },
             build: match self.0.bool() {
@@ -121,6 +131,7 @@ impl Seeded {
     pub(super) fn revision(&mut self, number: u32) -> Revision {
         Revision {
             number: RevisionNumber(number),
+            contents: self.maybe(|_| Contents::Tree("4b825dc".into())),
             commit: Commit {
                 id: self.commit_id(),
                 tree: self.commit_id().to_string(),

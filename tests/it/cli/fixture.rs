@@ -15,7 +15,7 @@ pub fn spec(name: &str) -> ServiceSpec {
         name: name.parse().unwrap(),
         source: CodeSource {
             repository: "https://github.com/acme/shop".parse().unwrap(),
-            branch: Some("main".parse().unwrap()),
+            track: Reference::Branch("main".parse().unwrap()).into(),
             auto_deploy: true,
         },
         build: BuildSource::Inline(Box::new(settings())),
@@ -58,6 +58,7 @@ fn service(name: &str, seed: u8) -> ServiceView {
     let revision = Revision {
         number: RevisionNumber(3),
         commit,
+        contents: None,
         spec: spec(name),
         settings: settings(),
         build: Digest::of(&name),

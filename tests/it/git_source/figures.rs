@@ -2,6 +2,7 @@
 
 use super::repo::Room;
 use std::time::{Duration, Instant};
+use towpath::model::Reference;
 
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort();
@@ -19,15 +20,15 @@ async fn asking_for_a_head_and_fetching_one_commit_take_milliseconds() {
     let server = room.serve();
     let source = room.source();
     for (name, url) in [("path", repo.url()), ("http", server.url("git", "a"))] {
-        source.fetch(&url, None, None).await.unwrap();
+        source.fetch(&url, &Reference::Default, None).await.unwrap();
         let (mut heads, mut fetches, mut exports) = (Vec::new(), Vec::new(), Vec::new());
         for number in 0..15 {
             let begun = Instant::now();
-            source.head(&url, None).await.unwrap();
+            source.head(&url, &Reference::Default).await.unwrap();
             heads.push(begun.elapsed());
             let id = repo.commit("n", &format!("{name}{number}"));
             let begun = Instant::now();
-            source.fetch(&url, None, Some(&id)).await.unwrap();
+            source.fetch(&url, &Reference::Default, Some(&id)).await.unwrap();
             fetches.push(begun.elapsed());
             let begun = Instant::now();
             source.export(&url, &id, &room.dir.path().join(format!("{name}{number}"))).await.unwrap();

@@ -2,11 +2,12 @@
 
 use super::repo::{Repo, Room};
 use towpath::model::CommitId;
+use towpath::model::Reference;
 use towpath::source::{GitLimits, SourceError};
 
 async fn export(room: &Room, repo: &Repo, commit: &CommitId, limits: GitLimits) -> Result<(), SourceError> {
     let source = room.source_with(limits);
-    source.fetch(&repo.url(), None, Some(commit)).await?;
+    source.fetch(&repo.url(), &Reference::Default, Some(commit)).await?;
     let done = source.export(&repo.url(), commit, &room.out()).await;
     assert_eq!(room.out().exists(), done.is_ok(), "a failed export leaves nothing");
     done
@@ -64,7 +65,7 @@ async fn a_configuration_file_that_is_a_link_is_not_followed() {
     let repo = room.empty_repo("a");
     let commit = repo.commit_entries(&[("120000", b"apprunner.yaml", &repo.object("blob", b"/etc/passwd"))]);
     let source = room.source();
-    source.fetch(&repo.url(), None, None).await.unwrap();
+    source.fetch(&repo.url(), &Reference::Default, None).await.unwrap();
     let error = source.read_file(&repo.url(), &commit, "apprunner.yaml").await.unwrap_err();
     assert!(error.to_string().contains("`apprunner.yaml` is a symbolic link"), "{error}");
 }
@@ -119,7 +120,7 @@ async fn a_commit_whose_author_and_message_carry_escapes_is_shown_in_plain_text(
     );
     let commit = repo.object("commit", text.as_bytes());
     repo.git(&["update-ref", "refs/heads/main", &commit]);
-    let commit = room.source().fetch(&repo.url(), None, None).await.unwrap();
+    let commit = room.source().fetch(&repo.url(), &Reference::Default, None).await.unwrap();
     assert!(!commit.author.contains('\u{1b}') && commit.author.chars().count() == 100);
     assert_eq!((commit.summary.as_str(), commit.time.0), ("]0;thi", 1_700_000_000_000));
 }
@@ -137,7 +138,7 @@ async fn a_fetch_over_the_limit_of_bytes_is_stopped() {
     let server = room.serve();
     let source = room.source_with(GitLimits { received_bytes: 1 << 20, ..GitLimits::default() });
     for url in [repo.url(), server.url("git", "a")] {
-        let error = source.fetch(&url, None, None).await.unwrap_err();
+        let error = source.fetch(&url, &Reference::Default, None).await.unwrap_err();
         assert!(matches!(error, SourceError::Limit { .. }), "{url}: {error}");
         assert!(error.to_string().contains("1048576 are allowed"), "{error}");
     }

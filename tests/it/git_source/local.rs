@@ -2,6 +2,7 @@
 
 use super::repo::{Room, branch};
 use std::os::unix::fs::PermissionsExt;
+use towpath::model::Reference;
 use towpath::source::SourceError;
 
 #[tokio::test]
@@ -10,8 +11,8 @@ async fn the_head_of_a_work_tree_and_of_its_git_directory_is_the_newest_commit()
     let repo = room.repo("a");
     let source = room.source();
     for path in [repo.path.clone(), repo.path.join(".git")] {
-        let head = source.head(&towpath::model::RepositoryUrl::File(path), None).await.unwrap();
-        assert_eq!((head.branch.as_str(), head.commit), ("main", repo.id("HEAD")));
+        let head = source.head(&towpath::model::RepositoryUrl::File(path), &Reference::Default).await.unwrap();
+        assert_eq!((head.reference, head.commit), (branch("main"), repo.id("HEAD")));
     }
 }
 
@@ -21,7 +22,7 @@ async fn a_commit_is_fetched_with_its_details_read_and_exported() {
     let repo = room.repo("a");
     let id = repo.commit("src/app.py", "print()\r\n");
     let source = room.source();
-    let commit = source.fetch(&repo.url(), None, None).await.unwrap();
+    let commit = source.fetch(&repo.url(), &Reference::Default, None).await.unwrap();
     assert_eq!((commit.id.clone(), commit.author.as_str()), (id.clone(), "Ada"));
     assert_eq!(commit.summary, "Change src/app.py");
     assert_eq!(commit.tree, repo.git(&["rev-parse", "HEAD^{tree}"]));
@@ -33,7 +34,7 @@ async fn a_commit_is_fetched_with_its_details_read_and_exported() {
         assert_eq!(read(absent).await.unwrap(), None, "{absent:?}");
     }
     assert!(matches!(read("../x").await.unwrap_err(), SourceError::Tree { .. }));
-    assert_eq!(source.list_root(&repo.url(), &id).await.unwrap(), ["hello.txt", "src"]);
+    assert_eq!(source.list(&repo.url(), &id, None).await.unwrap(), ["hello.txt", "src"]);
     source.export(&repo.url(), &id, &room.out()).await.unwrap();
     assert_eq!(std::fs::read(room.out().join("src/app.py")).unwrap(), b"print()\r\n");
     assert!(!room.out().join(".git").exists());
@@ -54,7 +55,7 @@ async fn modes_links_and_submodules_are_written_as_git_means_them() {
     repo.git(&["add", "plain"]);
     repo.git(&["commit", "-q", "-m", "x"]);
     let source = room.source();
-    let commit = source.fetch(&repo.url(), None, None).await.unwrap();
+    let commit = source.fetch(&repo.url(), &Reference::Default, None).await.unwrap();
     source.export(&repo.url(), &commit.id, &room.out()).await.unwrap();
     let mode = |name: &str| std::fs::metadata(room.out().join(name)).unwrap().permissions().mode() & 0o7777;
     assert_eq!((mode("run.sh"), mode("plain"), mode("d"), mode("sub")), (0o755, 0o644, 0o755, 0o755));
@@ -67,7 +68,7 @@ async fn an_export_needs_an_empty_directory() {
     let room = Room::new();
     let repo = room.repo("a");
     let source = room.source();
-    let commit = source.fetch(&repo.url(), None, None).await.unwrap();
+    let commit = source.fetch(&repo.url(), &Reference::Default, None).await.unwrap();
     std::fs::create_dir(room.out()).unwrap();
     source.export(&repo.url(), &commit.id, &room.out()).await.unwrap();
     let error = source.export(&repo.url(), &commit.id, &room.out()).await.unwrap_err();
@@ -85,9 +86,9 @@ async fn a_path_that_is_no_repository_was_not_found() {
     let source = room.source();
     for path in [room.dir.path().join("nope"), room.dir.path().join("repos/plain"), inside] {
         let url = towpath::model::RepositoryUrl::File(path);
-        let error = source.head(&url, None).await.unwrap_err();
+        let error = source.head(&url, &Reference::Default).await.unwrap_err();
         assert!(matches!(error, SourceError::NotFound { .. }), "{error}");
-        let error = source.fetch(&url, None, None).await.unwrap_err();
+        let error = source.fetch(&url, &Reference::Default, None).await.unwrap_err();
         assert!(matches!(error, SourceError::NotFound { .. }), "{error}");
     }
 }
@@ -99,7 +100,7 @@ async fn a_missing_branch_names_the_nearest_that_are_there() {
     for name in ["develop", "release/1.0", "release/1.1", "x", "y", "z"] {
         repo.git(&["branch", name]);
     }
-    let error = room.source().head(&repo.url(), Some(&branch("relaese/1.0"))).await.unwrap_err();
+    let error = room.source().head(&repo.url(), &branch("relaese/1.0")).await.unwrap_err();
     let SourceError::NoBranch { branch, known, .. } = &error else { panic!("{error}") };
     assert_eq!((branch.as_str(), known.len(), known[0].as_str()), ("relaese/1.0", 5, "release/1.0"));
     assert!(error.hint().unwrap().contains("`release/1.0`"));
@@ -111,12 +112,12 @@ async fn an_empty_repository_and_a_detached_head_have_no_default_branch() {
     let (empty, repo) = (room.empty_repo("empty"), room.repo("a"));
     repo.git(&["checkout", "-q", "--detach"]);
     let source = room.source();
-    let error = source.head(&empty.url(), None).await.unwrap_err();
+    let error = source.head(&empty.url(), &Reference::Default).await.unwrap_err();
     assert!(matches!(&error, SourceError::NoBranch { known, .. } if known.is_empty()), "{error}");
     assert_eq!(error.hint().unwrap(), "push a first commit to it");
-    let error = source.fetch(&repo.url(), None, None).await.unwrap_err();
+    let error = source.fetch(&repo.url(), &Reference::Default, None).await.unwrap_err();
     assert!(matches!(&error, SourceError::NoBranch { branch, known, .. } if branch == "HEAD" && known == &["main"]));
-    assert!(source.fetch(&repo.url(), Some(&branch("main")), None).await.is_ok());
+    assert!(source.fetch(&repo.url(), &branch("main"), None).await.is_ok());
 }
 
 #[tokio::test]
@@ -126,11 +127,11 @@ async fn branches_with_odd_names_and_names_that_were_directories_are_fetched() {
     let source = room.source();
     for name in ["a;rm -rf".replace(' ', "+"), "ünï/cødé".into(), "per%2Fcent".into(), "$(id)".into(), "a".into()] {
         repo.git(&["branch", &name]);
-        source.fetch(&repo.url(), Some(&branch(&name)), None).await.unwrap();
+        source.fetch(&repo.url(), &branch(&name), None).await.unwrap();
     }
     repo.git(&["branch", "-D", "a"]);
     repo.git(&["branch", "a/b"]);
-    assert_eq!(source.fetch(&repo.url(), Some(&branch("a/b")), None).await.unwrap().id, repo.id("HEAD"));
+    assert_eq!(source.fetch(&repo.url(), &branch("a/b"), None).await.unwrap().id, repo.id("HEAD"));
 }
 
 #[tokio::test]
@@ -139,12 +140,12 @@ async fn a_forced_push_is_followed_and_the_old_commit_stays_readable() {
     let repo = room.repo("a");
     let old = repo.commit("v", "old");
     let source = room.source();
-    source.fetch(&repo.url(), None, None).await.unwrap();
+    source.fetch(&repo.url(), &Reference::Default, None).await.unwrap();
     repo.git(&["reset", "-q", "--hard", "HEAD~1"]);
     let new = repo.commit("v", "new");
-    assert_eq!(source.fetch(&repo.url(), None, None).await.unwrap().id, new);
+    assert_eq!(source.fetch(&repo.url(), &Reference::Default, None).await.unwrap().id, new);
     assert_eq!(source.read_file(&repo.url(), &new, "v").await.unwrap().unwrap(), b"new");
-    assert_eq!(source.fetch(&repo.url(), None, Some(&old)).await.unwrap().id, old);
+    assert_eq!(source.fetch(&repo.url(), &Reference::Default, Some(&old)).await.unwrap().id, old);
 }
 
 #[tokio::test]
@@ -157,9 +158,9 @@ async fn only_the_wanted_branch_is_mirrored_and_its_history_whole() {
     repo.git(&["checkout", "-q", "main"]);
     repo.commit("more", "more");
     let source = room.source();
-    source.fetch(&repo.url(), Some(&branch("main")), None).await.unwrap();
-    assert_eq!(source.fetch(&repo.url(), Some(&branch("main")), Some(&first)).await.unwrap().id, first);
-    let error = source.fetch(&repo.url(), Some(&branch("main")), Some(&secret)).await.unwrap_err();
+    source.fetch(&repo.url(), &branch("main"), None).await.unwrap();
+    assert_eq!(source.fetch(&repo.url(), &branch("main"), Some(&first)).await.unwrap().id, first);
+    let error = source.fetch(&repo.url(), &branch("main"), Some(&secret)).await.unwrap_err();
     assert!(matches!(error, SourceError::NoCommit { .. }), "{error}");
 }
 
@@ -174,13 +175,13 @@ async fn a_clone_of_limited_depth_and_one_with_packed_references_are_fetched() {
     let source = room.source();
     let shallow = super::repo::Repo { path: room.dir.path().join("repos/shallow") };
     for repo in [&repo, &shallow] {
-        let commit = source.fetch(&repo.url(), None, None).await.unwrap();
+        let commit = source.fetch(&repo.url(), &Reference::Default, None).await.unwrap();
         repo.git(&["checkout", "-q", "main"]);
         let newer = repo.commit("c", "3");
-        assert_eq!(source.fetch(&repo.url(), None, Some(&newer)).await.unwrap().id, newer);
+        assert_eq!(source.fetch(&repo.url(), &Reference::Default, Some(&newer)).await.unwrap().id, newer);
         assert_eq!(source.read_file(&repo.url(), &commit.id, "b").await.unwrap().unwrap(), b"2");
         let nowhere = "1234567890123456789012345678901234567890".parse().unwrap();
-        let error = source.fetch(&repo.url(), None, Some(&nowhere)).await.unwrap_err();
+        let error = source.fetch(&repo.url(), &Reference::Default, Some(&nowhere)).await.unwrap_err();
         assert!(matches!(error, SourceError::NoCommit { .. }), "{error}");
     }
 }
@@ -192,7 +193,7 @@ async fn a_repository_with_sha256_objects_is_refused_with_its_reason() {
     std::fs::remove_dir_all(repo.path.join(".git")).unwrap();
     repo.git(&["init", "-q", "--object-format=sha256"]);
     repo.commit("a", "a");
-    let error = room.source().head(&repo.url(), None).await.unwrap_err();
+    let error = room.source().head(&repo.url(), &Reference::Default).await.unwrap_err();
     assert!(matches!(error, SourceError::Unsupported { .. }), "{error}");
 }
 
@@ -215,7 +216,7 @@ async fn nothing_that_a_repository_configures_is_run() {
         repo.git(&["config", key, &command]);
     }
     let source = room.source();
-    let commit = source.fetch(&repo.url(), None, None).await.unwrap();
+    let commit = source.fetch(&repo.url(), &Reference::Default, None).await.unwrap();
     source.export(&repo.url(), &commit.id, &room.out()).await.unwrap();
     assert_eq!(std::fs::read(room.out().join("hello.txt")).unwrap(), b"hello\n", "no filter, no line ends");
     assert!(!trap.exists());
@@ -231,7 +232,7 @@ async fn a_repository_that_another_user_owns_is_read() {
             return;
         }
     }
-    assert!(room.source().fetch(&repo.url(), None, None).await.is_ok());
+    assert!(room.source().fetch(&repo.url(), &Reference::Default, None).await.is_ok());
 }
 
 #[tokio::test]
@@ -248,18 +249,18 @@ async fn a_large_repository_is_copied_by_its_object_files_and_its_other_branches
     repo.git(&["gc", "-q"]);
     let head = repo.commit("loose", "loose");
     let source = room.source();
-    assert_eq!(source.fetch(&repo.url(), None, None).await.unwrap().id, head);
-    assert_eq!(source.fetch(&repo.url(), None, Some(&old)).await.unwrap().id, old);
+    assert_eq!(source.fetch(&repo.url(), &Reference::Default, None).await.unwrap().id, head);
+    assert_eq!(source.fetch(&repo.url(), &Reference::Default, Some(&old)).await.unwrap().id, old);
     source.export(&repo.url(), &head, &room.out()).await.unwrap();
     assert_eq!(std::fs::read(room.out().join("noise")).unwrap(), noise);
-    let error = source.fetch(&repo.url(), None, Some(&secret)).await.unwrap_err();
+    let error = source.fetch(&repo.url(), &Reference::Default, Some(&secret)).await.unwrap_err();
     assert!(matches!(error, SourceError::NoCommit { .. }), "{error}");
     assert!(source.read_file(&repo.url(), &secret, "secret").await.is_err());
-    assert_eq!(source.fetch(&repo.url(), Some(&branch("secret")), None).await.unwrap().id, secret);
+    assert_eq!(source.fetch(&repo.url(), &branch("secret"), None).await.unwrap().id, secret);
     // One that borrows its objects from another has none of its own to copy.
     repo.git(&["clone", "-q", "--shared", ".", "../borrower"]);
     let borrower = super::repo::Repo { path: room.dir.path().join("repos/borrower") };
-    let fetched = source.fetch(&borrower.url(), None, None).await.unwrap().id;
+    let fetched = source.fetch(&borrower.url(), &Reference::Default, None).await.unwrap().id;
     std::fs::remove_dir_all(&repo.path).unwrap();
     let read = source.read_file(&borrower.url(), &fetched, "loose").await.unwrap();
     assert_eq!(read.unwrap(), b"loose");

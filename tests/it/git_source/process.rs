@@ -4,6 +4,7 @@ use super::repo::{Room, Server};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
+use towpath::model::Reference;
 use towpath::model::RepositoryUrl;
 use towpath::source::{GitLimits, GitSource};
 
@@ -14,7 +15,7 @@ async fn fetch_as_a_child() {
     let variable = |name| std::env::var_os(name).unwrap().into_string().unwrap();
     let url: RepositoryUrl = variable("TOWPATH_TEST_FETCH").parse().unwrap();
     let source = GitSource::open(variable("TOWPATH_TEST_MIRRORS").into(), GitLimits::default()).unwrap();
-    match source.fetch(&url, None, None).await {
+    match source.fetch(&url, &Reference::Default, None).await {
         Ok(commit) => println!("fetched {}", commit.id),
         Err(error) => println!("failed: {error}"),
     }

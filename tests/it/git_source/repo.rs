@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
-use towpath::model::{BranchName, CommitId, RepositoryUrl};
+use towpath::model::{CommitId, Reference, RepositoryUrl};
 use towpath::source::{GitLimits, GitSource};
 
 /// A directory with repositories and a place for mirrors.
@@ -194,6 +194,6 @@ impl Drop for Server {
     }
 }
 
-pub fn branch(name: &str) -> BranchName {
-    name.parse().unwrap()
+pub fn branch(name: &str) -> Reference {
+    Reference::Branch(name.parse().unwrap())
 }

@@ -4,7 +4,7 @@ mod load;
 mod repository;
 
 pub use load::{Load, get, get_with};
-pub use repository::Repository;
+pub use repository::{APP, Repository};
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};

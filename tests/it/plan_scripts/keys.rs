@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 use std::time::Duration;
-use towpath::model::{AppSettings, BuildSource, SecretRef, ServiceSpec};
+use towpath::model::{AppSettings, BuildSource, Reference, SecretRef, ServiceSpec};
 
 /// `key=value`, or a bare word with an empty value.
 pub fn split(word: &str) -> (&str, &str) {
@@ -20,7 +20,7 @@ fn seconds(value: &str) -> Result<Duration, String> {
     parsed(value.trim_end_matches('s')).map(Duration::from_secs)
 }
 
-/// Changes one field of a declaration: `repo branch auto env.X secret.X tag.X memory cpu min max concurrency health
+/// Changes one field of a declaration: `repo branch tag directory auto env.X secret.X tag.X memory cpu min max concurrency health
 /// interval drain start-deadline build build.command build.start build.port`.
 pub fn apply_key(spec: &mut ServiceSpec, key: &str, value: &str) -> Result<(), String> {
     match key.split_once('.') {
@@ -36,7 +36,9 @@ pub fn apply_key(spec: &mut ServiceSpec, key: &str, value: &str) -> Result<(), S
 fn apply_plain(spec: &mut ServiceSpec, key: &str, value: &str) -> Result<(), String> {
     match key {
         "repo" => spec.source.repository = parsed(value)?,
-        "branch" => spec.source.branch = Some(parsed(value)?),
+        "branch" => spec.source.track.reference = Reference::Branch(parsed(value)?),
+        "tag" => spec.source.track.reference = Reference::Tag(parsed(value)?),
+        "directory" => spec.source.track.directory = Some(parsed(value)?),
         "auto" => spec.source.auto_deploy = parsed(value)?,
         "memory" => spec.instance.memory = parsed(value)?,
         "cpu" => spec.instance.cpu = parsed(value)?,

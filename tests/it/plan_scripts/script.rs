@@ -7,14 +7,14 @@
 //! host "16 GB" | unknown               its memory (default 64 GB)
 //! declare NAME:LINE KEY=VALUE…         a service of the manifest (keys.rs)
 //! service NAME KEY=VALUE…              a service that exists: the keys are what is applied; and commit=aaa current=7|none
-//!                                      running=1 target=N managed paused=alice failed="…" delete-failed="…"
+//!                                      contents=TREE running=1 target=N managed paused=alice failed="…" delete-failed="…"
 //!                                      class=stalled|retry updated=10s
 //! instance NAME INDEX WORD…            changes or adds one: gone exited="…" unhealthy="…" drift="…" unknown frozen
 //!                                      starting retiring old-operation operation revision=6 age=10s
 //! operation NAME KIND KEY=VALUE…       in flight: step=build commit=bbb spec=applied|declared cancelled in-place rollback
 //! held NAME COMMIT why=failed spec=declared|applied|any message="…"
 //! heals NAME 10s 5s                    how long ago it was healed
-//! head NAME COMMIT|unknown [repo=…] [branch=…] [error="…"] [summary="…" author="…"]
+//! head NAME COMMIT|unknown [repo=…] [branch=…] [tag=…] [directory=… contents=… alike=COMMIT] [error="…"] [summary="…" author="…"]
 //! stray NAME INDEX
 //! ```
 
@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use towpath::desired::{DeclaredService, Desired};
 use towpath::model::{
-    Class, Digest, Failure, Held, HeldReason, InstanceId, InstanceRole, InstanceState, Memory, OperationKind,
+    Class, Contents, Digest, Failure, Held, HeldReason, InstanceId, InstanceRole, InstanceState, Memory, OperationKind,
     OperationTarget, Owner, Pause, Reason, RevisionNumber, ServiceSpec, Step, Timestamp,
 };
 use towpath::observed::{EngineView, Health, InstanceView, Observed, ServiceView};
@@ -150,6 +150,7 @@ impl World {
     fn service(&mut self, name: &str, keys: &[String]) -> Result<(), String> {
         let known = [
             "commit",
+            "contents",
             "current",
             "running",
             "target",
@@ -183,6 +184,9 @@ impl World {
             let running = get("running", "1").parse().map_err(|_| "running")?;
             running_view(&applied, number, commit(&get("commit", "aaa")), running, port)
         };
+        if let (Some(current), Some(tree)) = (&mut view.current, own.get("contents")) {
+            current.contents = Some(Contents::Tree((*tree).to_owned()));
+        }
         set_record(&mut view, &own)?;
         for (index, instance) in view.instances.iter().enumerate() {
             self.names.insert(instance.record.id.clone(), format!("{name}-{index}"));
@@ -283,10 +287,14 @@ impl World {
         if let Some(repository) = keys.get("repo") {
             apply_key(&mut spec, "repo", repository)?;
         }
-        if let Some(branch) = keys.get("branch") {
-            apply_key(&mut spec, "branch", branch)?;
+        for key in ["branch", "tag", "directory"] {
+            if let Some(value) = keys.get(key) {
+                apply_key(&mut spec, key, value)?;
+            }
         }
         let mut head = head(&spec, (id != "unknown").then(|| commit(id)));
+        head.contents = keys.get("contents").map(|tree| Contents::Tree((*tree).to_owned()));
+        head.alike = keys.get("alike").into_iter().map(|id| commit(id)).collect();
         head.details = keys.get("summary").map(|summary| {
             let mut details = crate::plan_builders::revision(1, &spec, commit(id), NOON).commit;
             details.summary = (*summary).to_owned();

@@ -5,7 +5,7 @@ use crate::plan_builders::{commit, declared, head, operation_id, parse, spec};
 use std::time::Duration;
 use towpath::model::{
     Digest, InstanceId, InstanceState, Memory, ObservedInstance, Operation, OperationKind, OperationTarget, Owner,
-    RevisionNumber, ServiceId, ServiceSpec, Step,
+    Reference, RevisionNumber, ServiceId, ServiceSpec, Step,
 };
 use towpath::observed::Health;
 
@@ -76,7 +76,7 @@ impl World {
         match self.rng.u8(..6) {
             0 => spec.scaling.min_size = self.rng.u32(1..4),
             1 => spec.health.interval_seconds = self.rng.u32(1..20),
-            2 => spec.source.branch = Some(parse(["main", "release"][self.rng.usize(..2)])),
+            2 => spec.source.track.reference = Reference::Branch(parse(["main", "release"][self.rng.usize(..2)])),
             3 => spec.source.auto_deploy = !spec.source.auto_deploy || self.rng.bool(),
             4 => spec.instance.memory = Memory(self.rng.u64(1..4) << 30),
             _ => drop(spec.env.insert(parse("LEVEL"), self.rng.u8(..5).to_string())),
@@ -87,7 +87,7 @@ impl World {
         let name = NAMES[self.rng.usize(..NAMES.len())];
         let mut of = self.spec(name).cloned().unwrap_or_else(|| spec(name));
         if self.chance(4) {
-            of.source.branch = None;
+            of.source.track.reference = Reference::Default;
         }
         self.push_to(&of);
     }
@@ -95,7 +95,7 @@ impl World {
     fn push_to(&mut self, of: &ServiceSpec) {
         self.next_commit += 1;
         let id = commit(&format!("{:x}f", self.next_commit));
-        let key = (of.source.repository.to_string(), of.source.branch.as_ref().map(ToString::to_string));
+        let key = (of.source.repository.to_string(), of.source.track.reference.branch().map(ToString::to_string));
         self.heads.insert(key, head(of, Some(id)));
     }
 

@@ -91,7 +91,7 @@ impl World {
     }
 
     pub fn head_of(&self, spec: &ServiceSpec) -> Option<&CommitId> {
-        let branch = spec.source.branch.as_ref().map(ToString::to_string);
+        let branch = spec.source.track.reference.branch().map(ToString::to_string);
         self.heads.get(&(spec.source.repository.to_string(), branch)).and_then(|h| h.commit.as_ref())
     }
 
