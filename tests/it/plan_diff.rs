@@ -100,8 +100,9 @@ fn count_fields(spec: &ServiceSpec, settings: &AppSettings) -> usize {
         env: _,
         secrets: _,
     } = settings;
-    // Of the declaration itself: build, env, secrets, tags; its name makes another service.
-    4 + 3 + 2 + 6 + 3 + 3 + 12
+    // Of the declaration itself: build, env, secrets, tags; its name makes another service. A reference is a branch, a tag
+    // or a commit.
+    4 + 6 + 2 + 6 + 3 + 3 + 12
 }
 
 #[test]
