@@ -46,6 +46,8 @@ pub enum Command {
     Up(Box<UpArgs>),
     /// Stop everything gracefully: traffic, instances, the server
     Down,
+    /// Write a manifest for the git repository that you stand in
+    Init(InitArgs),
     /// Check manifests and apprunner.yaml files
     Validate(ValidateArgs),
     /// Show what would change and why; changes nothing
@@ -84,6 +86,37 @@ pub enum Command {
     },
     /// Show the output of a service's instances, of a deployment, or its life
     Logs(LogsArgs),
+    /// Print what makes a shell complete these commands
+    Completions {
+        /// The shell: bash, zsh, fish, elvish or powershell
+        #[arg(value_enum, value_name = "SHELL", hide_possible_values = true)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write those of all commands
+    Man {
+        /// Write a page per command into this directory, which is made
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+}
+
+/// `init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// The service's name [default: that of the directory]
+    #[arg(long, value_name = "NAME", value_parser = service_name)]
+    pub name: Option<String>,
+    /// Replace a manifest that is there
+    #[arg(long)]
+    pub force: bool,
+}
+
+fn service_name(text: &str) -> Result<String, String> {
+    let parsed: Result<crate::model::ServiceName, _> = text.parse();
+    parsed.map(String::from).map_err(|invalid| match invalid.hint {
+        Some(hint) => format!("{}: {hint}", invalid.message),
+        None => invalid.message,
+    })
 }
 
 /// `validate`.

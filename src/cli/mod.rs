@@ -10,7 +10,9 @@ mod client;
 mod down;
 mod events;
 mod failure;
+mod init;
 mod logs;
+mod manual;
 mod offline;
 mod operations;
 mod plan;
@@ -88,6 +90,9 @@ fn dispatch(cli: Cli, hooks: Hooks) -> ExitCode {
             }
         },
         Command::Validate(args) => validate::validate(&screen, &args),
+        Command::Init(args) => init::init(&screen, &args),
+        Command::Completions { shell } => manual::completions(&screen, shell),
+        Command::Man { dir } => manual::man(&screen, dir.as_deref()),
         command => with_client(command, &common, &screen, hooks),
     };
     match ended {
@@ -119,7 +124,11 @@ async fn call(
     hooks: Hooks,
 ) -> Result<ExitCode, Failure> {
     match command {
-        Command::Up(_) | Command::Validate(_) => return Err(Failure::Silent),
+        Command::Up(_)
+        | Command::Init(_)
+        | Command::Validate(_)
+        | Command::Completions { .. }
+        | Command::Man { .. } => return Err(Failure::Silent),
         Command::Down => down::down(screen, client, data_dir, hooks.stop_leftovers).await?,
         Command::Plan(args) => return plan::plan(screen, client, data_dir, &args).await,
         Command::Apply(args) => plan::apply(screen, client, &args).await?,

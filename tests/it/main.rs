@@ -17,6 +17,7 @@ mod ingress;
 mod installation;
 mod logs;
 mod manifest_directory;
+mod newcomer;
 mod plan_builders;
 mod plan_checker;
 mod plan_diff;
