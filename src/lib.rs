@@ -12,6 +12,7 @@
 //! - [`ingress`]: the data plane.
 //! - [`store`]: what must survive a restart.
 //! - [`telemetry`]: logs and events.
+//! - [`secrets`]: values that stand encrypted in git.
 //! - [`reconcile`]: the loop that wakes, plans and executes.
 //! - [`api`]: the wire.
 //! - [`settings`]: the installation's settings.
@@ -31,6 +32,7 @@ pub mod model;
 pub mod observed;
 pub mod plan;
 pub mod reconcile;
+pub mod secrets;
 pub mod settings;
 pub mod source;
 pub mod store;

@@ -1,5 +1,6 @@
 //! The commands and their flags.
 
+use super::secrets::SecretsCommand;
 use super::up::UpArgs;
 use crate::desired::duration;
 use crate::settings::Output;
@@ -84,6 +85,9 @@ pub enum Command {
         #[arg(long, value_name = "N", default_value_t = 100)]
         tail: usize,
     },
+    /// Encrypt values that are kept in git
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
     /// Show the output of a service's instances, of a deployment, or its life
     Logs(LogsArgs),
     /// Print what makes a shell complete these commands

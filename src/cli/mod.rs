@@ -18,6 +18,7 @@ mod operations;
 mod plan;
 pub mod problems;
 mod screen;
+mod secrets;
 mod status;
 mod up;
 mod validate;
@@ -93,6 +94,7 @@ fn dispatch(cli: Cli, hooks: Hooks) -> ExitCode {
         Command::Init(args) => init::init(&screen, &args),
         Command::Completions { shell } => manual::completions(&screen, shell),
         Command::Man { dir } => manual::man(&screen, dir.as_deref()),
+        Command::Secrets(command) => secrets::secrets(&screen, &common, &command).map(|()| ExitCode::SUCCESS),
         command => with_client(command, &common, &screen, hooks),
     };
     match ended {
@@ -127,6 +129,7 @@ async fn call(
         Command::Up(_)
         | Command::Init(_)
         | Command::Validate(_)
+        | Command::Secrets(_)
         | Command::Completions { .. }
         | Command::Man { .. } => return Err(Failure::Silent),
         Command::Down => down::down(screen, client, data_dir, hooks.stop_leftovers).await?,

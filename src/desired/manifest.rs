@@ -72,7 +72,8 @@ pub fn parse_manifest_files(manifest: &ManifestFiles, catalogue: &Catalogue) -> 
         problems.push(without_services(&manifest.name, sections == 0));
     }
     let secrets = secrets(&shared);
-    let desired = Desired { manifest: version(&manifest.name, &services), services, secrets };
+    let version = ManifestVersion { file: manifest.name.clone(), digest: digest(&services) };
+    let desired = Desired { manifest: version, services, secrets };
     Parsed { value: Some(desired).filter(|_| !has_errors(&problems)), problems }
 }
 
@@ -130,10 +131,10 @@ fn is_other_kind(top: &Fields, findings: &mut Findings) -> bool {
 }
 
 /// The digest is of what is declared: neither comments, nor form, nor the order of services changes it.
-fn version(file: &str, services: &[DeclaredService]) -> ManifestVersion {
+pub fn digest(services: &[DeclaredService]) -> Digest {
     let mut specs: Vec<&ServiceSpec> = services.iter().map(|s| &s.spec).collect();
     specs.sort_by(|a, b| a.name.cmp(&b.name));
-    ManifestVersion { file: file.to_owned(), digest: Digest::of(&specs) }
+    Digest::of(&specs)
 }
 
 fn services(parts: &mut [Part<'_, '_>], shared: &Shared, catalogue: &Catalogue, single: bool) -> Vec<DeclaredService> {

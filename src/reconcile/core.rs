@@ -54,6 +54,8 @@ pub struct Config {
     pub catalogue: Catalogue,
     /// Where commits are written out for a build.
     pub trees: PathBuf,
+    /// Where the keys of encrypted secrets lie.
+    pub secrets: PathBuf,
     /// towpath's own environment, for `{ env: … }` secrets.
     pub environment: BTreeMap<String, Secret>,
     /// How many builds run at once.
@@ -100,6 +102,8 @@ pub struct State {
     pub manifest: ManifestState,
     /// What was read of it last.
     pub manifest_read: Option<Digest>,
+    /// Whether it names encrypted secrets.
+    pub manifest_has_secrets: bool,
     /// Operations that tasks work on.
     pub running: BTreeMap<OperationId, Running>,
     /// Services that are being healed; cancelled when an operation wants the turn.
@@ -217,6 +221,7 @@ impl Core {
             desired: None,
             manifest: ManifestState::None,
             manifest_read: None,
+            manifest_has_secrets: false,
             running: BTreeMap::new(),
             healing: BTreeMap::new(),
             heals: BTreeMap::new(),

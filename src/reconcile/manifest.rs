@@ -24,14 +24,19 @@ pub type Directories = BTreeMap<PathBuf, (u64, u64)>;
 pub async fn reload(core: &Arc<Core>) {
     let Some(files) = settled(core).await else { return };
     let digest = files.digest();
-    if core.state().manifest_read.as_ref() == Some(&digest) {
+    // Files of encrypted secrets lie elsewhere, and a key may have come: with secrets each pass looks.
+    let same = core.state().manifest_read.as_ref() == Some(&digest);
+    if same && !core.state().manifest_has_secrets {
         return;
     }
     let parsed = parse(core, files).await;
+    let has_secrets = parsed.value.as_ref().is_some_and(|d| !d.secrets.is_empty());
+    let parsed = super::sealed::resolve(core, parsed).await;
     let state = {
         let mut held = core.state();
         let state = state_of(&parsed, held.desired.as_ref());
         held.manifest_read = Some(digest);
+        held.manifest_has_secrets = has_secrets;
         let changed = held.manifest != state;
         held.manifest = state.clone();
         if let Some(desired) = parsed.value {

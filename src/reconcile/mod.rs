@@ -23,6 +23,7 @@ pub mod pass;
 pub mod printer;
 pub mod reading;
 pub mod routes;
+pub mod sealed;
 pub mod secrets;
 pub mod snapshot;
 pub mod steps;

@@ -1,6 +1,6 @@
 //! The environment of an instance: the file's, the manifest's over it, and secrets, resolved when it starts.
 
-use super::core::Config;
+use super::core::Core;
 use crate::model::{EnvName, Revision, Secret, SecretRef};
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 const LARGEST: u64 = 64 * 1024;
 
 /// All variables of an instance but those that carry its port. Every unresolved secret is named in the error.
-pub async fn environment(revision: &Revision, config: &Config) -> Result<BTreeMap<EnvName, Secret>, String> {
+pub async fn environment(revision: &Revision, core: &Core) -> Result<BTreeMap<EnvName, Secret>, String> {
     let mut env: BTreeMap<EnvName, Secret> = BTreeMap::new();
     for (name, value) in revision.settings.env.iter().chain(&revision.spec.env) {
         env.insert(name.clone(), Secret::new(value.clone()));
     }
     let mut unresolved = Vec::new();
     for (name, reference) in &revision.spec.secrets {
-        match resolve(reference, config).await {
+        match resolve(reference, core).await {
             Ok(value) => drop(env.insert(name.clone(), value)),
             Err(why) => unresolved.push(format!("`{name}` ({why})")),
         }
@@ -34,14 +34,15 @@ pub async fn environment(revision: &Revision, config: &Config) -> Result<BTreeMa
     }
 }
 
-async fn resolve(reference: &SecretRef, config: &Config) -> Result<Secret, String> {
+async fn resolve(reference: &SecretRef, core: &Core) -> Result<Secret, String> {
     match reference {
-        SecretRef::Env(name) => config
+        SecretRef::Env(name) => core
+            .config
             .environment
             .get(name)
             .cloned()
             .ok_or_else(|| format!("towpath's environment has no variable `{name}`")),
-        SecretRef::Sealed { name, .. } => Err(format!("the secret `{name}` cannot be decrypted in this version")),
+        SecretRef::Sealed { name, value } => super::sealed::open(core, name, value).await,
         SecretRef::File(path) => {
             let size = tokio::fs::metadata(path).await.map_err(|e| format!("{}: {e}", path.display()))?.len();
             if size > LARGEST {

@@ -257,6 +257,7 @@ fn config(settings: &UpSettings, data: &DataDir, http_port: u16) -> Result<Confi
         host_memory: host_memory(),
         catalogue: Catalogue::builtin(),
         trees: data.cache().join("trees"),
+        secrets: data.secrets(),
         environment,
         parallel_builds: std::thread::available_parallelism().map_or(1, std::num::NonZero::get).clamp(1, 4),
     })

@@ -3,7 +3,7 @@
 //! ```text
 //! <data-dir>/           0700; 0711 as root, so that service users reach their builds and instances
 //!   lock                held as long as a control plane runs; holds its process id
-//!   store/ mirrors/ logs/ cache/ run/                0700
+//!   store/ mirrors/ logs/ cache/ run/ secrets/       0700
 //!   builds/ instances/  0700; 0711 as root
 //!   ingress/            0700; belongs to the ingress' user once that is set up
 //! ```
@@ -141,7 +141,7 @@ impl DataDir {
         create_parents(root)?;
         ensure_directory(root, passable, Some(uid))?;
         let locked = dir.lock()?;
-        for private in ["store", "mirrors", "logs", "cache", "run"] {
+        for private in ["store", "mirrors", "logs", "cache", "run", "secrets"] {
             ensure_directory(&root.join(private), PRIVATE, Some(uid))?;
         }
         for shared in ["builds", "instances"] {
@@ -245,6 +245,24 @@ impl DataDir {
     /// What can be made again: downloads, build caches.
     pub fn cache(&self) -> PathBuf {
         self.root.join("cache")
+    }
+
+    /// The keys of encrypted secrets.
+    pub fn secrets(&self) -> PathBuf {
+        self.root.join("secrets")
+    }
+
+    /// Makes the data directory as far as keys need it, for a command that runs before any control plane did.
+    ///
+    /// # Errors
+    /// When it cannot be made, or is not for us.
+    pub fn prepare(root: &Path) -> Result<Self, DataDirError> {
+        let uid = rustix::process::geteuid().as_raw();
+        create_parents(root)?;
+        ensure_directory(root, if uid == 0 { PASSABLE } else { PRIVATE }, Some(uid))?;
+        let dir = Self::at(root);
+        ensure_directory(&dir.secrets(), PRIVATE, Some(uid))?;
+        Ok(dir)
     }
 
     /// What lives only while a control plane runs.

@@ -3,7 +3,7 @@
 
 mod application;
 mod crash;
-mod node;
+pub mod node;
 mod outside;
 mod processes;
 mod site;

@@ -26,6 +26,7 @@ mod plan_speed;
 mod plan_stale;
 mod process_build;
 mod process_engine;
+mod sealed;
 mod simulation;
 mod sources;
 mod spine;

@@ -11,7 +11,7 @@ type Level = (&'static str, &'static [&'static str], &'static [&'static str]);
 const LEVELS: &[Level] = &[
     (
         "",
-        &["services", "autoscaling", "health", "env"],
+        &["services", "autoscaling", "health", "env", "secrets"],
         &[
             "connections",
             "windows",
@@ -26,7 +26,6 @@ const LEVELS: &[Level] = &[
             "quotas",
             "observability",
             "domains",
-            "secrets",
             "include",
             "registries",
             "endpoints",
@@ -76,7 +75,7 @@ const LEVELS: &[Level] = &[
         &["drain", "startDeadline", "buildDeadline"],
         &["strategy", "steps", "bake", "release", "windows", "approval", "rollback", "analysis"],
     ),
-    ("secret", &["file", "env"], &["secret", "age", "sops", "vault", "arn", "key"]),
+    ("secret", &["file", "env", "secret"], &["age", "sops", "vault", "arn", "key"]),
     ("sealed", &["file"], &["age", "sops", "vault", "arn", "key"]),
 ];
 

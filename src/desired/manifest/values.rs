@@ -133,7 +133,7 @@ pub(super) fn secrets(fields: &Fields, context: &Context, findings: &mut Finding
 }
 
 fn secret(path: &str, entry: &Entry, context: &Context, findings: &mut Findings) -> Option<SecretRef> {
-    let example = "write `{ file: path }` or `{ env: NAME }`: a manifest holds no secret values";
+    let example = "write `{ secret: name }`, `{ file: path }` or `{ env: NAME }`: a manifest holds no secret values";
     if entry.value.text().is_some() || entry.value.is_null() {
         let message = format!("`{path}` must say where the value is read from");
         findings.error("type", entry.key_span, message).hint(example);

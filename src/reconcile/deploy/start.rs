@@ -74,9 +74,8 @@ pub async fn instance_spec(
     revision: &Revision,
     id: &InstanceId,
 ) -> Result<InstanceSpec, Failure> {
-    let env = secrets::environment(revision, &core.config)
-        .await
-        .map_err(|m| stalled(Step::Start, Reason::SecretUnresolved, m))?;
+    let env =
+        secrets::environment(revision, core).await.map_err(|m| stalled(Step::Start, Reason::SecretUnresolved, m))?;
     let settings = &revision.settings;
     let (command, _) = StartCommand::parse(&settings.start)
         .map_err(|e| stalled(Step::Start, Reason::ConfigurationInvalid, e.to_string()))?;

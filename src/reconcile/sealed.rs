@@ -1,0 +1,144 @@
+//! Secrets that stand encrypted in git. When a manifest is read each value gets its digest, so that another value makes
+//! another revision and another encryption of the same one does not; the encrypted texts are kept in the store by it.
+//! Values are decrypted again when an instance starts, and kept nowhere.
+
+use super::core::Core;
+use crate::desired::files::read_text;
+use crate::desired::{DeclaredSecret, Desired, Parsed, Sealed};
+use crate::model::{Digest, Problem, Secret, SecretRef, Severity};
+use crate::secrets::{Keyring, MAX_SEALED, SecretsError};
+use crate::store::{World, Write};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Where the store keeps encrypted texts: by name, then by the digest of the value.
+const META_SEALED: &str = "sealed-secrets";
+
+type Texts = BTreeMap<String, BTreeMap<Digest, String>>;
+
+/// Gives each encrypted secret of a manifest the digest of its value. What cannot be decrypted is an error at its place.
+pub async fn resolve(core: &Arc<Core>, mut parsed: Parsed<Desired>) -> Parsed<Desired> {
+    let declared = parsed.value.as_ref().map(|d| d.secrets.clone()).unwrap_or_default();
+    if declared.is_empty() {
+        return parsed;
+    }
+    let directory = core.config.secrets.clone();
+    let opened = tokio::task::spawn_blocking(move || open_all(&directory, &declared)).await;
+    let opened =
+        opened.unwrap_or_else(|error| Err(vec![problem(None, &core.config.manifest_shown, error.to_string(), None)]));
+    let texts = match opened {
+        Ok(texts) => texts,
+        Err(problems) => {
+            parsed.problems.extend(problems);
+            parsed.value = None;
+            return parsed;
+        }
+    };
+    if let Some(desired) = &mut parsed.value {
+        name_values(desired, &texts);
+    }
+    if let Err(error) = core.transact(|world| (keep(world, parsed.value.as_ref(), &texts), ())).await {
+        let message = format!("the encrypted secrets could not be stored: {}", super::chain(&error));
+        parsed.problems.push(problem(None, &core.config.manifest_shown, message, None));
+        parsed.value = None;
+    }
+    parsed
+}
+
+fn problem(secret: Option<&DeclaredSecret>, manifest: &str, message: String, hint: Option<String>) -> Problem {
+    let place = match secret {
+        Some(secret) => secret.place.clone(),
+        None => crate::model::Place { file: manifest.to_owned(), line: 0, column: 0 },
+    };
+    let length = secret.map_or(1, |s| u32::try_from(s.name.chars().count()).unwrap_or(1));
+    Problem { class: "secret".into(), severity: Severity::Error, place, length, message, hint, source_line: None }
+}
+
+/// Each secret's text with the digest of its value; all problems at once.
+fn open_all(directory: &Path, declared: &[DeclaredSecret]) -> Result<Vec<(String, Digest, String)>, Vec<Problem>> {
+    let failed = |secret: &DeclaredSecret, message: String, error: Option<&SecretsError>| {
+        let message = format!("the secret `{}` cannot be used: {message}", secret.name);
+        problem(Some(secret), "", message, error.and_then(SecretsError::hint))
+    };
+    let keyring = Keyring::open(directory).map_err(|e| {
+        declared.iter().take(1).map(|secret| failed(secret, super::chain(&e), Some(&e))).collect::<Vec<_>>()
+    })?;
+    let (mut texts, mut problems) = (Vec::new(), Vec::new());
+    for secret in declared {
+        let text = match &secret.sealed {
+            Sealed::Text(text) => Ok(text.clone()),
+            Sealed::File(path) => read_text(path, MAX_SEALED).map_err(|e| format!("`{}`: {e}", path.display())),
+        };
+        let opened = text.map_err(|message| failed(secret, message, None)).and_then(|text| {
+            let value = keyring.decrypt(&text).map_err(|e| failed(secret, super::chain(&e), Some(&e)))?;
+            Ok((secret.name.clone(), keyring.digest(&secret.name, &value), text))
+        });
+        match opened {
+            Ok(opened) => texts.push(opened),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() { Ok(texts) } else { Err(problems) }
+}
+
+fn name_values(desired: &mut Desired, texts: &[(String, Digest, String)]) {
+    let values: BTreeMap<&str, &Digest> = texts.iter().map(|(name, value, _)| (name.as_str(), value)).collect();
+    for reference in desired.services.iter_mut().flat_map(|s| s.spec.secrets.values_mut()) {
+        if let SecretRef::Sealed { name, value } = reference
+            && let Some(known) = values.get(name.as_str())
+        {
+            *value = (*known).clone();
+        }
+    }
+    desired.manifest.digest = crate::desired::manifest::digest(&desired.services);
+}
+
+/// The texts that are kept: the new ones, and those that a revision or a declaration names.
+fn keep(world: &World, desired: Option<&Desired>, texts: &[(String, Digest, String)]) -> Vec<Write> {
+    let known = kept(world);
+    let revisions = world.revisions.values().map(|r| &r.spec);
+    let applied = world.services.values().filter_map(|r| r.applied.as_ref());
+    let targets = world.operations.values().filter_map(|o| o.target.spec.as_ref());
+    let declared = desired.iter().flat_map(|d| &d.services).map(|s| &s.spec);
+    let specs = revisions.chain(applied).chain(targets).chain(declared);
+    let named: BTreeSet<(&String, &Digest)> = specs
+        .flat_map(|spec| spec.secrets.values())
+        .filter_map(|reference| match reference {
+            SecretRef::Sealed { name, value } => Some((name, value)),
+            _ => None,
+        })
+        .collect();
+    let mut wanted = Texts::new();
+    for (name, values) in &known {
+        for (value, text) in values.iter().filter(|(value, _)| named.contains(&(name, value))) {
+            wanted.entry(name.clone()).or_default().insert(value.clone(), text.clone());
+        }
+    }
+    for (name, value, text) in texts {
+        // The newest encryption counts: after a rotation of keys it is the one that can be decrypted.
+        wanted.entry(name.clone()).or_default().insert(value.clone(), text.clone());
+    }
+    if wanted == known {
+        return Vec::new();
+    }
+    let value = serde_json::to_value(wanted).unwrap_or_default();
+    vec![Write::PutMeta(META_SEALED.into(), value)]
+}
+
+fn kept(world: &World) -> Texts {
+    world.meta.get(META_SEALED).and_then(|v| serde_json::from_value(v.clone()).ok()).unwrap_or_default()
+}
+
+/// The value of a secret, for an instance that starts.
+///
+/// # Errors
+/// In words.
+pub async fn open(core: &Core, name: &str, value: &Digest) -> Result<Secret, String> {
+    let text = kept(&core.state().world).remove(name).and_then(|mut values| values.remove(value));
+    let text = text.ok_or_else(|| format!("the encrypted text of the secret `{name}` is not kept any more"))?;
+    let directory = core.config.secrets.clone();
+    let opened = tokio::task::spawn_blocking(move || Keyring::open(&directory)?.decrypt(&text)).await;
+    let opened = opened.map_err(|e| e.to_string())?;
+    opened.map_err(|e| format!("the secret `{name}`: {}", super::chain(&e)))
+}
