@@ -55,34 +55,41 @@ fn problem(secret: Option<&DeclaredSecret>, manifest: &str, message: String, hin
     Problem { class: "secret".into(), severity: Severity::Error, place, length, message, hint, source_line: None }
 }
 
-/// Each secret's text with the digest of its value; all problems at once.
-fn open_all(directory: &Path, declared: &[DeclaredSecret]) -> Result<Vec<(String, Digest, String)>, Vec<Problem>> {
-    let failed = |secret: &DeclaredSecret, message: String, error: Option<&SecretsError>| {
-        let message = format!("the secret `{}` cannot be used: {message}", secret.name);
-        problem(Some(secret), "", message, error.and_then(SecretsError::hint))
+/// A secret's name, the digest of its value, and its encrypted text.
+type Opened = (String, Digest, String);
+
+/// All secrets opened; all problems at once.
+fn open_all(directory: &Path, declared: &[DeclaredSecret]) -> Result<Vec<Opened>, Vec<Problem>> {
+    let failed = |secret: &DeclaredSecret, (message, hint): (String, Option<String>)| {
+        problem(Some(secret), "", format!("the secret `{}` cannot be used: {message}", secret.name), hint)
     };
-    let keyring = Keyring::open(directory).map_err(|e| {
-        declared.iter().take(1).map(|secret| failed(secret, super::chain(&e), Some(&e))).collect::<Vec<_>>()
-    })?;
-    let (mut texts, mut problems) = (Vec::new(), Vec::new());
+    let keyring = Keyring::open(directory).map_err(|error| told(&error));
+    let keyring = keyring.map_err(|why| declared.iter().take(1).map(|s| failed(s, why.clone())).collect::<Vec<_>>())?;
+    let (mut opened, mut problems) = (Vec::new(), Vec::new());
     for secret in declared {
-        let text = match &secret.sealed {
-            Sealed::Text(text) => Ok(text.clone()),
-            Sealed::File(path) => read_text(path, MAX_SEALED).map_err(|e| format!("`{}`: {e}", path.display())),
-        };
-        let opened = text.map_err(|message| failed(secret, message, None)).and_then(|text| {
-            let value = keyring.decrypt(&text).map_err(|e| failed(secret, super::chain(&e), Some(&e)))?;
-            Ok((secret.name.clone(), keyring.digest(&secret.name, &value), text))
-        });
-        match opened {
-            Ok(opened) => texts.push(opened),
-            Err(problem) => problems.push(problem),
+        match open_one(&keyring, secret) {
+            Ok(one) => opened.push(one),
+            Err(why) => problems.push(failed(secret, why)),
         }
     }
-    if problems.is_empty() { Ok(texts) } else { Err(problems) }
+    if problems.is_empty() { Ok(opened) } else { Err(problems) }
 }
 
-fn name_values(desired: &mut Desired, texts: &[(String, Digest, String)]) {
+fn open_one(keyring: &Keyring, secret: &DeclaredSecret) -> Result<Opened, (String, Option<String>)> {
+    let text = match &secret.sealed {
+        Sealed::Text(text) => text.clone(),
+        Sealed::File(path) => read_text(path, MAX_SEALED).map_err(|e| (format!("`{}`: {e}", path.display()), None))?,
+    };
+    let value = keyring.decrypt(&text).map_err(|error| told(&error))?;
+    Ok((secret.name.clone(), keyring.digest(&secret.name, &value), text))
+}
+
+/// An error in words, with what to do.
+fn told(error: &SecretsError) -> (String, Option<String>) {
+    (super::chain(error), error.hint())
+}
+
+fn name_values(desired: &mut Desired, texts: &[Opened]) {
     let values: BTreeMap<&str, &Digest> = texts.iter().map(|(name, value, _)| (name.as_str(), value)).collect();
     for reference in desired.services.iter_mut().flat_map(|s| s.spec.secrets.values_mut()) {
         if let SecretRef::Sealed { name, value } = reference
@@ -95,7 +102,7 @@ fn name_values(desired: &mut Desired, texts: &[(String, Digest, String)]) {
 }
 
 /// The texts that are kept: the new ones, and those that a revision or a declaration names.
-fn keep(world: &World, desired: Option<&Desired>, texts: &[(String, Digest, String)]) -> Vec<Write> {
+fn keep(world: &World, desired: Option<&Desired>, texts: &[Opened]) -> Vec<Write> {
     let known = kept(world);
     let revisions = world.revisions.values().map(|r| &r.spec);
     let applied = world.services.values().filter_map(|r| r.applied.as_ref());

@@ -21,7 +21,7 @@ const END: &str = "-----END AGE ENCRYPTED FILE-----";
 /// The largest manifest or encrypted file.
 const MAX_FILE: u64 = 1 << 20;
 /// `TMPFS_MAGIC` of statfs(2).
-const TMPFS: i64 = 0x0102_1994;
+const TMPFS: rustix::fs::FsWord = 0x0102_1994;
 
 /// Lets a person change a value, and encrypts it again.
 pub(super) fn edit(screen: &Screen, keyring: &Keyring, args: &EditArgs) -> Result<(), Failure> {
@@ -147,7 +147,7 @@ fn in_memory() -> Option<PathBuf> {
     let shared = PathBuf::from("/dev/shm");
     let runtime = settings::environment().remove("XDG_RUNTIME_DIR").map(PathBuf::from);
     let is_ours = |path: &PathBuf| {
-        let in_memory = rustix::fs::statfs(path).is_ok_and(|stat| i64::try_from(stat.f_type) == Ok(TMPFS));
+        let in_memory = rustix::fs::statfs(path).is_ok_and(|stat| stat.f_type == TMPFS);
         in_memory && rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok()
     };
     runtime.into_iter().chain([shared]).find(is_ours)
