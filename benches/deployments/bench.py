@@ -31,7 +31,7 @@ from datetime import datetime
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCKER = [str(ROOT / "tests/support/docker.sh")]
-IMAGE = "towpath-test/python:3.11"
+IMAGE = "towpath-test/python:3.11-2"
 
 APP = '''
 import os, signal

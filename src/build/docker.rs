@@ -37,7 +37,7 @@ const PULL: Duration = Duration::from_secs(10 * 60);
 const OUTPUT_BYTES: usize = 64 << 20;
 
 /// Part of every build's id: changes when images are made another way.
-const RECIPE_VERSION: &str = "docker-1";
+const RECIPE_VERSION: &str = "docker-2";
 
 const BUILD: &str = "io.towpath.build";
 const INSTALLATION: &str = "io.towpath.installation";
@@ -78,8 +78,9 @@ pub struct DockerBuilder {
 
 /// How one run of a builder ended, if not with an image.
 enum Stopped {
-    /// BuildKit asks for a session, which only its own client opens.
-    NeedsSession,
+    /// BuildKit asks for a session, which only its own client opens; or it is not there, and what is there does not
+    /// know its instructions.
+    NeedsClassic,
     Failed(BuildError),
 }
 
@@ -191,7 +192,10 @@ impl DockerBuilder {
         Request {
             version: format!("{}.{}", version.major_version, version.minor_version),
             query,
-            dockerfile: recipe.dockerfile(),
+            dockerfile: match backend {
+                Backend::BuildKit => recipe.dockerfile_with_caches(&format!("{}-{}", self.installation, job.name)),
+                Backend::Classic => recipe.dockerfile(),
+            },
             tree: job.tree.clone(),
         }
     }
@@ -213,13 +217,13 @@ impl DockerBuilder {
     async fn run_either(&self, job: &BuildJob, recipe: &Recipe, log: &dyn LineSink) -> Result<(), BuildError> {
         let first = self.run(job, recipe, self.backend, log).await;
         let ended = match first {
-            Err(Stopped::NeedsSession) => self.run(job, recipe, Backend::Classic, log).await,
+            Err(Stopped::NeedsClassic) => self.run(job, recipe, Backend::Classic, log).await,
             other => other,
         };
         match ended {
             Ok(()) => Ok(()),
             Err(Stopped::Failed(error)) => Err(error),
-            Err(Stopped::NeedsSession) => Err(BuildError::Runtime("Docker's builders both ask for a session".into())),
+            Err(Stopped::NeedsClassic) => Err(BuildError::Runtime("Docker's builders both ask for a session".into())),
         }
     }
 }
@@ -248,7 +252,12 @@ fn tell(event: Event, printed: &mut usize, log: &dyn LineSink) -> Result<(), Sto
             }
             log.line(LineSource::Build, &text);
         }
-        Event::Failed { message, .. } if message.contains("no active session") => return Err(Stopped::NeedsSession),
+        Event::Failed { message, .. }
+            if message.contains("no active session")
+                || message.to_ascii_lowercase().contains("unknown flag: mount") =>
+        {
+            return Err(Stopped::NeedsClassic);
+        }
         Event::Failed { command: Some(command), message, code } => {
             let ended = code.map_or(message, ended);
             return Err(BuildError::Command { phase: command.phase, command: command.line, ended }.into());

@@ -5,6 +5,7 @@
 pub mod docker;
 pub mod process;
 pub mod recipe;
+mod system;
 
 use crate::model::{
     AppSettings, Artifact, BuildId, Class, Commit, InstanceSize, LineSink, ServiceName, SourceDirectory,
@@ -17,10 +18,10 @@ use tokio_util::sync::CancellationToken;
 /// What a build failed at. `Display` is worded as App Runner words it where that is known.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// A command of one of the three phases failed.
+    /// A command of one of the phases failed.
     #[error("Failed to execute '{phase}' command.")]
     Command {
-        /// `pre-build`, `build` or `post-build`.
+        /// `pre-build`, `build`, `post-build` or `pre-run`.
         phase: &'static str,
         /// The command.
         command: String,

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Part of every build's id: raise it when the same inputs shall be built again because towpath builds differently.
-const RECIPE_VERSION: u32 = 1;
+const RECIPE_VERSION: u32 = 2;
 
-/// One of the three phases of row S7, in their order.
+/// One of the phases of rows S7 and L3, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Before the build.
@@ -17,6 +17,8 @@ pub enum Phase {
     Build,
     /// After it; what it leaves is part of the result.
     PostBuild,
+    /// Once more, with the variables of the run: App Runner runs these lines in the image that instances start from.
+    PreRun,
 }
 
 impl Phase {
@@ -26,6 +28,15 @@ impl Phase {
             Self::PreBuild => "pre-build",
             Self::Build => "build",
             Self::PostBuild => "post-build",
+            Self::PreRun => "pre-run",
+        }
+    }
+
+    /// The user's variables that lines of this phase see (row S7).
+    pub fn variables(self, settings: &AppSettings) -> &BTreeMap<EnvName, String> {
+        match self {
+            Self::PreBuild | Self::Build | Self::PostBuild => &settings.build_env,
+            Self::PreRun => &settings.env,
         }
     }
 }
@@ -45,18 +56,20 @@ pub fn steps(settings: &AppSettings) -> Vec<Step> {
         (Phase::PreBuild, &settings.pre_build),
         (Phase::Build, &settings.build),
         (Phase::PostBuild, &settings.post_build),
+        (Phase::PreRun, &settings.pre_run),
     ];
     phases.into_iter().flat_map(|(phase, lines)| lines.iter().map(move |l| Step { phase, line: l.clone() })).collect()
 }
 
-/// The id of the build that these inputs make. What counts at run time only (`run.env`, the start command, the port) is
-/// not in it: changing that needs no build. `interpreter` names exactly what runs the build: an interpreter with its
+/// The id of the build that these inputs make. What counts at run time only (the start command, the port, `run.env` where
+/// no pre-run line sees it) is not in it: changing that needs no build. `interpreter` names exactly what runs the build: an interpreter with its
 /// version and path, or a base image with its digest.
 pub fn identify(commit: &Commit, settings: &AppSettings, interpreter: &str) -> BuildId {
-    let AppSettings { runtime, runtime_version, pre_build, build, post_build, build_env, .. } = settings;
+    let AppSettings { runtime, runtime_version, pre_build, build, post_build, build_env, pre_run, env, .. } = settings;
     // The tree, not the commit: commits with equal contents build alike.
     let what = (&commit.tree, runtime, runtime_version, interpreter);
-    Digest::of(&(RECIPE_VERSION, what, pre_build, build, post_build, build_env))
+    let before_run = (!pre_run.is_empty()).then_some((pre_run, env));
+    Digest::of(&(RECIPE_VERSION, what, pre_build, build, post_build, build_env, before_run))
 }
 
 /// The id of a build whose commands run in a directory of the tree. All of the tree still counts: commands can read what
@@ -152,6 +165,8 @@ pub struct Directories {
     pub source: PathBuf,
     /// The home directory of build and instances: tools install things below it, and expect them there at run time.
     pub home: PathBuf,
+    /// Commands that towpath puts before the host's, at build and run time.
+    pub bin: PathBuf,
     /// The virtual environment, for Python.
     pub venv: PathBuf,
     /// Downloads of earlier builds of the service.
@@ -175,17 +190,18 @@ pub fn layout(interpreter: &Interpreter, at: &Directories) -> Layout {
     let cache = |sub: &str| at.cache.join(sub).display().to_string();
     let mut path_prefix = vec![];
     let mut env = vec![("HOME", at.home.display().to_string())];
-    let mut build_env = quiet();
+    let mut build_env: Vec<_> = QUIET.map(|(name, value)| (name, value.to_owned())).into();
     match interpreter.language {
         Language::Python => {
             path_prefix.push(at.venv.join("bin"));
             // Unbuffered: a line is in the log when it is printed, not when a buffer is full.
             env.extend([("VIRTUAL_ENV", at.venv.display().to_string()), ("PYTHONUNBUFFERED", "1".into())]);
-            build_env.push(("PIP_CACHE_DIR", cache("pip")));
+            build_env.extend([("PIP_CACHE_DIR", cache("pip")), ("UV_CACHE_DIR", cache("uv"))]);
+            build_env.extend([("POETRY_CACHE_DIR", cache("poetry")), ("PIPENV_CACHE_DIR", cache("pipenv"))]);
         }
         Language::Node => {
             path_prefix.extend([at.source.join("node_modules/.bin"), at.home.join(".npm-global/bin")]);
-            env.push(("npm_config_prefix", home(".npm-global")));
+            env.extend([("npm_config_prefix", home(".npm-global")), ("COREPACK_HOME", home(".corepack"))]);
             build_env.extend([("npm_config_cache", cache("npm")), ("YARN_CACHE_FOLDER", cache("yarn"))]);
         }
         Language::Go => {
@@ -212,27 +228,32 @@ pub fn layout(interpreter: &Interpreter, at: &Directories) -> Layout {
             build_env.push(("NUGET_PACKAGES", cache("nuget")));
         }
     }
-    path_prefix.push(at.home.join(".local/bin"));
+    // Bash as `sh` comes before the host's own.
+    path_prefix.extend([at.home.join(".local/bin"), at.bin.clone()]);
     path_prefix.extend(interpreter.path.parent().map(PathBuf::from));
     Layout { path_prefix, env: owned(env), build_env: owned(build_env) }
 }
 
-/// Standard input is empty (row S3): tools must not ask, and need not advertise.
-fn quiet() -> Vec<(&'static str, String)> {
-    let settings = [
-        ("PIP_NO_INPUT", "1"),
-        ("PIP_DISABLE_PIP_VERSION_CHECK", "1"),
-        ("PIP_ROOT_USER_ACTION", "ignore"),
-        ("npm_config_yes", "true"),
-        ("npm_config_fund", "false"),
-        ("npm_config_update_notifier", "false"),
-        ("COMPOSER_NO_INTERACTION", "1"),
-        ("DOTNET_CLI_TELEMETRY_OPTOUT", "1"),
-        ("DEBIAN_FRONTEND", "noninteractive"),
-        ("GIT_TERMINAL_PROMPT", "0"),
-    ];
-    settings.map(|(name, value)| (name, value.to_owned())).into()
-}
+/// Variables of every build line: standard input is empty (row S3), so tools must not ask, and need not advertise. The
+/// user's own values win.
+pub const QUIET: [(&str, &str); 15] = [
+    ("PIP_NO_INPUT", "1"),
+    ("PIP_DISABLE_PIP_VERSION_CHECK", "1"),
+    ("PIP_ROOT_USER_ACTION", "ignore"),
+    ("PIPENV_VERBOSITY", "-1"),
+    ("PIPENV_YES", "1"),
+    ("POETRY_NO_INTERACTION", "1"),
+    // Its cache may be on another file system; and what an application changes must not reach the cache.
+    ("UV_LINK_MODE", "copy"),
+    ("npm_config_yes", "true"),
+    ("npm_config_fund", "false"),
+    ("npm_config_update_notifier", "false"),
+    ("COREPACK_ENABLE_DOWNLOAD_PROMPT", "0"),
+    ("COMPOSER_NO_INTERACTION", "1"),
+    ("DOTNET_CLI_TELEMETRY_OPTOUT", "1"),
+    ("DEBIAN_FRONTEND", "noninteractive"),
+    ("GIT_TERMINAL_PROMPT", "0"),
+];
 
 fn owned(pairs: Vec<(&str, String)>) -> BTreeMap<String, String> {
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()

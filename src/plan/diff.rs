@@ -47,7 +47,7 @@ pub fn rebuilds(from: &ServiceSpec, to: &ServiceSpec) -> bool {
         (BuildSource::Repository, BuildSource::Repository) => false,
         (BuildSource::Inline(a), BuildSource::Inline(b)) => {
             let inputs = |s: &AppSettings| {
-                let lines = [s.pre_build.clone(), s.build.clone(), s.post_build.clone()];
+                let lines = [&s.pre_build, &s.build, &s.post_build, &s.pre_run].map(Clone::clone);
                 (s.runtime.clone(), s.runtime_version.clone(), lines, s.build_env.clone())
             };
             inputs(a) != inputs(b)

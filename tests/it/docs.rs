@@ -110,6 +110,19 @@ fn every_command_in_the_pages_exists() {
 }
 
 #[test]
+fn the_table_of_runtimes_is_the_catalogue() {
+    let page = fs::read_to_string(root().join("docs/apprunner-yaml.md")).unwrap();
+    let section = page.split("\n## ").find(|s| s.starts_with("Runtimes\n")).unwrap();
+    let said: Vec<&str> = section.lines().filter(|l| l.starts_with("| `")).collect();
+    let rows = towpath::model::Catalogue::builtin().runtimes.into_iter().map(|runtime| {
+        let wire = runtime.wire.map(|name| format!("`{name}`")).unwrap_or_default();
+        let versions: Vec<String> = runtime.versions.iter().map(ToString::to_string).collect();
+        format!("| `{}` | {wire} | {} | `{}` |", runtime.name, versions.join(", "), runtime.image)
+    });
+    assert_eq!(said, rows.collect::<Vec<_>>());
+}
+
+#[test]
 fn links_between_pages_resolve() {
     for (page, text) in pages() {
         for rest in text.split("](").skip(1) {

@@ -62,7 +62,7 @@ const MUTATIONS: &[Mutation] = &[
     ("build.command", ToABuild, |s| inline(s).build.push("make".into())),
     ("build.postBuild", ToABuild, |s| inline(s).post_build.push("make".into())),
     ("build.buildEnv.A", ToABuild, |s| drop(inline(s).build_env.insert(parse("A"), "1".into()))),
-    ("build.preRun", ToNewInstances, |s| inline(s).pre_run.push("make".into())),
+    ("build.preRun", ToABuild, |s| inline(s).pre_run.push("make".into())),
     ("build.start", ToNewInstances, |s| inline(s).start.push_str(" --fast")),
     ("build.port", ToNewInstances, |s| inline(s).port += 1),
     ("build.portEnv", ToNewInstances, |s| inline(s).port_env = Some(parse("HTTP_PORT"))),

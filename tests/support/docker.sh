@@ -6,13 +6,14 @@
 #                         `started` where this call started it and whoever called should stop it, else `found`
 #   docker.sh restart DIR ends and starts the engine that `start` started (to test what survives it)
 #   docker.sh stop DIR    ends the engine that `start` started, and nothing else
-#   docker.sh image DIR   makes sure that the base image towpath-test/python:3.11 exists (tarball kept in DIR)
+#   docker.sh image DIR   makes sure that the base image of tests exists, with Python and Node (tarball kept in DIR)
 #   docker.sh env DIR     start, then image; prints start's lines and TOWPATH_TEST_IMAGE (what `make test` evaluates)
 #
 # Exit codes: 0 done; 1 failed; 3 there is no Docker engine to be had here, and the last line says why.
 set -eu
 
-IMAGE=towpath-test/python:3.11
+# The number after the dash counts up when what is in it changes.
+IMAGE=towpath-test/python:3.11-2
 say() { printf 'docker.sh: %s\n' "$*" >&2; }
 skip() { say "$*"; exit 3; }
 
@@ -26,6 +27,7 @@ SOCKET=$DIR/docker.sock
 # A Unix socket's path has at most 107 bytes; deep directories get a short one beside their name.
 [ ${#SOCKET} -le 100 ] || SOCKET=/tmp/towpath-test-docker-$(printf %s "$DIR" | cksum | cut -d' ' -f1).sock
 PIDFILE=$DIR/dockerd.pid
+TARBALL=$DIR/base-2.tar
 
 answers() { curl --silent --max-time 5 --unix-socket "$1" http://docker/_ping 2>/dev/null | grep -q OK; }
 
@@ -100,24 +102,34 @@ stop() {
     done
 }
 
-# A Debian with Python, imported flat: no registry is needed. The host's extra authorities go along, so that pip works
-# where the way out is a proxy with a certificate of its own. For tests only.
+# A Debian with Python, Node and what App Runner's images have besides, imported flat: no image registry is needed. The
+# host's extra authorities go along, so that pip and npm work where the way out is a proxy with a certificate of its own.
+# For tests only. npm comes as its own package: Debian's has four hundred others.
 tarball() {
-    [ -s "$DIR/python.tar" ] && return 0
-    install debootstrap
+    [ -s "$TARBALL" ] && return 0
+    install debootstrap npm
     [ "$(id -u)" = 0 ] || skip "debootstrap needs root"
     root=$DIR/root.$$
-    say "making $DIR/python.tar"
-    debootstrap --variant=minbase --include=python3,python3-venv,python3-pip,ca-certificates \
+    say "making $TARBALL"
+    tools=build-essential,git,curl,wget,ca-certificates
+    debootstrap --variant=minbase --include=python3,python3-venv,python3-pip,nodejs,$tools \
         bookworm "$root" >"$DIR/debootstrap.log" 2>&1 || { rm -rf "$root"; skip "debootstrap failed; see $DIR/debootstrap.log"; }
     rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
+    modules=$root/usr/local/lib/node_modules
+    mkdir -p "$modules"
+    (cd "$modules" && npm pack --silent npm@10 >/dev/null && tar -xzf npm-*.tgz && rm npm-*.tgz && mv package npm) ||
+        { rm -rf "$root"; skip "npm could not be fetched"; }
+    ln -s ../lib/node_modules/npm/bin/npm-cli.js "$root/usr/local/bin/npm"
+    ln -s ../lib/node_modules/npm/bin/npx-cli.js "$root/usr/local/bin/npx"
     if [ -s /etc/ssl/certs/ca-certificates.crt ]; then
         cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
         cp -r /usr/local/share/ca-certificates "$root/usr/local/share/" 2>/dev/null || true
         printf '[global]\ncert = /etc/ssl/certs/ca-certificates.crt\n' >"$root/etc/pip.conf"
+        mkdir -p "$root/usr/local/etc"
+        printf 'cafile=/etc/ssl/certs/ca-certificates.crt\n' >"$root/usr/local/etc/npmrc"
     fi
-    tar --numeric-owner --exclude=./dev -C "$root" -cf "$DIR/python.tar.part" .
-    mv "$DIR/python.tar.part" "$DIR/python.tar"
+    tar --numeric-owner --exclude=./dev -C "$root" -cf "$TARBALL.part" .
+    mv "$TARBALL.part" "$TARBALL"
     rm -rf "$root"
 }
 
@@ -127,9 +139,13 @@ image() {
     code=$(curl --silent --max-time 20 -o /dev/null -w '%{http_code}' --unix-socket "$socket" "http://docker/images/$IMAGE/json")
     [ "$code" = 200 ] && return 0
     tarball
-    # The Engine API itself, so that no docker command is needed.
+    # The Engine API itself, so that no docker command is needed. Not every tool asks the system for its authorities.
+    changes=
+    for name in SSL_CERT_FILE REQUESTS_CA_BUNDLE NODE_EXTRA_CA_CERTS; do
+        changes="$changes&changes=ENV%20$name%3D/etc/ssl/certs/ca-certificates.crt"
+    done
     answer=$(curl --silent --max-time 300 --unix-socket "$socket" -H 'Content-Type: application/x-tar' \
-        -T "$DIR/python.tar" -X POST "http://docker/images/create?fromSrc=-&repo=${IMAGE%:*}&tag=${IMAGE#*:}")
+        -T "$TARBALL" -X POST "http://docker/images/create?fromSrc=-&repo=${IMAGE%:*}&tag=${IMAGE#*:}$changes")
     case $answer in
     *sha256:*) ;;
     *) say "import failed: $answer"; exit 1 ;;

@@ -43,22 +43,24 @@ fn streams(texts: &[&str]) -> Vec<serde_json::Value> {
 #[test]
 fn the_classic_builders_chatter_is_left_out() {
     let mut messages = streams(&[
-        "Step 1/6 : FROM x\n",
+        "Step 1/7 : FROM x\n",
         " ---> 0123456789ab\n",
-        "Step 2/6 : WORKDIR /app\n",
+        "Step 2/7 : WORKDIR /app\n",
         " ---> Using cache\n",
-        "Step 3/6 : COPY app/ /app/\n",
+        "Step 3/7 : RUN [\"prepare\"]\n",
+        " ---> Using cache\n",
+        "Step 4/7 : COPY app/ /app/\n",
         " ---> 0123456789ab\n",
-        "Step 4/6 : RUN [\"one\"]\n",
+        "Step 5/7 : RUN [\"one\"]\n",
         " ---> Using cache\n",
         " ---> 0123456789ab\n",
-        "Step 5/6 : RUN [\"two\"]\n",
+        "Step 6/7 : RUN [\"two\"]\n",
         " ---> Running in 0123456789ab\n",
         "a",
         "b\n",
         "\u{1b}[91mred\n\u{1b}[0m",
         "10%\r20%\r\n",
-        "Step 9/6 : spoofed\n",
+        "Step 9/7 : spoofed\n",
     ]);
     messages.push(serde_json::json!({ "errorDetail": { "code": 3, "message": "m" }, "error": "m" }));
     let failed = Event::Failed { command: Some(command("two")), message: "m".into(), code: Some(3) };
@@ -70,7 +72,7 @@ fn the_classic_builders_chatter_is_left_out() {
             line("ab"),
             line("red"),
             line("20%"),
-            line("Step 9/6 : spoofed"),
+            line("Step 9/7 : spoofed"),
             failed,
         ]
     );
@@ -95,16 +97,16 @@ fn vertex(name: &str, more: &[u8]) -> serde_json::Value {
 #[test]
 fn buildkits_steps_are_told_once_and_the_failing_one_is_named() {
     let (started, cached) = (field(5, b""), [vec![4 << 3, 1], field(5, b""), field(6, b"")].concat());
-    let output = field(3, &[field(1, b"[5/5] RUN"), field(4, b"half a")].concat());
+    let output = field(3, &[field(1, b"[6/6] RUN"), field(4, b"half a")].concat());
     let messages = [
         vertex("[internal] load metadata", &started),
-        vertex("[4/5] RUN", b""),
-        vertex("[4/5] RUN", &cached),
-        vertex("[5/5] RUN", &started),
-        vertex("[5/5] RUN", &started),
+        vertex("[5/6] RUN", b""),
+        vertex("[5/6] RUN", &cached),
+        vertex("[6/6] RUN", &started),
+        vertex("[6/6] RUN", &started),
         trace(&output),
-        trace(&field(3, &[field(1, b"[5/5] RUN"), field(4, b" line\nrest")].concat())),
-        vertex("[5/5] RUN", &[started.clone(), field(7, b"boom")].concat()),
+        trace(&field(3, &[field(1, b"[6/6] RUN"), field(4, b" line\nrest")].concat())),
+        vertex("[6/6] RUN", &[started.clone(), field(7, b"boom")].concat()),
         serde_json::json!({ "error": "executor failed running [x]: exit code: 7" }),
     ];
     let message = "executor failed running [x]: exit code: 7".into();

@@ -3,8 +3,9 @@
 //! Whatever comes from a repository or a manifest stands in JSON strings only. Docker expands nothing in the JSON form
 //! of `RUN`, so a line can be neither an instruction nor an option, and no text of it meets a second interpreter.
 
-use crate::build::BuildError;
-use crate::model::{AppSettings, Catalogue, Language, Runtime, RuntimeName, SourceDirectory, VersionLock};
+use crate::build::recipe::{self, Step};
+use crate::build::{BuildError, system};
+use crate::model::{AppSettings, Catalogue, EnvName, Language, Runtime, RuntimeName, SourceDirectory, VersionLock};
 use std::collections::BTreeMap;
 
 /// Docker's parser of 20.10 reads lines of less than 64 KiB.
@@ -20,10 +21,10 @@ pub(super) const CONTEXT_APP: &str = "app";
 /// What images without a `PATH` of their own get from Docker.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// One command of the three phases.
+/// One command of a phase.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Command {
-    /// `pre-build`, `build` or `post-build`.
+    /// `pre-build`, `build`, `post-build` or `pre-run`.
     pub phase: &'static str,
     /// The line as written.
     pub line: String,
@@ -36,8 +37,8 @@ enum Purpose {
     Setting,
     /// Brings runtime or application into place.
     Prepare,
-    /// A command of a phase.
-    Command(Command),
+    /// A command of a phase, with the directories that keep its downloads.
+    Command(Command, &'static [&'static str]),
 }
 
 /// A Dockerfile, with what each of its steps is.
@@ -49,22 +50,19 @@ pub(super) struct Recipe {
 impl Recipe {
     /// The recipe of these settings on this base image. Fails on a line that is too long for Docker.
     pub fn new(settings: &AppSettings, language: Language, image: &str) -> Result<Self, BuildError> {
-        let mut recipe = Self { instructions: Vec::new() };
-        recipe.prepare(format!("FROM {image}"));
-        recipe.prepare(format!("WORKDIR {APP}"));
+        let mut made = Self { instructions: Vec::new() };
+        made.prepare(format!("FROM {image}"));
+        made.prepare(format!("WORKDIR {APP}"));
         // Before the application's files: these layers are the same for every commit, and come from the cache.
-        recipe.toolchain(language);
-        recipe.prepare(format!("COPY {CONTEXT_APP}/ {APP}/"));
-        let phases =
-            [("pre-build", &settings.pre_build), ("build", &settings.build), ("post-build", &settings.post_build)];
-        for (phase, lines) in phases {
-            for line in lines {
-                let text = run(&settings.build_env, &["/bin/sh", "-c", line]);
-                recipe.instructions.push((text, Purpose::Command(Command { phase, line: line.clone() })));
-            }
+        made.base(language);
+        made.prepare(format!("COPY {CONTEXT_APP}/ {APP}/"));
+        for Step { phase, line } in recipe::steps(settings) {
+            let text = run(phase.variables(settings), &["/bin/sh", "-c", &line]);
+            let command = Command { phase: phase.name(), line };
+            made.instructions.push((text, Purpose::Command(command, caches(language))));
         }
-        recipe.setting("ENTRYPOINT []".into());
-        recipe.check()
+        made.setting("ENTRYPOINT []".into());
+        made.check()
     }
 
     /// The same with all commands in a directory of the repository (row L1), which is still there as a whole.
@@ -88,14 +86,16 @@ impl Recipe {
         self.instructions.push((text, Purpose::Setting));
     }
 
-    /// What the language's own tools need besides the interpreter.
-    fn toolchain(&mut self, language: Language) {
+    /// What build lines expect of the machine, and the language's own tools besides the interpreter.
+    fn base(&mut self, language: Language) {
+        // The stand-ins are arguments: the context holds nothing but the application.
+        let scripts = [system::prepare(), "prepare", &system::translator(), system::sudo()];
+        self.prepare(exec(&[&["/bin/sh", "-c"], &scripts[..]].concat()));
         match language {
             Language::Python => {
-                // Distributions refuse `pip install` outside a virtual environment (PEP 668).
-                self.prepare(run(&BTreeMap::new(), &["python3", "-m", "venv", "/opt/venv"]));
+                self.prepare(exec(&["/bin/sh", "-c", system::venv(), "venv", system::pip_user()]));
                 self.setting("ENV VIRTUAL_ENV=/opt/venv PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONUNBUFFERED=1".into());
-                self.setting(format!("ENV PATH=/opt/venv/bin:${{PATH:-{DEFAULT_PATH}}}"));
+                self.setting(format!("ENV PATH=/opt/venv/bin:/root/.local/bin:${{PATH:-{DEFAULT_PATH}}}"));
             }
             Language::Node => {
                 self.setting(format!("ENV PATH={APP}/node_modules/.bin:${{PATH:-{DEFAULT_PATH}}}"));
@@ -106,7 +106,7 @@ impl Recipe {
 
     fn check(self) -> Result<Self, BuildError> {
         match self.instructions.iter().find(|(text, _)| text.len() > LONGEST_INSTRUCTION) {
-            Some((_, Purpose::Command(command))) => Err(BuildError::Limit(format!(
+            Some((_, Purpose::Command(command, _))) => Err(BuildError::Limit(format!(
                 "a `{}` command is longer than {} KiB: put it into a script in the repository",
                 command.phase,
                 LONGEST_INSTRUCTION >> 10
@@ -116,9 +116,26 @@ impl Recipe {
         }
     }
 
-    /// The Dockerfile's text.
+    /// The Dockerfile's text, which every builder understands.
     pub fn dockerfile(&self) -> String {
         self.instructions.iter().map(|(text, _)| format!("{text}\n")).collect()
+    }
+
+    /// The same for BuildKit, with downloads kept between builds of this owner. Only what can be downloaded again is in
+    /// these directories: they are no part of the image.
+    pub fn dockerfile_with_caches(&self, owner: &str) -> String {
+        let mount = |target: &&str| {
+            let id: String = target.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+            format!("--mount=type=cache,id=towpath-{owner}{id},target={target} ")
+        };
+        let text = |(text, purpose): &(String, Purpose)| match purpose {
+            Purpose::Command(_, caches) => {
+                let mounts: String = caches.iter().map(mount).collect();
+                text.replacen("RUN ", &format!("RUN {mounts}"), 1) + "\n"
+            }
+            _ => format!("{text}\n"),
+        };
+        self.instructions.iter().map(text).collect()
     }
 
     /// The command that the `n`th step (from 1) of the classic builder runs: it counts every instruction.
@@ -134,23 +151,42 @@ impl Recipe {
 
     fn command(instruction: &(String, Purpose)) -> Option<&Command> {
         match &instruction.1 {
-            Purpose::Command(command) => Some(command),
+            Purpose::Command(command, _) => Some(command),
             _ => None,
         }
     }
 }
 
-/// `RUN` in JSON form. Variables are given by `env`, so that they end with the command (row S7).
-fn run(env: &BTreeMap<crate::model::EnvName, String>, words: &[&str]) -> String {
-    let mut all: Vec<String> = Vec::new();
-    if !env.is_empty() {
-        all.push("/usr/bin/env".into());
-        all.extend(env.iter().map(|(name, value)| format!("{name}={value}")));
+/// Where the language's package managers keep downloads. Narrow: tools keep browsers and models that the application
+/// needs beside them, in `~/.cache`.
+fn caches(language: Language) -> &'static [&'static str] {
+    match language {
+        Language::Python => &[
+            "/root/.cache/pip",
+            "/root/.cache/uv",
+            "/root/.cache/pypoetry/cache",
+            "/root/.cache/pypoetry/artifacts",
+            "/root/.cache/pipenv",
+        ],
+        Language::Node => &["/root/.npm/_cacache", "/usr/local/share/.cache/yarn", "/root/.local/share/pnpm/store"],
+        // Theirs hold what `go run` or `mvn exec` as start commands need as well.
+        Language::Java | Language::Go | Language::Dotnet | Language::Php | Language::Ruby => &[],
     }
-    all.extend(words.iter().map(|w| (*w).to_owned()));
-    let words: Vec<serde_json::Value> = all.into_iter().map(serde_json::Value::String).collect();
+}
+
+/// A command of a phase. Variables are given by `env`, so that they end with the command (row S7).
+fn run(user: &BTreeMap<EnvName, String>, words: &[&str]) -> String {
+    let mut env: BTreeMap<&str, &str> = recipe::QUIET.into_iter().collect();
+    env.extend(user.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let env: Vec<String> = env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let env: Vec<&str> = env.iter().map(String::as_str).collect();
+    exec(&[&["/usr/bin/env"], env.as_slice(), words].concat())
+}
+
+/// `RUN` in JSON form.
+fn exec(words: &[&str]) -> String {
     // Escaped, `<<` is no here-document to any version of Docker's parser.
-    format!("RUN {}", serde_json::Value::Array(words)).replace('<', "\\u003c")
+    format!("RUN {}", serde_json::json!(words)).replace('<', "\\u003c")
 }
 
 /// The base images of an installation: the catalogue, with images that the operator names instead.

@@ -1,7 +1,7 @@
 //! The builder of the process engine: a directory per build on this machine.
 //!
 //! `<builds>/<first 32 digits of the id>/` holds `src` (the commit's files and what the build made of them), `home`,
-//! `venv` for Python, and `complete.json`, written last: a directory without it is a build that was cut off, never a
+//! `bin` (bash as `sh`), `venv` for Python, and `complete.json`, written last: a directory without it is a build that was cut off, never a
 //! result. Built in its final place, because virtual environments cannot be moved.
 
 mod command;
@@ -10,7 +10,7 @@ mod python;
 mod tools;
 mod turn;
 
-use super::recipe::{self, Choice, Directories, Interpreter, Layout};
+use super::recipe::{self, Choice, Directories, Interpreter, Layout, Phase};
 use super::{BuildError, BuildJob, Builder};
 use crate::host::boot_id;
 use crate::host::files::{move_tree, read_small, remove_tree, write_atomic};
@@ -161,7 +161,8 @@ impl ProcessBuilder {
         let at = self.directories(directory, job);
         self.prepare(directory, &at, job, choice.interpreter.language).await?;
         let layout = recipe::layout(&choice.interpreter, &at);
-        let place = self.place(directory, &at, &layout, job);
+        let place = self.place(directory, &at, &layout, &job.settings.build_env);
+        let before_run = self.place(directory, &at, &layout, &job.settings.env);
         let deadline = Instant::now() + job.deadline;
         let mut budget = Budget { deadline, span: job.deadline, bytes: MOST_OUTPUT, most: MOST_OUTPUT };
         if choice.interpreter.language == Language::Python {
@@ -169,7 +170,7 @@ impl ProcessBuilder {
             let environment = Environment { interpreter, venv: &at.venv, seeds: &seeds, place: &place };
             environment.make(&mut budget, log, cancel).await?;
         }
-        run_steps(&place, &job.settings, &mut budget, log, cancel).await?;
+        run_steps(&place, &before_run, &job.settings, &mut budget, log, cancel).await?;
         let artifact = self.artifact(at, layout);
         complete(directory, job.id.clone(), artifact.clone()).await?;
         Ok(artifact)
@@ -188,10 +189,11 @@ impl ProcessBuilder {
         blocking(format!("lay out {}", directory.display()), move || {
             remove_tree(&directory)?;
             let tools = directory.join("tools");
-            for path in [&directory, &at.home, &at.cache, &directory.join("tmp"), &tools] {
+            for path in [&directory, &at.home, &at.bin, &at.cache, &directory.join("tmp"), &tools] {
                 create(path)?;
             }
             tools::write(&tools, language, &search)?;
+            tools::write_shell(&at.bin, &search)?;
             move_tree(&tree, &directory.join(SOURCE))
         })
         .await
@@ -202,20 +204,22 @@ impl ProcessBuilder {
             // All of the repository is there; commands run in the source directory.
             source: job.directory.iter().fold(directory.join(SOURCE), |root, inner| root.join(inner.as_str())),
             home: directory.join("home"),
+            bin: directory.join("bin"),
             venv: directory.join("venv"),
             cache: self.options.cache.join("services").join(job.name.as_str()),
         }
     }
 
-    fn place(&self, directory: &Path, at: &Directories, layout: &Layout, job: &BuildJob) -> Place {
+    fn place(
+        &self,
+        directory: &Path,
+        at: &Directories,
+        layout: &Layout,
+        variables: &BTreeMap<EnvName, String>,
+    ) -> Place {
         let mut building = layout.clone();
         building.path_prefix.insert(0, directory.join("tools"));
-        let mut env = recipe::build_environment(
-            &building,
-            &self.options.passthrough,
-            &job.settings.build_env,
-            &self.options.search,
-        );
+        let mut env = recipe::build_environment(&building, &self.options.passthrough, variables, &self.options.search);
         env.insert("TMPDIR".into(), directory.join("tmp").display().to_string());
         Place { build: directory.to_owned(), directory: at.source.clone(), env }
     }
@@ -284,20 +288,24 @@ fn announce(log: &dyn LineSink, choice: &Choice) {
 }
 
 async fn run_steps(
-    place: &Place,
+    building: &Place,
+    before_run: &Place,
     settings: &AppSettings,
     budget: &mut Budget,
     log: &dyn LineSink,
     cancel: &CancellationToken,
 ) -> Result<(), BuildError> {
     let steps = recipe::steps(settings);
+    let own = building.build.join("bin/sh");
+    let shell = if own.exists() { own.display().to_string() } else { "/bin/sh".to_owned() };
     let mut phase = None;
     for (number, step) in steps.iter().enumerate() {
         if phase.replace(step.phase) != Some(step.phase) {
             log.line(LineSource::AppRunner, &format!("Running {} commands.", step.phase.name()));
         }
         log.line(LineSource::Build, &format!("Step {}/{} : {}", number + 1, steps.len(), on_one_line(&step.line)));
-        let status = place.run(&["/bin/sh", "-c", &step.line], budget, log, cancel).await?;
+        let place = if step.phase == Phase::PreRun { before_run } else { building };
+        let status = place.run(&[&shell, "-c", &step.line], budget, log, cancel).await?;
         if !status.success() {
             let ended = in_words(status);
             log.line(LineSource::AppRunner, &format!("`{}` {ended}.", on_one_line(&step.line)));

@@ -2,8 +2,8 @@
 //! per interpreter (`python -m venv` installs it from scratch each time, which takes seconds).
 
 use super::command::{Budget, Place, in_words};
-use crate::build::BuildError;
 use crate::build::recipe::Interpreter;
+use crate::build::{BuildError, system};
 use crate::host::files::{copy_tree, remove_tree, write_atomic};
 use crate::model::{Digest, LineSink};
 use std::io;
@@ -37,7 +37,11 @@ impl Environment<'_> {
         let seed = self.seed(budget, log, cancel).await?;
         self.venv_at(self.venv, true, budget, log, cancel).await?;
         let (venv, packages) = (self.venv.to_owned(), self.packages());
-        let copied = tokio::task::spawn_blocking(move || furnish(&venv, &seed.join(&packages), &packages)).await;
+        let furnished = move || {
+            furnish(&venv, &seed.join(&packages), &packages)?;
+            allow_user_installs(&venv.join(&packages))
+        };
+        let copied = tokio::task::spawn_blocking(furnished).await;
         let failed = |source| BuildError::Io { act: format!("copy pip into {}", self.venv.display()), source };
         copied.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(failed)
     }
@@ -122,4 +126,10 @@ fn furnish(venv: &Path, packages: &Path, below: &Path) -> io::Result<()> {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
     }
     Ok(())
+}
+
+/// Lets `pip install --user` work: a module that the interpreter of this environment loads at its start.
+fn allow_user_installs(packages: &Path) -> io::Result<()> {
+    std::fs::write(packages.join("_pip_user.py"), system::pip_user())?;
+    std::fs::write(packages.join("_pip_user.pth"), "import _pip_user\n")
 }

@@ -37,8 +37,9 @@ fn chosen(lock: Option<&str>, found: &[Interpreter]) -> Result<Choice, String> {
 
 #[test]
 fn lines_keep_the_order_of_the_phases() {
-    let lines: Vec<String> = steps(&settings()).into_iter().map(|s| format!("{} {}", s.phase.name(), s.line)).collect();
-    assert_eq!(lines, ["pre-build one", "build two", "build three", "post-build four"]);
+    let settings = AppSettings { pre_run: vec!["five".into()], ..settings() };
+    let lines: Vec<String> = steps(&settings).into_iter().map(|s| format!("{} {}", s.phase.name(), s.line)).collect();
+    assert_eq!(lines, ["pre-build one", "build two", "build three", "post-build four", "pre-run five"]);
 }
 
 #[test]
@@ -47,15 +48,15 @@ fn only_what_a_build_depends_on_is_in_its_id() {
     let mut same = settings();
     (same.start, same.port) = ("other".into(), 9000);
     same.env.insert("A".parse().unwrap(), "b".into());
-    same.pre_run.push("migrate".into());
     assert_eq!(identify(&commit("t"), &same, "python 3.8"), base);
 
     assert_ne!(identify(&commit("u"), &settings(), "python 3.8"), base);
     assert_ne!(identify(&commit("t"), &settings(), "python 3.9"), base);
-    let changes: [fn(&mut AppSettings); 5] = [
+    let changes: [fn(&mut AppSettings); 6] = [
         |s| s.pre_build.clear(),
         |s| s.build.swap(0, 1),
         |s| s.post_build.push("five".into()),
+        |s| s.pre_run.push("six".into()),
         |s| s.runtime_version = Some("3.8".parse().unwrap()),
         |s| drop(s.build_env.insert("A".parse().unwrap(), "b".into())),
     ];
@@ -64,6 +65,13 @@ fn only_what_a_build_depends_on_is_in_its_id() {
         change(&mut other);
         assert_ne!(identify(&commit("t"), &other, "python 3.8"), base);
     }
+    let seen = |value: &str| {
+        let mut settings = settings();
+        settings.pre_run.push("six".into());
+        settings.env.insert("A".parse().unwrap(), value.into());
+        identify(&commit("t"), &settings, "python 3.8")
+    };
+    assert_ne!(seen("b"), seen("c"), "pre-run lines see the variables of the run");
     // A line that moves from one phase to the next is another build.
     let mut moved = settings();
     moved.build.insert(0, moved.pre_build.remove(0));
@@ -102,12 +110,17 @@ fn an_interpreter_that_cannot_build_is_named_with_its_problem() {
 
 #[test]
 fn the_users_build_environment_is_stronger_than_ours() {
-    let at =
-        Directories { source: "/b/src".into(), home: "/b/home".into(), venv: "/b/venv".into(), cache: "/c".into() };
+    let at = Directories {
+        source: "/b/src".into(),
+        home: "/b/home".into(),
+        bin: "/b/bin".into(),
+        venv: "/b/venv".into(),
+        cache: "/c".into(),
+    };
     let layout = layout(&python("3.8.1", "/opt/py/bin/python3.8"), &at);
     let user = BTreeMap::from([("PIP_CACHE_DIR".parse().unwrap(), "/mine".to_owned())]);
     let pass = BTreeMap::from([("HTTPS_PROXY".to_owned(), "http://proxy:1".to_owned())]);
     let env = build_environment(&layout, &pass, &user, &["/usr/bin".into(), "/bin".into()]);
     assert_eq!((env["PIP_CACHE_DIR"].as_str(), env["HTTPS_PROXY"].as_str()), ("/mine", "http://proxy:1"));
-    assert_eq!(env["PATH"], "/b/venv/bin:/b/home/.local/bin:/opt/py/bin:/usr/bin:/bin");
+    assert_eq!(env["PATH"], "/b/venv/bin:/b/home/.local/bin:/b/bin:/opt/py/bin:/usr/bin:/bin");
 }

@@ -88,7 +88,8 @@ pub async fn instance_spec(
         revision: revision.number,
         config: revision.config_digest(),
         artifact: revision.artifact.clone(),
-        pre_run: settings.pre_run.clone(),
+        // The build ran them.
+        pre_run: Vec::new(),
         command,
         env,
         port: settings.port,

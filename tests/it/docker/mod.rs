@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use towpath::model::{DockerHost, InstallationId};
 
 /// The image that `docker.sh image` makes.
-pub const IMAGE: &str = "towpath-test/python:3.11";
+pub const IMAGE: &str = "towpath-test/python:3.11-2";
 
 /// An engine and an installation on it, of which nothing is left when this is dropped.
 pub struct Lab {

@@ -43,7 +43,11 @@ fn failure(code: i32, name: &str, why: &str) -> Failure {
 /// The program's path, the name it is called by, and its arguments.
 fn resolve(spec: &SpecFile, command: &StartCommand) -> Result<(PathBuf, String, Vec<String>), Failure> {
     match command {
-        StartCommand::Shell(line) => Ok(("/bin/sh".into(), "sh".into(), vec!["-c".into(), line.clone()])),
+        StartCommand::Shell(line) => {
+            // The build's own, where it brought one.
+            let shell = find("sh", &spec.env, &spec.directory).unwrap_or_else(|_| "/bin/sh".into());
+            Ok((shell, "sh".into(), vec!["-c".into(), line.clone()]))
+        }
         StartCommand::Words(words) => {
             let Some((name, arguments)) = words.split_first() else {
                 return Err(failure(127, "", "the start command is empty"));
