@@ -1,5 +1,6 @@
 //! What the wire asks of the control plane. The reconciler implements it; the wire knows nothing else of it.
 
+use super::collection::{Collection, Extent};
 use crate::desired::{Desired, ManifestFiles, ManifestVersion};
 use crate::model::{
     Event, InstanceId, Operation, OperationId, Problem, Revision, RevisionNumber, ServiceId, ServiceName,
@@ -166,6 +167,9 @@ pub trait ControlPlane: Send + Sync + 'static {
         allow_mass_delete: bool,
         by: Principal,
     ) -> Result<Vec<OperationId>, Refusal>;
+
+    /// Removes from the disk what is not kept, or shows what would go.
+    async fn collect(&self, extent: Extent, by: Principal) -> Result<Collection, Refusal>;
 
     /// Stops everything gracefully: traffic, instances, itself. Returns when the stop has begun.
     async fn shut_down(&self, by: Principal) -> Result<(), Refusal>;

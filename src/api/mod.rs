@@ -6,6 +6,7 @@
 //! and log files by [`logs::LogReader`], and decides nothing itself.
 
 pub mod arn;
+pub mod collection;
 pub mod control;
 pub mod dispatch;
 pub mod errors;

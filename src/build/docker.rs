@@ -350,6 +350,18 @@ impl Builder for DockerBuilder {
         Ok(())
     }
 
+    async fn usage(&self) -> Result<Vec<(BuildId, Option<u64>)>, BuildError> {
+        let wanted = vec![format!("{INSTALLATION}={}", self.installation), BUILD.to_owned()];
+        let filters = HashMap::from([("label", wanted)]);
+        let options = ListImagesOptionsBuilder::default().filters(&filters).build();
+        let found = call("list images", self.docker.list_images(Some(options))).await?;
+        let sizes = found.into_iter().filter_map(|image| {
+            let build = BuildId::try_from(image.labels.get(BUILD)?.clone()).ok()?;
+            Some((build, u64::try_from(image.size).ok()))
+        });
+        Ok(sizes.collect())
+    }
+
     async fn list(&self) -> Result<Vec<BuildId>, BuildError> {
         let ids: BTreeSet<BuildId> = self.images(None).await?.into_iter().map(|(_, id)| id).collect();
         Ok(ids.into_iter().collect())

@@ -100,6 +100,11 @@ pub trait Builder: Send + Sync {
     /// Removes a build's result. Nothing to remove is success.
     async fn remove(&self, id: &BuildId) -> Result<(), BuildError>;
 
+    /// All results that are there with the room that each takes, where that is known.
+    async fn usage(&self) -> Result<Vec<(BuildId, Option<u64>)>, BuildError> {
+        Ok(self.list().await?.into_iter().map(|id| (id, None)).collect())
+    }
+
     /// The ids of all results that are there, for collection.
     async fn list(&self) -> Result<Vec<BuildId>, BuildError>;
 }

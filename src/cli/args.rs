@@ -1,5 +1,6 @@
 //! The commands and their flags.
 
+use super::install_service::InstallServiceArgs;
 use super::secrets::SecretsCommand;
 use super::up::UpArgs;
 use crate::desired::duration;
@@ -85,6 +86,14 @@ pub enum Command {
         #[arg(long, value_name = "N", default_value_t = 100)]
         tail: usize,
     },
+    /// Remove from the disk what is not kept
+    Gc {
+        /// Only show what would go, how large it is, and why
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Install the two systemd units, and start them
+    InstallService(InstallServiceArgs),
     /// Encrypt values that are kept in git
     #[command(subcommand)]
     Secrets(SecretsCommand),

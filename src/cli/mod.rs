@@ -10,7 +10,9 @@ mod client;
 mod down;
 mod events;
 mod failure;
+mod gc;
 mod init;
+mod install_service;
 mod logs;
 mod manual;
 mod offline;
@@ -19,6 +21,7 @@ mod plan;
 pub mod problems;
 mod screen;
 mod secrets;
+mod service_units;
 mod status;
 mod up;
 mod validate;
@@ -94,6 +97,9 @@ fn dispatch(cli: Cli, hooks: Hooks) -> ExitCode {
         Command::Init(args) => init::init(&screen, &args),
         Command::Completions { shell } => manual::completions(&screen, shell),
         Command::Man { dir } => manual::man(&screen, dir.as_deref()),
+        Command::InstallService(args) => {
+            install_service::install_service(&screen, &common, &args).map(|()| ExitCode::SUCCESS)
+        }
         Command::Secrets(command) => secrets::secrets(&screen, &common, &command).map(|()| ExitCode::SUCCESS),
         command => with_client(command, &common, &screen, hooks),
     };
@@ -130,8 +136,10 @@ async fn call(
         | Command::Init(_)
         | Command::Validate(_)
         | Command::Secrets(_)
+        | Command::InstallService(_)
         | Command::Completions { .. }
         | Command::Man { .. } => return Err(Failure::Silent),
+        Command::Gc { dry_run } => gc::gc(screen, client, dry_run).await?,
         Command::Down => down::down(screen, client, data_dir, hooks.stop_leftovers).await?,
         Command::Plan(args) => return plan::plan(screen, client, data_dir, &args).await,
         Command::Apply(args) => plan::apply(screen, client, &args).await?,

@@ -4,8 +4,8 @@ use super::args::{Common, parse_duration};
 use super::failure::Failure;
 use crate::model::RuntimeName;
 use crate::settings::{
-    ApplyMode, BaseDomain, EngineChoice, UpSettings, default_data_dir, parse_account, parse_overcommit, parse_region,
-    parse_runtime_image,
+    ApplyMode, BaseDomain, EngineChoice, IngressChoice, UpSettings, default_data_dir, parse_account, parse_overcommit,
+    parse_region, parse_runtime_image,
 };
 use clap::Args;
 use std::net::SocketAddr;
@@ -125,6 +125,20 @@ pub struct UpArgs {
         hide_env_values = true
     )]
     overcommit: u32,
+    /// Who starts the ingress: own, or await, where a service manager does
+    #[arg(
+        long,
+        value_enum,
+        value_name = "KEEPER",
+        default_value = "own",
+        hide_possible_values = true,
+        env = "TOWPATH_INGRESS",
+        hide_env_values = true
+    )]
+    ingress: IngressChoice,
+    /// What is kept on disk.
+    #[command(flatten)]
+    keep: crate::settings::Keep,
 }
 
 impl UpArgs {
@@ -143,6 +157,10 @@ impl UpArgs {
             return Err(Failure::new(format!("`{}` is given to two listeners", twice[0]))
                 .hint("give each of `--http` and `--api` an address of its own"));
         }
+        if self.keep.disk_high > self.keep.disk_critical {
+            return Err(Failure::new("`--disk-high` is above `--disk-critical`")
+                .hint("room is made above the first, and nothing built above the second"));
+        }
         Ok(UpSettings {
             manifest: self.manifest,
             data_dir: data_dir(common)?,
@@ -159,6 +177,8 @@ impl UpArgs {
             runtime_images: self.runtime_image.into_iter().collect(),
             trusted_proxies: self.trusted_proxy,
             overcommit_percent: self.overcommit,
+            ingress: self.ingress,
+            keep: self.keep,
         })
     }
 }

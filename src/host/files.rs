@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Writes a file (mode 0600) so that after a crash it holds the old or the new content, never a part.
@@ -40,6 +40,29 @@ pub fn read_small(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }
     std::fs::read(path)
+}
+
+/// How much room a file or a directory takes on disk, with all below it and without following links, and when anything in
+/// it changed last, in milliseconds since 1970.
+///
+/// # Errors
+/// When it is not there.
+pub fn tree_size(path: &Path) -> io::Result<(u64, i64)> {
+    let metadata = std::fs::symlink_metadata(path)?;
+    let (mut bytes, mut newest) = (0_u64, i64::MIN);
+    let mut open = vec![(path.to_owned(), metadata)];
+    while let Some((path, metadata)) = open.pop() {
+        bytes += metadata.blocks() * 512;
+        newest = newest.max(metadata.mtime().saturating_mul(1000));
+        if !metadata.is_dir() {
+            continue;
+        }
+        // What goes away meanwhile takes no room.
+        for entry in std::fs::read_dir(&path).into_iter().flatten().flatten() {
+            open.extend(entry.metadata().ok().map(|metadata| (entry.path(), metadata)));
+        }
+    }
+    Ok((bytes, newest))
 }
 
 /// Removes a directory and everything in it. Nothing there is success.

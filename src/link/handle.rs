@@ -36,6 +36,18 @@ pub struct IngressConfig {
     pub limits: Limits,
     /// Where a new ingress writes what it has to say.
     pub log: PathBuf,
+    /// Who starts the ingress.
+    pub keeper: Keeper,
+}
+
+/// Who starts the ingress, and starts it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Keeper {
+    /// The control plane itself.
+    #[default]
+    ControlPlane,
+    /// A service manager: the control plane waits for one to come.
+    ServiceManager,
 }
 
 impl IngressConfig {
@@ -150,7 +162,7 @@ impl IngressHandle {
         let groups = match_or_bind(&config.http, running, cores)?;
         let (mut connection, child) = match adopted {
             Some(connection) => (connection, None),
-            None => spawn::spawn(&config).await.map(|(connection, child)| (connection, Some(child)))?,
+            None => spawn::obtain(&config).await?,
         };
         connection.served = served;
         Ok(Self::launch(config, groups, child, connection))

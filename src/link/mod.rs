@@ -24,7 +24,7 @@ mod stop;
 pub const SOCKET: &str = "link.sock";
 
 pub use error::LinkError;
-pub use handle::{Drained, IngressConfig, IngressHandle, IngressStatus};
+pub use handle::{Drained, IngressConfig, IngressHandle, IngressStatus, Keeper};
 pub use message::{Ejection, Limits, Settings, Subnet, Totals};
 pub use stop::stop_running;
 

@@ -91,8 +91,8 @@ impl Session {
             // Its socket refuses: it is dead or dying. Reaped here, so that no zombie stays.
             let _ = timeout(STOP_SLACK, old.wait()).await;
         }
-        let (connection, child) = spawn::spawn(&self.config).await?;
-        self.child = Some(child);
+        let (connection, child) = spawn::obtain(&self.config).await?;
+        self.child = child;
         Ok(connection)
     }
 

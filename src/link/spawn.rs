@@ -3,7 +3,7 @@
 use super::channel::{self, Receiver, Sender};
 use super::listen::{self, Group};
 use super::message::{Down, Up, VERSION};
-use super::{Generation, IngressConfig, LinkError};
+use super::{Generation, IngressConfig, Keeper, LinkError};
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -61,8 +61,30 @@ pub(super) async fn adopt(config: &IngressConfig) -> Result<Option<Connection>, 
     }
 }
 
+/// A new ingress: started here, or awaited where a service manager starts it.
+pub(super) async fn obtain(config: &IngressConfig) -> Result<(Connection, Option<Child>), LinkError> {
+    match config.keeper {
+        Keeper::ControlPlane => spawn(config).await.map(|(connection, child)| (connection, Some(child))),
+        Keeper::ServiceManager => Ok((await_ingress(config).await?, None)),
+    }
+}
+
+async fn await_ingress(config: &IngressConfig) -> Result<Connection, LinkError> {
+    let started = Instant::now();
+    loop {
+        if let Some(connection) = adopt(config).await? {
+            return Ok(connection);
+        }
+        if started.elapsed() > START_DEADLINE {
+            let what = format!("the ingress that a service manager keeps on `{}`", socket_path(config).display());
+            return Err(late(&what, START_DEADLINE));
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
 /// Starts an ingress and connects to it. The child is returned to be reaped; it is not killed when that is dropped.
-pub(super) async fn spawn(config: &IngressConfig) -> Result<(Connection, Child), LinkError> {
+async fn spawn(config: &IngressConfig) -> Result<(Connection, Child), LinkError> {
     let mut child = command(config)?
         .spawn()
         .map_err(|e| LinkError::io(format!("start the ingress `{}`", config.exe.display()), e))?;

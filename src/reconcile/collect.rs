@@ -1,39 +1,34 @@
 //! Collection: old revisions, builds and logs go; never what runs, what may be rolled back to, or what is being made.
 
+mod decide;
+mod disk;
+mod survey;
+
 use super::core::Core;
 use super::operation::was_left;
-use crate::model::{BuildId, RevisionNumber, ServiceId, Timestamp};
+use crate::api::collection::{Collection, Extent};
+use crate::model::{BuildId, EventSeverity, RevisionNumber, ServiceId, Timestamp};
 use crate::store::{World, Write};
-use crate::telemetry::{InUse, Retention};
+use decide::Room;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How many revisions of a service are kept for rollbacks, the current one included.
-const REVISIONS_KEPT: usize = 10;
 /// How long a deleted service can still be described (row D6).
 const DELETED_KEPT: Duration = Duration::from_secs(3600);
-/// How many operations of a service are kept, with their logs.
-const OPERATIONS_KEPT: usize = 100;
-/// How long events are kept.
-const EVENTS_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 /// How many events are kept in any case.
 const EVENTS_AT_LEAST: u32 = 1000;
-/// How many instances' logs of a service are kept.
-const INSTANCE_LOGS_KEPT: usize = 50;
-/// How long logs of ended operations and instances are kept.
-const LOGS_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Removals of a service's oldest revisions beyond what is kept. The current one and those of instances always stay; those
 /// that were rolled back from are counted by themselves, so that bad ones never push out the good one to go back to.
-pub fn excess_revisions(world: &World, service: &ServiceId) -> Vec<Write> {
+pub fn excess_revisions(world: &World, service: &ServiceId, keep: usize) -> Vec<Write> {
     let record = world.services.get(service);
     let current = record.and_then(|r| r.current);
     let in_use: BTreeSet<RevisionNumber> =
         world.instances.values().filter(|i| &i.service == service).map(|i| i.revision).collect();
     let all = world.revisions.iter().rev().filter(|((s, _), _)| s == service).map(|(_, r)| r);
     let (left, good): (Vec<_>, Vec<_>) = all.partition(|r| record.is_some_and(|record| was_left(record, r)));
-    let old = left.iter().skip(REVISIONS_KEPT).chain(good.iter().skip(REVISIONS_KEPT)).map(|r| r.number);
+    let old = left.iter().skip(keep).chain(good.iter().skip(keep)).map(|r| r.number);
     old.filter(|n| Some(*n) != current && !in_use.contains(n))
         .map(|n| Write::DeleteRevision(service.clone(), n))
         .collect()
@@ -58,10 +53,52 @@ pub async fn collect(core: &Core) {
     }
 }
 
+/// Removes what is not kept, or shows what would go. Above the high watermark of the disk nothing is kept for later.
+pub async fn gc(core: &Core, extent: Extent) -> Collection {
+    let room = if is_tight(core) { Room::Tight } else { Room::Enough };
+    let collection = survey::gc(core, extent, room).await;
+    for left in collection.left.iter().filter(|_| extent == Extent::Remove) {
+        tracing::warn!(message = %left, "something was left on the disk");
+    }
+    collection
+}
+
+/// Whether the disk of the data directory is above its high watermark.
+pub fn is_tight(core: &Core) -> bool {
+    disk::percent_used(&core.config.data).is_ok_and(|percent| percent >= core.config.keep.disk_high)
+}
+
+/// Makes room above the high watermark, and says so.
+pub async fn make_room(core: &Core) {
+    let before = disk::percent_used(&core.config.data).unwrap_or_default();
+    let collection = gc(core, Extent::Remove).await;
+    let after = collection.disk_percent.unwrap_or(before);
+    let message = format!(
+        "The disk of `{}` is {before}% full, above its high watermark of {}%: {}, it is {after}% full now.",
+        core.config.data.display(),
+        core.config.keep.disk_high,
+        survey::in_words(&collection.removals),
+    );
+    core.emit_plain("DiskTight", EventSeverity::Warn, message).await;
+}
+
+/// Why nothing may be built now: the disk is too full. What serves goes on.
+pub fn no_room_to_build(core: &Core) -> Option<String> {
+    let percent = disk::percent_used(&core.config.data).ok()?;
+    let critical = core.config.keep.disk_critical;
+    (percent >= critical).then(|| {
+        format!(
+            "The disk of `{}` is {percent}% full, and from {critical}% on nothing is built; what serves goes on. Make room \
+             (`towpath gc --dry-run` shows what towpath itself can spare), or raise `--disk-critical`.",
+            core.config.data.display()
+        )
+    })
+}
+
 /// What is done once an hour: builds, deleted services, old events, old logs, a backup of the store.
 pub async fn hourly(core: &Arc<Core>) {
     let now = core.now();
-    collect(core).await;
+    gc(core, Extent::Remove).await;
     let forgotten: Vec<Write> = {
         let state = core.state();
         let deleted =
@@ -71,7 +108,8 @@ pub async fn hourly(core: &Arc<Core>) {
     if let Err(error) = core.transact(|_| (forgotten, ())).await {
         tracing::warn!(error = %super::chain(&error), "deleted services could not be forgotten");
     }
-    let before = crate::model::Timestamp(now.0 - i64::try_from(EVENTS_KEPT.as_millis()).unwrap_or(i64::MAX));
+    let before =
+        crate::model::Timestamp(now.0 - i64::try_from(core.config.keep.keep_events.as_millis()).unwrap_or(i64::MAX));
     if let Err(error) = core.store.prune_events(before, EVENTS_AT_LEAST).await {
         tracing::warn!(error = %super::chain(&error), "old events could not be removed");
     }
@@ -79,28 +117,14 @@ pub async fn hourly(core: &Arc<Core>) {
     if let Err(error) = core.store.back_up(now).await {
         tracing::warn!(error = %super::chain(&error), "the store could not be backed up");
     }
-    collect_logs(core).await;
 }
 
 /// Old operations go from the store, and beyond their number from memory.
 async fn prune_operations(core: &Core, now: Timestamp) {
-    if let Err(error) = core.store.prune_operations(now, u32::try_from(OPERATIONS_KEPT).unwrap_or(u32::MAX)).await {
+    let keep = core.config.keep.keep_operations;
+    if let Err(error) = core.store.prune_operations(now, keep).await {
         tracing::warn!(error = %super::chain(&error), "old operations could not be removed");
         return;
     }
-    core.state().world.prune_operations(OPERATIONS_KEPT);
-}
-
-async fn collect_logs(core: &Core) {
-    let in_use = {
-        let state = core.state();
-        InUse {
-            operations: state.world.open_operations().map(|o| o.id.clone()).collect(),
-            instances: state.world.instances.keys().cloned().collect(),
-        }
-    };
-    let retention = Retention { operations: OPERATIONS_KEPT, instances: INSTANCE_LOGS_KEPT, max_age: LOGS_KEPT };
-    if let Err(error) = core.logs.collect(retention, in_use, core.now()).await {
-        tracing::warn!(error = %super::chain(&error), "old logs could not be removed");
-    }
+    core.state().world.prune_operations(keep as usize);
 }

@@ -2,6 +2,7 @@
 
 use super::core::{Core, StopReason};
 use super::{operation, pass, snapshot, steps};
+use crate::api::collection::{Collection, Extent};
 use crate::api::control::{Act, ControlPlane, PlanAnswer, Principal, Refusal, Snapshot};
 use crate::desired::ManifestFiles;
 use crate::model::record::refused_while_paused;
@@ -152,6 +153,10 @@ impl ControlPlane for Control {
         }
         core.look_again();
         Ok(begun)
+    }
+
+    async fn collect(&self, extent: Extent, _by: Principal) -> Result<Collection, Refusal> {
+        Ok(super::collect::gc(&self.0, extent).await)
     }
 
     async fn shut_down(&self, by: Principal) -> Result<(), Refusal> {

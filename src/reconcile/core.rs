@@ -54,6 +54,14 @@ pub struct Config {
     pub catalogue: Catalogue,
     /// Where commits are written out for a build.
     pub trees: PathBuf,
+    /// The data directory.
+    pub data: PathBuf,
+    /// Where the mirrors of repositories lie.
+    pub mirrors: PathBuf,
+    /// Where builds keep what makes them faster.
+    pub caches: PathBuf,
+    /// What is kept on disk.
+    pub keep: crate::settings::Keep,
     /// Where the keys of encrypted secrets lie.
     pub secrets: PathBuf,
     /// towpath's own environment, for `{ env: … }` secrets.

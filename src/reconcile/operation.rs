@@ -220,7 +220,8 @@ impl Run {
         self.operation.ended_at = Some(self.core.now());
         let words = deploy::words(&self.operation);
         self.say(words.done_line);
-        let collects = !collect::excess_revisions(&self.core.state().world, &self.service.id).is_empty();
+        let keep = self.core.config.keep.keep_revisions as usize;
+        let collects = !collect::excess_revisions(&self.core.state().world, &self.service.id, keep).is_empty();
         let extra = deploy::on_success(self);
         self.save_with(extra).await?;
         let (kind, message) = words.succeeded(&self.operation);

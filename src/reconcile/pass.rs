@@ -17,6 +17,10 @@ use std::time::Duration;
 
 /// How long nothing may wake the loop: lost wake-ups cost this much time, never correctness.
 const RESYNC: Duration = Duration::from_secs(5);
+/// How often the disk is collected.
+const HOUR: Duration = Duration::from_secs(3600);
+/// How often while it is above its high watermark.
+const TIGHT_REST: Duration = Duration::from_secs(600);
 /// How long a version rests that failed for a reason that passes by itself.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 /// How many wake-ups are folded into one pass.
@@ -25,12 +29,17 @@ const SETTLE: Duration = Duration::from_millis(10);
 /// Passes until the control plane stops.
 pub async fn run(core: Arc<Core>) {
     let mut monitor = Monitor::default();
-    let mut collected = Timestamp(0);
+    let (mut collected, mut relieved) = (Timestamp(0), Timestamp(0));
     while !core.stopping.is_cancelled() {
         pass(&core).await;
         monitor.follow(&core);
         let now = core.now();
-        if now.since(collected) > Duration::from_secs(3600) {
+        if now.since(relieved) > TIGHT_REST && now.since(collected) < HOUR && super::collect::is_tight(&core) {
+            relieved = now;
+            let core = core.clone();
+            tokio::spawn(async move { super::collect::make_room(&core).await });
+        }
+        if now.since(collected) > HOUR {
             collected = now;
             let core = core.clone();
             tokio::spawn(async move { super::collect::hourly(&core).await });

@@ -3,10 +3,11 @@
 use super::core::{Config, Core, Parts};
 use super::{control::Control, operation, pass, printer};
 use crate::api;
+use crate::link::Keeper;
 use crate::link::handle::{IngressConfig, IngressHandle};
 use crate::model::{Catalogue, EventSeverity, InstallationId, InstanceRole, Invalid, Memory, Secret, Timestamp};
 use crate::settings::datadir::DataDir;
-use crate::settings::{ApplyMode, UpSettings};
+use crate::settings::{ApplyMode, IngressChoice, UpSettings};
 use crate::source::git::{GitLimits, GitSource};
 use crate::source::poller::Poller;
 use crate::store::{Opened, Store, World, Write};
@@ -230,6 +231,10 @@ fn ingress_config(settings: &UpSettings, data: &DataDir, identity: Option<&str>)
         trusted_proxies: settings.trusted_proxies.clone(),
         limits: crate::link::message::Limits::default(),
         log: data.run().join("ingress.log"),
+        keeper: match settings.ingress {
+            IngressChoice::Own => Keeper::ControlPlane,
+            IngressChoice::Await => Keeper::ServiceManager,
+        },
     })
 }
 
@@ -258,6 +263,10 @@ fn config(settings: &UpSettings, data: &DataDir, http_port: u16) -> Result<Confi
         catalogue: Catalogue::builtin(),
         trees: data.cache().join("trees"),
         secrets: data.secrets(),
+        data: data.root().to_owned(),
+        mirrors: data.mirrors(),
+        caches: data.cache(),
+        keep: settings.keep,
         environment,
         parallel_builds: std::thread::available_parallelism().map_or(1, std::num::NonZero::get).clamp(1, 4),
     })

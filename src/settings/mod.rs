@@ -3,8 +3,10 @@
 //! Flags and `TOWPATH_*` variables are parsed by the CLI into [`UpSettings`]; everything in it is checked.
 
 pub mod datadir;
+mod keep;
 mod network;
 
+pub use keep::Keep;
 pub use network::BaseDomain;
 
 use crate::link::message::Subnet;
@@ -45,6 +47,10 @@ pub struct UpSettings {
     pub runtime_images: BTreeMap<RuntimeName, String>,
     /// Networks whose `X-Forwarded-*` headers are believed.
     pub trusted_proxies: Vec<Subnet>,
+    /// Who starts the ingress.
+    pub ingress: IngressChoice,
+    /// What is kept on disk.
+    pub keep: Keep,
     /// How far the sum of instance memory may exceed the host's, in percent: 100 is not at all.
     pub overcommit_percent: u32,
 }
@@ -58,6 +64,15 @@ pub enum EngineChoice {
     Process,
     /// The Docker engine.
     Docker,
+}
+
+/// Who starts the ingress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum IngressChoice {
+    /// `towpath up`, which starts it again when it dies.
+    Own,
+    /// A service manager: `towpath up` waits for it.
+    Await,
 }
 
 /// Whether changes are made by themselves.

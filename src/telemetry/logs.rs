@@ -201,6 +201,25 @@ impl LogStore {
         .await
     }
 
+    /// The streams that [`LogStore::collect`] would remove now, with their sizes.
+    ///
+    /// # Errors
+    /// When the files cannot be listed.
+    pub async fn excess(
+        &self,
+        retention: Retention,
+        in_use: InUse,
+        now: Timestamp,
+    ) -> Result<Vec<(ServiceId, StreamInfo)>, LogError> {
+        let store = self.clone();
+        blocking(move || {
+            let writing = |path: &Path| store.is_open(path);
+            retention::excess(&store.inner.root, retention, &in_use, &writing, now)
+                .map_err(LogError::new(format!("list old logs in `{}`", store.inner.root.display())))
+        })
+        .await
+    }
+
     fn is_open(&self, path: &Path) -> bool {
         let open = self.inner.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.get(path).is_some_and(|shared| shared.strong_count() > 0)

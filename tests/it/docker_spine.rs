@@ -31,6 +31,32 @@ fn five_commits_replace_each_other_under_load_without_losing_a_request() {
 }
 
 #[test]
+fn images_that_no_kept_revision_needs_are_shown_and_go() {
+    let Some(mut installation) = DockerInstallation::running("shop", "one") else { return };
+    for version in ["two", "three"] {
+        installation.repository("app").greet(version);
+        installation.until_answer("shop", version);
+        installation.until_status("shop", "RUNNING");
+    }
+    let builds = |i: &DockerInstallation| {
+        let collection = i.json(&["gc", "--dry-run"]);
+        let removals = collection["removals"].as_array().unwrap().clone();
+        removals.into_iter().filter(|r| r["kind"] == "build").collect::<Vec<_>>()
+    };
+    assert!(builds(&installation).is_empty(), "a rollback needs them");
+    installation.kill();
+    installation.set("TOWPATH_KEEP_REVISIONS", "1");
+    installation.up();
+    installation.until("the older ones go by themselves", Duration::from_secs(60), |i| {
+        let revisions = i.run(&["rollback", "shop", "1"]);
+        !revisions.status.success()
+    });
+    installation.until("with their images", Duration::from_secs(60), |_| builds(&installation).is_empty());
+    assert_eq!(get(installation.http, "shop").unwrap().body.trim(), "three");
+    installation.stop_for_good();
+}
+
+#[test]
 fn killing_the_control_plane_loses_no_request_and_containers_are_adopted() {
     let Some(mut installation) = DockerInstallation::running("shop", "one") else { return };
     let before = installation.containers();

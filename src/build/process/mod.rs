@@ -13,7 +13,7 @@ mod turn;
 use super::recipe::{self, Choice, Directories, Interpreter, Layout, Phase};
 use super::{BuildError, BuildJob, Builder};
 use crate::host::boot_id;
-use crate::host::files::{move_tree, read_small, remove_tree, write_atomic};
+use crate::host::files::{move_tree, read_small, remove_tree, tree_size, write_atomic};
 use crate::model::{
     AppSettings, Artifact, BuildId, Catalogue, Commit, EnvName, Language, LineSink, LineSource, Runtime, RuntimeName,
     Timestamp,
@@ -390,6 +390,16 @@ impl Builder for ProcessBuilder {
 
     async fn remove(&self, id: &BuildId) -> Result<(), BuildError> {
         remove(self.directory(id)).await
+    }
+
+    async fn usage(&self) -> Result<Vec<(BuildId, Option<u64>)>, BuildError> {
+        let directories = self.list().await?.into_iter().map(|id| (self.directory(&id), id)).collect::<Vec<_>>();
+        let builds = self.options.builds.display().to_string();
+        blocking(format!("read {builds}"), move || {
+            let sized = directories.into_iter().map(|(path, id)| (id, tree_size(&path).ok().map(|(bytes, _)| bytes)));
+            Ok(sized.collect())
+        })
+        .await
     }
 
     async fn list(&self) -> Result<Vec<BuildId>, BuildError> {

@@ -4,8 +4,8 @@ use super::fetch::{contents, source, source_failure};
 use super::{failure, interrupted, spec_of, stalled};
 use crate::build::{BuildError, BuildJob, recipe};
 use crate::model::{AppSettings, Artifact, Class, Commit, Digest, Failure, Reason, Revision, RevisionNumber, Step};
-use crate::reconcile::chain;
 use crate::reconcile::operation::Run;
+use crate::reconcile::{chain, collect};
 use crate::store::Write;
 use std::time::Duration;
 
@@ -36,6 +36,9 @@ pub(super) async fn build(run: &mut Run) -> Result<(), Failure> {
 
 async fn make(run: &Run, commit: &Commit, settings: &AppSettings, id: &Digest) -> Result<Artifact, Failure> {
     let core = run.core.clone();
+    if let Some(message) = collect::no_room_to_build(&core) {
+        return Err(failure(Step::Build, Reason::BuildFailed, Class::Retry, message));
+    }
     if core.builds.available_permits() == 0 {
         run.say("Waiting for other builds to end.");
     }

@@ -81,8 +81,9 @@ pub async fn discard_new_instances(run: &mut Run) {
 /// Writes beyond the operation's own at its success: instances lose their link to it, old revisions go.
 pub fn on_success(run: &Run) -> impl Fn(&World) -> Vec<Write> + use<> {
     let (service, operation) = (run.service.id.clone(), run.operation.id.clone());
+    let keep = run.core.config.keep.keep_revisions as usize;
     move |world| {
-        let mut writes = collect::excess_revisions(world, &service);
+        let mut writes = collect::excess_revisions(world, &service, keep);
         let ours = world.instances.values().filter(|i| i.operation.as_ref() == Some(&operation));
         writes.extend(ours.map(|i| Write::PutInstance(InstanceRecord { operation: None, ..i.clone() })));
         writes

@@ -1,7 +1,7 @@
 //! Which streams are kept. Files are removed, never shortened.
 
 use super::stream::{Stream, StreamInfo, list, list_services, rotated};
-use crate::model::{InstanceId, OperationId, Timestamp};
+use crate::model::{InstanceId, OperationId, ServiceId, Timestamp};
 use std::collections::HashSet;
 use std::fs;
 use std::io;
@@ -36,20 +36,33 @@ pub(super) fn collect(
     writing: &dyn Fn(&Path) -> bool,
     now: Timestamp,
 ) -> io::Result<usize> {
-    let mut removed = 0;
+    let excess = excess(root, retention, in_use, writing, now)?;
+    for (service, info) in &excess {
+        let path = info.stream.path(&root.join(service.as_str()));
+        remove(&rotated(&path))?;
+        remove(&path)?;
+    }
+    Ok(excess.len())
+}
+
+/// What is not kept, in all services.
+pub(super) fn excess(
+    root: &Path,
+    retention: Retention,
+    in_use: &InUse,
+    writing: &dyn Fn(&Path) -> bool,
+    now: Timestamp,
+) -> io::Result<Vec<(ServiceId, StreamInfo)>> {
+    let mut excess = Vec::new();
     for service in list_services(root)? {
         let directory = root.join(service.as_str());
         let streams = list(&directory)?;
-        for stream in decide_removals(&streams, retention, in_use, now) {
-            let path = stream.path(&directory);
-            if !writing(&path) {
-                remove(&rotated(&path))?;
-                remove(&path)?;
-                removed += 1;
-            }
-        }
+        let removals = decide_removals(&streams, retention, in_use, now);
+        let gone = streams.into_iter().filter(|info| removals.contains(&info.stream));
+        let idle = gone.filter(|info| !writing(&info.stream.path(&directory)));
+        excess.extend(idle.map(|info| (service.clone(), info)));
     }
-    Ok(removed)
+    Ok(excess)
 }
 
 /// The streams to remove; `streams` come newest first. Pure.

@@ -4,6 +4,7 @@ use super::fixture::{NOW, snapshot};
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex};
 use tokio_util::sync::CancellationToken;
+use towpath::api::collection::{Collection, Extent, Kind, Removal};
 use towpath::api::control::{Act, ControlPlane, LogStream, PlanAnswer, Principal, Refusal, Snapshot};
 use towpath::api::logs::{LogLine, LogPage, LogReader, LogStart, LogStreamSummary};
 use towpath::desired::ManifestFiles;
@@ -206,6 +207,12 @@ impl ControlPlane for Memory {
         }
         let shop = ServiceId::from_random([1; 16]);
         Ok(vec![self.act(&shop, Act::Delete, by).await?])
+    }
+
+    async fn collect(&self, extent: Extent, by: Principal) -> Result<Collection, Refusal> {
+        self.note(format!("collect {extent:?}"), by);
+        let removal = Removal { kind: Kind::Build, name: "abc".into(), bytes: Some(5 << 20), why: "old".into() };
+        Ok(Collection { removals: vec![removal], left: vec![], disk_percent: Some(40) })
     }
 
     async fn shut_down(&self, by: Principal) -> Result<(), Refusal> {

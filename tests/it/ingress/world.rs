@@ -34,6 +34,7 @@ impl World {
             trusted_proxies: vec![],
             limits: Limits::default(),
             log: directory.path().join("ingress.log"),
+            keeper: towpath::link::Keeper::ControlPlane,
         };
         change(&mut config);
         let handle = Some(IngressHandle::start(config.clone()).await.unwrap());
