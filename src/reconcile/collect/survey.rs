@@ -3,7 +3,7 @@
 use super::decide::{Room, Stored, decide_removals};
 use super::{disk, excess_revisions};
 use crate::api::collection::{Collection, Extent, Kind, Removal};
-use crate::host::files::{remove_tree, tree_size};
+use crate::host::files::{read_small, remove_tree, tree_size};
 use crate::model::{BuildId, Digest, RevisionNumber, ServiceId, Timestamp};
 use crate::reconcile::chain;
 use crate::reconcile::core::Core;
@@ -11,6 +11,9 @@ use crate::store::Write;
 use crate::telemetry::{InUse, Retention};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+
+/// The directory of the caches in which each service has its own.
+const BY_SERVICE: &str = "services";
 
 /// One thing that goes, with what is needed to remove it.
 enum Target {
@@ -30,6 +33,7 @@ pub async fn gc(core: &Core, extent: Extent, room: Room) -> Collection {
     if idle.is_some() || extent == Extent::Show {
         builds(core, &mut found, &mut collection.left).await;
         directories(core, &core.config.caches, Kind::Cache, &mut found).await;
+        directories(core, &core.config.caches.join(BY_SERVICE), Kind::Cache, &mut found).await;
     } else {
         collection.left.push("A build may be going on: builds and caches are left for the next collection.".into());
     }
@@ -38,7 +42,8 @@ pub async fn gc(core: &Core, extent: Extent, room: Room) -> Collection {
     let stored: Vec<Stored> = found.iter().map(|(stored, _)| stored.clone()).collect();
     let removals = decide_removals(&stored, core.config.keep.keep_unused, room);
     for removal in removals {
-        let target = found.iter().find(|(s, _)| (s.kind, &s.name) == (removal.kind, &removal.name)).map(|(_, t)| t);
+        let same = |s: &Stored| !s.needed && (s.kind, &s.name) == (removal.kind, &removal.name);
+        let target = found.iter().find(|(s, _)| same(s)).map(|(_, target)| target);
         match target.filter(|_| extent == Extent::Remove) {
             None => collection.removals.push(removal),
             Some(target) => match remove(core, target).await {
@@ -117,11 +122,19 @@ async fn directories(core: &Core, directory: &Path, kind: Kind, found: &mut Vec<
     for (path, bytes, unused_for) in listed {
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let is_needed = unknown || needed.contains(name.split('.').next().unwrap_or_default());
-        let trees = core.config.trees == path;
-        let shown: String = name.chars().take(60).collect();
-        let stored = Stored { unused_for, ..stored(kind, shown, Some(bytes), is_needed || trees) };
+        // What a build works on is no cache; the caches of services are looked at one by one.
+        let no_cache = core.config.trees == path || path == core.config.caches.join(BY_SERVICE);
+        let shown = repository_of(&path).unwrap_or(name);
+        let stored = Stored { unused_for, ..stored(kind, shown, Some(bytes), is_needed || no_cache) };
         found.push((stored, Target::Directory(path)));
     }
+}
+
+/// The repository of a mirror, as it is noted in it.
+fn repository_of(mirror: &Path) -> Option<String> {
+    let note = read_small(&mirror.join("description"), 4096).ok()?;
+    let note = String::from_utf8(note).ok()?;
+    note.lines().next().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty())
 }
 
 fn list(directory: &Path, now: Timestamp) -> Vec<(PathBuf, u64, std::time::Duration)> {
