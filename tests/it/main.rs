@@ -34,3 +34,4 @@ mod sources;
 mod spine;
 mod store;
 mod systemd;
+mod tutorial;
