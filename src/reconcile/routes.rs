@@ -44,11 +44,13 @@ fn state(world: &World, record: &ServiceRecord, live: &Liveness) -> EntryState {
         .collect();
     let any_healthy = there.iter().any(|(_, healthy)| *healthy);
     let backends: Vec<Backend> = there.into_iter().filter(|(_, h)| *h || !any_healthy).map(|(b, _)| b).collect();
-    match (backends.is_empty(), record.current, &record.create_failed) {
-        (false, _, _) => EntryState::Serving { backends },
-        (true, Some(_), _) => unavailable("No instance of this service is running. One is being started."),
-        (true, None, Some(_)) => unavailable("This service could not be created. Its logs say why."),
-        (true, None, None) => unavailable("This service is being created."),
+    // A newer commit or declaration may be on its way while the last one failed.
+    let failed = record.create_failed.is_some() && world.open_operation(&record.id).is_none();
+    match (backends.is_empty(), record.current) {
+        (false, _) => EntryState::Serving { backends },
+        (true, Some(_)) => unavailable("No instance of this service is running. One is being started."),
+        (true, None) if failed => unavailable("This service could not be created. Its logs say why."),
+        (true, None) => unavailable("This service is being created."),
     }
 }
 
@@ -115,6 +117,25 @@ mod tests {
         let world = world(&[(1, InstanceRole::Serving)]);
         let live = Liveness { ended: [InstanceId::from_random([1; 16])].into(), ..Liveness::default() };
         assert_eq!(ports(&state(&world, &record(), &live)), [0u16; 0]);
+    }
+
+    #[test]
+    fn a_service_that_is_built_anew_after_a_failure_is_being_created() {
+        use crate::model::{Cause, Class, Failure, Operation, OperationId, OperationKind, OperationTarget, Reason};
+        let failure = Failure { reason: Reason::BuildFailed, class: Class::Stalled, message: "no".into(), step: None };
+        let failed = ServiceRecord { current: None, create_failed: Some(failure), ..record() };
+        let says = |world: &World| match state(world, &failed, &Liveness::default()) {
+            EntryState::Unavailable { message } => message,
+            other => panic!("{other:?}"),
+        };
+        assert!(says(&World::default()).contains("could not be created"));
+        let mut busy = World::default();
+        let target = OperationTarget { spec: None, commit: None, revision: None, in_place: false };
+        let (id, cause) = (OperationId::from_random([7; 16]), Cause::Manifest { place: "towpath.yaml:2".into() });
+        let kind = OperationKind::UpdateService;
+        let operation = Operation::accepted(id, failed.id.clone(), kind, cause, target, Timestamp(0));
+        busy.apply(vec![crate::store::Write::PutOperation(Box::new(operation))]);
+        assert!(says(&busy).contains("being created"));
     }
 
     #[test]
