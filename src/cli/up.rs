@@ -2,10 +2,10 @@
 
 use super::args::{Common, parse_duration};
 use super::failure::Failure;
-use crate::model::RuntimeName;
+use crate::model::{Memory, RuntimeName};
 use crate::settings::{
-    ApplyMode, BaseDomain, EngineChoice, IngressChoice, UpSettings, default_data_dir, parse_account, parse_overcommit,
-    parse_region, parse_runtime_image,
+    ApplyMode, BaseDomain, EngineChoice, IngressChoice, SourceSettings, UpSettings, default_data_dir,
+    default_known_hosts, has_proxy, parse_account, parse_overcommit, parse_region, parse_runtime_image,
 };
 use clap::Args;
 use std::net::SocketAddr;
@@ -139,6 +139,18 @@ pub struct UpArgs {
     /// What is kept on disk.
     #[command(flatten)]
     keep: crate::settings::Keep,
+    /// The private key for repositories over ssh, where a source names none
+    #[arg(long, value_name = "FILE", env = "TOWPATH_SSH_KEY", hide_env_values = true)]
+    ssh_key: Option<PathBuf>,
+    /// Whose ssh servers are trusted; repeatable [default: ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts]
+    #[arg(long, value_name = "FILE", value_delimiter = ',', env = "TOWPATH_SSH_KNOWN_HOSTS", hide_env_values = true)]
+    ssh_known_hosts: Vec<PathBuf>,
+    /// How much one fetch of a repository may bring, as it comes over the wire
+    #[arg(long, value_name = "SIZE", default_value = "2 GB", env = "TOWPATH_FETCH_LIMIT", hide_env_values = true)]
+    fetch_limit: Memory,
+    /// How large the files of one commit may be together
+    #[arg(long, value_name = "SIZE", default_value = "4 GB", env = "TOWPATH_SOURCE_LIMIT", hide_env_values = true)]
+    source_limit: Memory,
 }
 
 impl UpArgs {
@@ -179,6 +191,16 @@ impl UpArgs {
             overcommit_percent: self.overcommit,
             ingress: self.ingress,
             keep: self.keep,
+            sources: SourceSettings {
+                ssh_key: self.ssh_key,
+                known_hosts: match self.ssh_known_hosts.is_empty() {
+                    true => default_known_hosts(),
+                    false => self.ssh_known_hosts,
+                },
+                fetch_limit: self.fetch_limit,
+                source_limit: self.source_limit,
+                proxied: has_proxy(),
+            },
         })
     }
 }

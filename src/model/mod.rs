@@ -17,6 +17,7 @@ pub mod runtime;
 pub mod secret;
 pub mod service;
 pub mod source;
+mod ssh_url;
 pub mod status;
 pub mod time;
 pub mod track;
@@ -41,6 +42,7 @@ pub use service::{
     VersionLock,
 };
 pub use source::{BranchName, CodeSource, Commit, CommitId, RepositoryUrl};
+pub use ssh_url::SshTarget;
 pub use status::ServiceStatus;
 pub use time::Timestamp;
 pub use track::{CommitPrefix, Contents, Reference, SourceDirectory, TagName, Track};

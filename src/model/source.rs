@@ -2,10 +2,12 @@
 
 use super::error::Invalid;
 use super::names::name;
+use super::ssh_url::{self, SshTarget};
 use super::time::Timestamp;
 use super::track::{CommitPrefix, Reference, SourceDirectory, TagName, Track};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::path::PathBuf;
 
 /// The source of a code service (row S1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +17,8 @@ pub struct CodeSource {
     pub repository: RepositoryUrl,
     /// What of it is followed.
     pub track: Track,
+    /// The private key that it is read with over ssh; the installation's if none.
+    pub key: Option<PathBuf>,
     /// Whether every new version is deployed by itself (row D1); true by default.
     pub auto_deploy: bool,
 }
@@ -30,13 +34,15 @@ struct Written {
     commit: Option<CommitPrefix>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     directory: Option<SourceDirectory>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<PathBuf>,
     auto_deploy: bool,
 }
 
 impl From<CodeSource> for Written {
     fn from(source: CodeSource) -> Self {
-        let CodeSource { repository, track: Track { reference, directory }, auto_deploy } = source;
-        let mut written = Self { repository, branch: None, tag: None, commit: None, directory, auto_deploy };
+        let CodeSource { repository, track: Track { reference, directory }, key, auto_deploy } = source;
+        let mut written = Self { repository, branch: None, tag: None, commit: None, directory, key, auto_deploy };
         match reference {
             Reference::Default => {}
             Reference::Branch(branch) => written.branch = Some(branch),
@@ -50,7 +56,7 @@ impl From<CodeSource> for Written {
 impl TryFrom<Written> for CodeSource {
     type Error = Invalid;
     fn try_from(written: Written) -> Result<Self, Invalid> {
-        let Written { repository, branch, tag, commit, directory, auto_deploy } = written;
+        let Written { repository, branch, tag, commit, directory, key, auto_deploy } = written;
         let reference = match (branch, tag, commit) {
             (None, None, None) => Reference::Default,
             (Some(branch), None, None) => Reference::Branch(branch),
@@ -58,18 +64,21 @@ impl TryFrom<Written> for CodeSource {
             (None, None, Some(commit)) => Reference::Commit(commit),
             _ => return Err(Invalid::new("a source follows one of branch, tag and commit")),
         };
-        Ok(Self { repository, track: Track { reference, directory }, auto_deploy })
+        Ok(Self { repository, track: Track { reference, directory }, key, auto_deploy })
     }
 }
 
-/// A git repository: `https://…`, `http://…` or an absolute path (`file://` is read and normalised to the path).
+/// A git repository: `https://…`, `http://…`, `ssh://…`, `git@host:path` or an absolute path (`file://` is read and
+/// normalised to the path).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum RepositoryUrl {
     /// Smart HTTP; the whole URL, without credentials.
     Http(String),
+    /// Over ssh, in either form as written, without a password.
+    Ssh(String),
     /// A repository on this machine, by absolute path.
-    File(std::path::PathBuf),
+    File(PathBuf),
 }
 
 impl std::str::FromStr for RepositoryUrl {
@@ -88,18 +97,14 @@ impl std::str::FromStr for RepositoryUrl {
         }
         match text.split_once("://") {
             Some(("https" | "http", rest)) => Self::http(text, rest),
-            Some((scheme @ ("ssh" | "git"), _)) => {
-                Err(Invalid::new(format!("repositories over `{scheme}://` are not in this version yet"))
-                    .hint("use the `https://` URL of the repository"))
-            }
+            Some(("ssh", _)) => ssh_url::check(text).map(|()| Self::Ssh(text.to_owned())),
+            Some(("git", _)) => Err(Invalid::new("`git://` is not encrypted, and nobody's identity is checked")
+                .hint("use the `https://` or `ssh://` URL of the repository")),
             Some((scheme, _)) => {
                 Err(Invalid::new(format!("`{}` is not a protocol for repositories", scheme.escape_debug()))
-                    .hint("use `https://…` or a path"))
+                    .hint("use `https://…`, `ssh://…` or a path"))
             }
-            None if text.contains('@') && text.contains(':') => {
-                Err(Invalid::new("repositories over ssh are not in this version yet")
-                    .hint("use the `https://` URL of the repository"))
-            }
+            None if ssh_url::is_short(text) => ssh_url::check(text).map(|()| Self::Ssh(text.to_owned())),
             None => Err(Invalid::new(format!("`{}` is not a repository URL", text.escape_debug()))
                 .hint("write it like `https://github.com/acme/hello`, or as a path starting with `/` or `./`")),
         }
@@ -107,6 +112,14 @@ impl std::str::FromStr for RepositoryUrl {
 }
 
 impl RepositoryUrl {
+    /// Who is talked to, of a repository over ssh.
+    pub fn ssh_target(&self) -> Option<SshTarget<'_>> {
+        match self {
+            Self::Ssh(url) => ssh_url::target(url),
+            Self::Http(_) | Self::File(_) => None,
+        }
+    }
+
     fn file(path: &str) -> Result<Self, Invalid> {
         let path = std::path::Path::new(path);
         if !path.is_absolute() {
@@ -137,7 +150,7 @@ impl RepositoryUrl {
 impl fmt::Display for RepositoryUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Http(url) => f.write_str(url),
+            Self::Http(url) | Self::Ssh(url) => f.write_str(url),
             Self::File(path) => write!(f, "{}", path.display()),
         }
     }
@@ -244,7 +257,7 @@ mod tests {
             [Reference::Default, Reference::Tag("v1".parse().unwrap()), Reference::Commit("3f2a91c".parse().unwrap())];
         for reference in references {
             let track = Track { reference, directory: Some("services/web".parse().unwrap()) };
-            let source = CodeSource { track, ..source.clone() };
+            let source = CodeSource { track, key: Some("/etc/key".into()), ..source.clone() };
             let text = serde_json::to_string(&source).unwrap();
             assert_eq!(serde_json::from_str::<CodeSource>(&text).unwrap(), source);
         }

@@ -10,6 +10,7 @@ use crate::model::{
 };
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The fields that differ from one declaration to the next; empty exactly when they are equal (names apart, which
@@ -106,13 +107,15 @@ impl Differences {
     }
 
     fn source(&mut self, from: &CodeSource, to: &CodeSource) {
-        let CodeSource { repository, track: Track { reference, directory }, auto_deploy } = from;
+        let CodeSource { repository, track: Track { reference, directory }, key, auto_deploy } = from;
         let next = &to.track;
         self.text("source.repository", repository, &to.repository);
         self.option("source.branch", reference.branch(), next.reference.branch());
         self.option("source.tag", reference.tag(), next.reference.tag());
         self.option("source.commit", reference.commit(), next.reference.commit());
         self.option("source.directory", directory.as_ref(), next.directory.as_ref());
+        let file = |key: &Option<PathBuf>| key.as_ref().map(|key| format!("file {}", key.display()));
+        self.push("source.key", file(key), file(&to.key));
         self.text("source.autoDeploy", auto_deploy, &to.auto_deploy);
     }
 

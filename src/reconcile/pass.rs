@@ -5,8 +5,8 @@ use super::heal::{self, Healing};
 use super::monitor::Monitor;
 use super::{manifest, operation, snapshot, steps};
 use crate::model::{
-    Cause, EventSeverity, Held, HeldReason, InstanceId, InstanceState, Operation, OperationId, OperationKind,
-    OperationTarget, Owner, ServiceId, ServiceRecord, ServiceSpec, Timestamp,
+    Cause, CodeSource, EventSeverity, Held, HeldReason, InstanceId, InstanceState, Operation, OperationId,
+    OperationKind, OperationTarget, Owner, ServiceId, ServiceRecord, ServiceSpec, Timestamp,
 };
 use crate::observed::EngineView;
 use crate::plan::{Action, Change, Plan};
@@ -132,13 +132,17 @@ fn exit_of(state: &super::core::State, id: &InstanceId) -> Option<(ServiceRecord
 
 /// Tells the poller which sources matter now.
 fn follow_sources(core: &Core) {
-    let sources = {
+    let (sources, keys) = {
         let state = core.state();
         let declared = state.desired.iter().flat_map(|d| d.services.iter().map(|s| s.spec.source.clone()));
         let applied = state.world.services.values().filter(|r| r.deleted_at.is_none());
         let applied = applied.filter_map(|r| r.applied.as_ref().map(|s| s.source.clone()));
-        declared.chain(applied).map(|s| (s.repository, s.track)).collect::<BTreeSet<_>>()
+        let all: Vec<CodeSource> = declared.chain(applied).collect();
+        // What is declared comes first, and wins.
+        let keys = all.iter().rev().filter_map(|s| Some((s.repository.clone(), s.key.clone()?))).collect();
+        (all.into_iter().map(|s| (s.repository, s.track)).collect::<BTreeSet<_>>(), keys)
     };
+    core.git.set_keys(keys);
     core.poller.watch(sources.into_iter().collect());
 }
 

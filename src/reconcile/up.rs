@@ -7,8 +7,9 @@ use crate::link::Keeper;
 use crate::link::handle::{IngressConfig, IngressHandle};
 use crate::model::{Catalogue, EventSeverity, InstallationId, InstanceRole, Invalid, Memory, Secret, Timestamp};
 use crate::settings::datadir::DataDir;
-use crate::settings::{ApplyMode, IngressChoice, UpSettings};
-use crate::source::git::{GitLimits, GitSource};
+use crate::settings::{ApplyMode, IngressChoice, SourceSettings, UpSettings};
+use crate::source::SourceError;
+use crate::source::git::{GitLimits, GitSource, SshOptions};
 use crate::source::poller::Poller;
 use crate::store::{Opened, Store, World, Write};
 use crate::telemetry::LogStore;
@@ -143,7 +144,7 @@ async fn start(settings: &UpSettings) -> Result<(Arc<Core>, DataDir, Opened), Up
     let (engine, builder) = super::engines::choose(settings, &data, &store, &world, &installation).await?;
     let identity = engine.identity().await.ok();
     let ingress = IngressHandle::start(ingress_config(settings, &data, identity.as_deref())?).await?;
-    let git = Arc::new(GitSource::open(data.mirrors(), GitLimits::default())?);
+    let git = Arc::new(git_source(&settings.sources, data.mirrors())?);
     let poller = Poller::new(git.clone(), settings.poll, PARALLEL_POLLS);
     let logs = LogStore::new(data.logs());
     let http_port = ingress.addresses().first().map_or(80, std::net::SocketAddr::port);
@@ -151,6 +152,14 @@ async fn start(settings: &UpSettings) -> Result<(Arc<Core>, DataDir, Opened), Up
     empty_directory(&config.trees)?;
     let core = Core::new(Parts { store, engine, builder, git, poller, ingress, logs, config }, world);
     Ok((core, data, opened))
+}
+
+fn git_source(settings: &SourceSettings, mirrors: std::path::PathBuf) -> Result<GitSource, SourceError> {
+    let (received_bytes, tree_bytes) = (settings.fetch_limit.0, settings.source_limit.0);
+    let limits = GitLimits { received_bytes, tree_bytes, ..GitLimits::default() };
+    let ssh = SshOptions { known_hosts: settings.known_hosts.clone(), key: settings.ssh_key.clone() };
+    let git = GitSource::open(mirrors, limits)?.with_ssh(ssh)?;
+    Ok(if settings.proxied { git.through_proxies() } else { git })
 }
 
 /// A new, empty directory: what a crash left in it is of no use.

@@ -10,7 +10,7 @@ pub use keep::Keep;
 pub use network::BaseDomain;
 
 use crate::link::message::Subnet;
-use crate::model::{Invalid, RuntimeName};
+use crate::model::{Invalid, Memory, RuntimeName};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -53,6 +53,36 @@ pub struct UpSettings {
     pub keep: Keep,
     /// How far the sum of instance memory may exceed the host's, in percent: 100 is not at all.
     pub overcommit_percent: u32,
+    /// How repositories are read.
+    pub sources: SourceSettings,
+}
+
+/// How repositories are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceSettings {
+    /// The private key for ssh, where a source names none.
+    pub ssh_key: Option<PathBuf>,
+    /// Files of known hosts; the first is the one to add to.
+    pub known_hosts: Vec<PathBuf>,
+    /// What one fetch may bring.
+    pub fetch_limit: Memory,
+    /// What the files of one commit may have together.
+    pub source_limit: Memory,
+    /// Whether the environment names an HTTP proxy.
+    pub proxied: bool,
+}
+
+/// The user's file of known hosts, and the machine's.
+pub fn default_known_hosts() -> Vec<PathBuf> {
+    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    let own = home.map(|home| home.join(".ssh/known_hosts"));
+    own.into_iter().chain([PathBuf::from("/etc/ssh/ssh_known_hosts")]).collect()
+}
+
+/// Whether the environment names an HTTP proxy, as libgit2 reads it.
+pub fn has_proxy() -> bool {
+    let names = ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
+    names.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
 /// What runs instances.

@@ -6,18 +6,29 @@
 //! line-end conversion. A mirror holds the history of the branches that were asked for, under the digest of the URL.
 
 mod bounds;
+mod connection;
 mod export;
 mod failure;
 mod fetch;
 mod head;
+mod known_hosts;
 mod links;
+mod ls_refs;
 mod mirror;
 mod objects;
+mod pkt;
+mod ssh;
 mod tree;
 
+pub use export::{Names, NotFetched};
+pub use ssh::SshOptions;
+
 use self::bounds::Bounds;
+use self::connection::Connections;
 use self::failure::Fault;
+use self::ls_refs::LsRefs;
 use self::mirror::{Mirror, State};
+use self::ssh::Ssh;
 use super::SourceError;
 use crate::model::{Commit, CommitId, CommitPrefix, Contents, Reference, RepositoryUrl, SourceDirectory};
 use std::collections::HashMap;
@@ -83,6 +94,9 @@ pub struct GitSource {
     root: PathBuf,
     limits: GitLimits,
     network: Semaphore,
+    /// None where proxies are set, which libgit2 knows how to use.
+    ls_refs: Option<LsRefs>,
+    ssh: Arc<Ssh>,
     repositories: Mutex<HashMap<RepositoryUrl, Arc<Locks>>>,
 }
 
@@ -109,7 +123,37 @@ impl GitSource {
         super::prepare().map_err(failed)?;
         mirror::make_private(&root).map_err(|error| failed(error.to_string()))?;
         let network = Semaphore::new(limits.parallel.max(1));
-        Ok(Self { root, limits, network, repositories: Mutex::default() })
+        let ls_refs = Some(LsRefs::new(Connections::new().map_err(failed)?));
+        Ok(Self { root, limits, network, ls_refs, ssh: Arc::default(), repositories: Mutex::default() })
+    }
+
+    /// The same with keys and known hosts for ssh. Without them no repository over ssh is read.
+    ///
+    /// # Errors
+    /// [`SourceError::Mirror`] when libgit2 cannot be told where known hosts are.
+    pub fn with_ssh(mut self, options: SshOptions) -> Result<Self, SourceError> {
+        // Beside the mirrors; what is in there is made anew whenever it is needed.
+        let home = self.root.with_file_name("ssh");
+        let told = super::libgit2::set_home(&home);
+        told.map_err(|message| SourceError::Mirror { repository: home.display().to_string(), message })?;
+        self.ssh = Arc::new(Ssh::new(options, home));
+        Ok(self)
+    }
+
+    /// The same with libgit2 asking all repositories: it knows how to use proxies.
+    #[must_use]
+    pub fn through_proxies(mut self) -> Self {
+        self.ls_refs = None;
+        self
+    }
+
+    /// Replaces the private keys that sources name.
+    pub fn set_keys(&self, keys: HashMap<RepositoryUrl, PathBuf>) {
+        self.ssh.set_keys(keys);
+    }
+
+    fn bounds(&self, deadline: Duration) -> Bounds {
+        Bounds::new(&self.limits, self.ssh.clone(), deadline)
     }
 
     /// The commit of a reference. Asks the repository; the mirror is not touched, but for a commit.
@@ -150,6 +194,22 @@ impl GitSource {
         Ok(heads)
     }
 
+    /// The heads by one small request; `None` where libgit2 has to ask: also for a reference that is not there, since an
+    /// error names those that are.
+    async fn ask_briefly(
+        &self,
+        repository: &RepositoryUrl,
+        references: &[Reference],
+    ) -> Option<Result<Vec<Result<Head, SourceError>>, SourceError>> {
+        let listed = match self.ls_refs.as_ref()?.ask(repository, references).await? {
+            Ok(listed) => listed,
+            Err(error) => return Some(Err(error)),
+        };
+        let heads = references.iter().map(|reference| head::listed_head(repository, &listed, reference));
+        let heads: Result<Vec<Head>, SourceError> = heads.collect();
+        heads.ok().map(|heads| Ok(heads.into_iter().map(Ok).collect()))
+    }
+
     async fn resolve(
         &self,
         repository: &RepositoryUrl,
@@ -170,10 +230,13 @@ impl GitSource {
     ) -> Result<Vec<Result<Head, SourceError>>, SourceError> {
         let url = repository.clone();
         let asking = self.locks(repository).asking.clone();
-        let bounds = Bounds::new(&self.limits, self.limits.head_deadline);
+        let bounds = self.bounds(self.limits.head_deadline);
         bounds::within(repository, &bounds.watch(), async move {
             let guard = asking.lock_owned().await;
             let _permit = self.network.acquire().await;
+            if let Some(heads) = self.ask_briefly(repository, &references).await {
+                return heads;
+            }
             bounds::blocking(repository, move || {
                 let _guard = guard;
                 head::heads(&url, &references, &bounds)
@@ -257,11 +320,16 @@ impl GitSource {
 
     /// Writes the files of a commit in the mirror to a directory, which is made and must be empty if it is there: modes 0644
     /// and 0755, symbolic links that stay inside, submodules as empty directories, contents byte for byte. On failure nothing
-    /// is left; a crash leaves a part.
+    /// is left; a crash leaves a part. Returns what is there by name only.
     ///
     /// # Errors
     /// [`SourceError::Tree`] and [`SourceError::Limit`] name the path that cannot be written.
-    pub async fn export(&self, repository: &RepositoryUrl, commit: &CommitId, to: &Path) -> Result<(), SourceError> {
+    pub async fn export(
+        &self,
+        repository: &RepositoryUrl,
+        commit: &CommitId,
+        to: &Path,
+    ) -> Result<NotFetched, SourceError> {
         let to = to.to_owned();
         self.read(repository, commit, move |open| export::export(open, &to)).await
     }
@@ -311,7 +379,7 @@ impl GitSource {
     ) -> Result<Result<T, Fault>, SourceError> {
         let mirror = self.mirror(repository);
         let (url, commit) = (repository.clone(), commit.clone());
-        let bounds = Bounds::new(&self.limits, self.limits.read_deadline);
+        let bounds = self.bounds(self.limits.read_deadline);
         bounds::within(repository, &bounds.watch(), async move {
             bounds::blocking(repository, move || {
                 let _contents = mirror.reading();
@@ -331,7 +399,7 @@ impl GitSource {
         let mirror = self.mirror(repository);
         let url = repository.clone();
         let writing = mirror.locks.writing.clone();
-        let bounds = Bounds::new(&self.limits, self.limits.fetch_deadline);
+        let bounds = self.bounds(self.limits.fetch_deadline);
         bounds::within(repository, &bounds.watch(), async move {
             let guard = writing.lock_owned().await;
             let _permit = self.network.acquire().await;

@@ -1,7 +1,9 @@
-//! The process-wide options of libgit2. git2 offers them as `unsafe` functions only, so this is the one place of the
-//! crate with unsafe code: four setters of process-wide variables, called once.
+//! The process-wide options of libgit2. git2 offers them as `unsafe` functions only, or not at all, so this is the
+//! one place of the crate with unsafe code: setters of process-wide variables, called once.
 
-use std::sync::OnceLock;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// How long libgit2 waits for a connection, in milliseconds.
 const CONNECT_TIMEOUT: i32 = 10_000;
@@ -40,5 +42,28 @@ fn set_options() -> Result<(), git2::Error> {
         opts::set_server_connect_timeout_in_milliseconds(CONNECT_TIMEOUT)?;
         opts::set_server_timeout_in_milliseconds(SERVER_TIMEOUT)?;
     }
+    Ok(())
+}
+
+/// Tells libgit2 which directory stands for the user's home: it reads `.ssh/known_hosts` there, to ask a server for a key of
+/// a kind that is known, and nothing else. Whether a key is trusted is decided by us. The first directory holds.
+///
+/// # Errors
+/// What libgit2 says, as text.
+pub(super) fn set_home(home: &Path) -> Result<(), String> {
+    static SET: Mutex<bool> = Mutex::new(false);
+    let mut set = SET.lock().unwrap_or_else(PoisonError::into_inner);
+    if *set {
+        return Ok(());
+    }
+    let path = std::ffi::CString::new(home.as_os_str().as_bytes()).map_err(|error| error.to_string())?;
+    #[allow(unsafe_code)] // git2 has no form of this setter at all; see below for why it is sound.
+    // SAFETY: writes a process-wide variable of libgit2 that is unguarded, from a string that outlives the call, which
+    // copies it; `SET` lets one thread do so once, before the first connection over ssh, which alone reads it.
+    let code = unsafe { libgit2_sys::git_libgit2_opts(libgit2_sys::GIT_OPT_SET_HOMEDIR as _, path.as_ptr()) };
+    if code < 0 {
+        return Err(git2::Error::last_error(code).message().to_owned());
+    }
+    *set = true;
     Ok(())
 }

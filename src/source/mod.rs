@@ -8,7 +8,7 @@ mod libgit2;
 pub mod poller;
 pub mod schedule;
 
-pub use git::{GitLimits, GitSource, Head};
+pub use git::{GitLimits, GitSource, Head, SshOptions};
 pub use libgit2::prepare;
 pub use poller::Poller;
 
@@ -110,6 +110,26 @@ pub enum SourceError {
         #[source]
         source: std::io::Error,
     },
+    /// The key of an ssh server is not one that is trusted.
+    #[error("repository `{repository}` is not read: {problem}")]
+    HostKey {
+        /// The repository.
+        repository: String,
+        /// Which host, what it showed, and what is known of it.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
+    /// There is no private key that an ssh server takes.
+    #[error("repository `{repository}` cannot be read over ssh: {problem}")]
+    Key {
+        /// The repository.
+        repository: String,
+        /// Which key, and what is wrong with it.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
     /// The network, the server or the transport failed.
     #[error("failed to read repository `{repository}`: {message}")]
     Transport {
@@ -140,6 +160,8 @@ impl SourceError {
     /// Who acts next.
     pub fn class(&self) -> Class {
         match self {
+            // Keys are mended outside of the repository: what comes then is no new commit.
+            Self::HostKey { .. } | Self::Key { .. } => Class::Retry,
             Self::Transport { .. } | Self::Mirror { .. } | Self::Write { .. } => Class::Retry,
             _ => Class::Stalled,
         }
@@ -148,9 +170,15 @@ impl SourceError {
     /// What a person can do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::NotFound { .. } => Some("check the URL; private repositories are not in this version yet".to_owned()),
+            Self::NotFound { .. } => {
+                Some("check the URL; a private repository is read over ssh, with `source.key`".to_owned())
+            }
             Self::NoBranch { known, .. } if known.is_empty() => Some("push a first commit to it".to_owned()),
             Self::NoBranch { known, .. } => Some(format!("its branches: {}", listed(known))),
+            Self::HostKey { hint, .. } | Self::Key { hint, .. } => Some(hint.clone()),
+            Self::Limit { .. } => {
+                Some("`towpath up --fetch-limit` and `--source-limit` set how large sources may be".to_owned())
+            }
             Self::NoTag { known, .. } if known.is_empty() => Some("it has no tags".to_owned()),
             Self::NoTag { known, .. } => Some(format!("its tags: {}", listed(known))),
             Self::NoDirectory { known, .. } if known.is_empty() => {

@@ -8,7 +8,7 @@
 use super::SourceError;
 use super::git::{GitSource, Head};
 use super::schedule::{PollSchedule, PollState};
-use crate::model::{Commit, CommitId, Contents, Reference, RepositoryUrl, Timestamp, Track};
+use crate::model::{Class, Commit, CommitId, Contents, Reference, RepositoryUrl, Timestamp, Track};
 use crate::observed::HeadView;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -219,10 +219,17 @@ impl Shared {
             return Ok(Seen { commit: head.commit, contents: None, details: None });
         };
         let known = self.view(repository, track);
-        if known.commit.as_ref() == Some(&head.commit) && known.contents.is_some() {
+        if known.commit.as_ref() == Some(&head.commit) {
             return Ok(Seen { commit: head.commit, contents: known.contents, details: known.details });
         }
-        let details = self.git.fetch(repository, &track.reference, Some(&head.commit)).await?;
+        let details = match self.git.fetch(repository, &track.reference, Some(&head.commit)).await {
+            // Too large, or no repository that can be read: its deployment says so, once. Fetching it at every poll for
+            // the sake of the directory would help nobody.
+            Err(error) if error.class() == Class::Stalled => {
+                return Ok(Seen { commit: head.commit, contents: None, details: None });
+            }
+            fetched => fetched?,
+        };
         let contents = match self.git.directory(repository, &head.commit, directory).await {
             Err(SourceError::NoDirectory { .. }) => Contents::Missing,
             found => found?,
@@ -273,12 +280,18 @@ impl Watched {
     }
 
     /// Takes note that a poll ended.
+    ///
+    /// A head that could not be looked at is a failure too: it is fetched again, at a growing distance.
     fn asked(&mut self, answer: &Answer, schedule: &PollSchedule, now: Timestamp) {
         let random = fastrand::f64();
         self.asking = false;
         self.state = match answer {
-            Ok(_) => self.state.succeeded(schedule, now, random),
-            Err(_) => self.state.failed(schedule, now, random),
+            Ok(seen)
+                if !seen.iter().filter_map(|one| one.as_ref().err()).any(|error| error.class() == Class::Retry) =>
+            {
+                self.state.succeeded(schedule, now, random)
+            }
+            _ => self.state.failed(schedule, now, random),
         };
         if std::mem::take(&mut self.again) {
             self.state = self.state.hastened(now);

@@ -36,6 +36,7 @@ const MUTATIONS: &[Mutation] = &[
     ("source.branch", ToABuild, |s| s.source.track.reference = Reference::Branch(parse("release"))),
     ("source.tag", ToABuild, |s| s.source.track.reference = Reference::Tag(parse("v1.2"))),
     ("source.commit", ToABuild, |s| s.source.track.reference = Reference::Commit(parse("3f2a91c"))),
+    ("source.key", InPlace, |s| s.source.key = Some("/etc/key".into())),
     ("source.directory", ToABuild, |s| s.source.track.directory = Some(parse("services/web"))),
     ("source.autoDeploy", InPlace, |s| s.source.auto_deploy = !s.source.auto_deploy),
     ("instance.cpu", ToNewInstances, |s| s.instance.cpu = Cpu(250)),
@@ -74,7 +75,7 @@ const MUTATIONS: &[Mutation] = &[
 fn count_fields(spec: &ServiceSpec, settings: &AppSettings) -> usize {
     let ServiceSpec { name: _, source, build: _, instance, env: _, secrets: _, health, scaling, deploy, tags: _ } =
         spec;
-    let CodeSource { repository: _, track: Track { reference: _, directory: _ }, auto_deploy: _ } = source;
+    let CodeSource { repository: _, track: Track { reference: _, directory: _ }, key: _, auto_deploy: _ } = source;
     let InstanceSize { cpu: _, memory: _ } = instance;
     let HealthCheck {
         protocol: _,
@@ -102,7 +103,7 @@ fn count_fields(spec: &ServiceSpec, settings: &AppSettings) -> usize {
     } = settings;
     // Of the declaration itself: build, env, secrets, tags; its name makes another service. A reference is a branch, a tag
     // or a commit.
-    4 + 6 + 2 + 6 + 3 + 3 + 12
+    4 + 7 + 2 + 6 + 3 + 3 + 12
 }
 
 #[test]

@@ -4,20 +4,26 @@ usage: git_http.py ROOT [CERTIFICATE]    prints the port, serves (with TLS by CE
 
 The first part of a path says how: /git/X serves ROOT/X; /auth/ asks for a password; /moved/ redirects to /git/; /elsewhere/
 redirects to another port; /page/ answers with a web page; /busy/ with 503; /hang/ never answers; /drip/ answers a byte at a
-time for ever; /cut/ breaks off in the middle of a pack; /slow/ sends a pack slowly; /odd/ answers with what is not git's protocol.
-Requests are counted: GET /count.
+time for ever; /v0/ knows the first protocol only; /many/N/X is /git/X; /loop/ redirects to itself; /endless/ answers a POST without
+end; /flood/ sends a pack without end; /cut/ breaks off in the middle of a pack; /slow/ sends a pack slowly; /odd/ answers with what is not git's protocol.
+Requests are counted: GET /figures.
 """
 
 import http.server
+import json
 import os
 import ssl
+import struct
 import subprocess
 import sys
 import threading
 import time
+import zlib
 
 ROOT = sys.argv[1]
-COUNT = [0]
+FIGURES = {"gets": 0, "posts": 0, "connections": 0, "largest": 0}
+COUNTING = threading.Lock()
+KEPT = {}
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -43,7 +49,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.rfile.readline()
         return b"".join(parts)
 
+    def setup(self):
+        super().setup()
+        self.fresh = 1
+
     def answer(self, status, body, *headers):
+        if self.command == "POST":
+            with COUNTING:
+                FIGURES["largest"] = max(FIGURES["largest"], len(body))
         self.send_response(status)
         for name, value in headers:
             self.send_header(name, value)
@@ -52,9 +65,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def serve(self, body):
-        if self.path == "/count":
-            return self.answer(200, str(COUNT[0]).encode())
-        COUNT[0] += 1
+        if self.path == "/figures":
+            return self.answer(200, json.dumps(FIGURES).encode())
+        with COUNTING:
+            FIGURES["posts" if self.command == "POST" else "gets"] += 1
+            FIGURES["connections"] += self.fresh
+        self.fresh = 0
         how, _, rest = self.path.lstrip("/").partition("/")
         getattr(self, "serve_" + how, self.serve_nothing)(rest, body)
 
@@ -69,6 +85,48 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def serve_elsewhere(self, rest, body):
         self.answer(301, b"", ("Location", "http://localhost:%d/git/%s" % (self.server.server_port, rest)))
+
+    def serve_v0(self, rest, body):
+        del self.headers["Git-Protocol"]
+        self.serve_git(rest, body)
+
+    def serve_many(self, rest, body):
+        """The same repository under many names: one question to the backend a tenth of a second, so that it keeps up."""
+        rest = rest.partition("/")[2]
+        key = (rest, body, int(time.monotonic() * 10))
+        if key not in KEPT:
+            KEPT[key] = self.backend(rest, body)
+        status, headers, out = KEPT[key]
+        self.answer(status, out, *headers)
+
+    def serve_loop(self, rest, body):
+        self.answer(301, b"", ("Location", "/loop/" + rest))
+
+    def serve_endless(self, rest, body):
+        if not body:
+            return self.serve_git(rest, body)
+        self.close_connection = True
+        self.send_response(200)
+        self.send_header("Content-Type", "application/x-git-upload-pack-result")
+        self.end_headers()
+        line = b"003d" + b"1" * 40 + b" refs/heads/main\n"
+        while True:
+            self.wfile.write(line * 1000)
+
+    def serve_flood(self, rest, body):
+        if not body or b"ls-refs" in body:
+            return self.serve_git(rest, body)
+        self.close_connection = True
+        self.send_response(200)
+        self.send_header("Content-Type", "application/x-git-upload-pack-result")
+        self.end_headers()
+        packet = lambda data: b"%04x" % (len(data) + 4) + data
+        self.wfile.write(packet(b"NAK\n") + packet(b"\x01PACK" + struct.pack(">II", 2, 2**31)))
+        while True:
+            contents = os.urandom(4000)
+            # A blob of 4,000 bytes: its kind and size in seven bits a byte, then what zlib makes of it.
+            header = bytes([0x80 | 3 << 4 | len(contents) & 15, 0x80 | len(contents) >> 4 & 127, len(contents) >> 11])
+            self.wfile.write(packet(b"\x01" + header + zlib.compress(contents, 0)))
 
     def serve_page(self, rest, body):
         self.answer(200, b"<html>sign in", ("Content-Type", "text/html; charset=utf-8"))

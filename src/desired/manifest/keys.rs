@@ -55,7 +55,7 @@ const LEVELS: &[Level] = &[
     ),
     (
         "source",
-        &["repository", "branch", "tag", "commit", "directory", "autoDeploy"],
+        &["repository", "branch", "tag", "commit", "directory", "key", "autoDeploy"],
         &["image", "connection", "verify", "accessRole", "poll", "submodules"],
     ),
     (
@@ -63,6 +63,7 @@ const LEVELS: &[Level] = &[
         &["runtime", "runtimeVersion", "command", "preBuild", "postBuild", "start", "env", "preRun"],
         &["dockerfile", "image", "args", "secrets", "cache", "target", "context", "release"],
     ),
+    ("key", &["file"], &[]),
     ("instance", &["cpu", "memory"], &["role", "disk", "storage", "gpu"]),
     (
         "health",
@@ -137,7 +138,7 @@ fn meant(key: &str, known: &[&'static str]) -> Option<&'static str> {
 fn elsewhere(level: &str, key: &str, known: &[&str]) -> String {
     let elsewhere = LEVELS
         .iter()
-        .find(|(name, keys, _)| *name != level && !matches!(*name, "secret" | "sealed") && keys.contains(&key));
+        .find(|(name, keys, _)| *name != level && !matches!(*name, "secret" | "sealed" | "key") && keys.contains(&key));
     match elsewhere {
         Some(("", ..)) => format!("`{key}` belongs at the top level"),
         Some(("service", ..)) => format!("`{key}` belongs to a service, beside `source`"),

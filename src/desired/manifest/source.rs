@@ -6,7 +6,7 @@ use crate::desired::findings::Findings;
 use crate::desired::yaml::{Entry, Span};
 use crate::model::{CodeSource, Reference, RepositoryUrl, Track};
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Reads `source` (row S1).
 pub(super) fn read(service: &Fields, context: &Context, findings: &mut Findings) -> Option<CodeSource> {
@@ -15,6 +15,7 @@ pub(super) fn read(service: &Fields, context: &Context, findings: &mut Findings)
     let fields = keys::check(fields, "source", findings);
     let reference = reference(&fields, findings);
     let directory = fields.parsed("directory", "directory", findings);
+    let key = key(&fields, context.directory, findings);
     let auto_deploy = fields.flag("autoDeploy", findings).unwrap_or(true);
     // A source of a later version is one error, not two.
     if fields.entry("image").is_none() {
@@ -23,7 +24,7 @@ pub(super) fn read(service: &Fields, context: &Context, findings: &mut Findings)
     let (text, span) = fields.value("repository").and_then(|_| fields.text("repository", findings))?;
     let repository = checked(repository(text, context.directory), "repository", span, findings)?;
     warn_of_plain_http(&repository, span, findings);
-    Some(CodeSource { repository, track: Track { reference, directory }, auto_deploy })
+    Some(CodeSource { repository, track: Track { reference, directory }, key, auto_deploy })
 }
 
 /// What of the repository counts: one branch, one tag or one commit.
@@ -40,6 +41,14 @@ fn reference(fields: &Fields, findings: &mut Findings) -> Reference {
     let tag = fields.parsed("tag", "tag", findings).map(Reference::Tag);
     let commit = fields.parsed("commit", "commit", findings).map(Reference::Commit);
     branch.or(tag).or(commit).unwrap_or_default()
+}
+
+/// `key: { file: … }`, relative to the manifest.
+fn key(fields: &Fields, directory: &Path, findings: &mut Findings) -> Option<PathBuf> {
+    let key = keys::check(fields.mapping("key", findings)?, "key", findings);
+    key.required("file", "write `key: { file: PATH }`, the file of a private key", findings)?;
+    let (text, span) = key.text("file", findings)?;
+    checked(values::absolute(directory, text), "path", span, findings)
 }
 
 /// A repository; a relative path is relative to the manifest.

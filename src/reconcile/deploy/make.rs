@@ -6,6 +6,7 @@ use crate::build::{BuildError, BuildJob, recipe};
 use crate::model::{AppSettings, Artifact, Class, Commit, Digest, Failure, Reason, Revision, RevisionNumber, Step};
 use crate::reconcile::operation::Run;
 use crate::reconcile::{chain, collect};
+use crate::source::git::{Names, NotFetched};
 use crate::store::Write;
 use std::time::Duration;
 
@@ -50,7 +51,8 @@ async fn make(run: &Run, commit: &Commit, settings: &AppSettings, id: &Digest) -
     let spec = spec_of(run, Step::Build)?;
     let tree = core.config.trees.join(run.operation.id.as_str());
     remove_tree(&tree).await?;
-    core.git.export(&spec.source.repository, &commit.id, &tree).await.map_err(|e| source_failure(Step::Build, &e))?;
+    let exported = core.git.export(&spec.source.repository, &commit.id, &tree).await;
+    notices(&exported.map_err(|e| source_failure(Step::Build, &e))?).iter().for_each(|notice| run.say(notice));
     let job = BuildJob {
         id: id.clone(),
         name: run.service.name.clone(),
@@ -77,6 +79,25 @@ async fn make(run: &Run, commit: &Commit, settings: &AppSettings, id: &Digest) -
         Err(BuildError::Cancelled) => Err(run.stopped(Step::Build)),
         Err(error) => Err(build_failure(&error)),
     }
+}
+
+/// What a person should know who wonders why files are missing.
+fn notices(not_fetched: &NotFetched) -> Vec<String> {
+    let listed = |names: &Names| {
+        let more = if names.count > names.first.len() as u64 { ", …" } else { "" };
+        format!("{}{more}", names.first.join(", "))
+    };
+    let NotFetched { submodules, lfs_pointers } = not_fetched;
+    let mut notices = Vec::new();
+    if submodules.count > 0 {
+        let (count, names) = (submodules.count, listed(submodules));
+        notices.push(format!("Submodules are not fetched; {count} stay empty directories: {names}"));
+    }
+    if lfs_pointers.count > 0 {
+        let (count, names) = (lfs_pointers.count, listed(lfs_pointers));
+        notices.push(format!("Files of Git LFS are not fetched; {count} stay pointers to them: {names}"));
+    }
+    notices
 }
 
 async fn remove_tree(tree: &std::path::Path) -> Result<(), Failure> {

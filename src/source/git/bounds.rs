@@ -1,8 +1,9 @@
 //! The limits of one act on a repository: how long it may take, whether anyone still waits for it, how much may come.
 
+use super::ssh::Ssh;
 use super::{GitLimits, SourceError, failure};
 use crate::model::RepositoryUrl;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,9 +13,12 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(super) struct Bounds {
     pub(super) limits: GitLimits,
+    pub(super) ssh: Arc<Ssh>,
     watch: Watch,
     /// Bytes received when they became too many.
     over: Cell<Option<u64>>,
+    /// Why we ended a connection ourselves.
+    refused: RefCell<Option<SourceError>>,
 }
 
 /// Whether an act should go on; shared by who waits and who works.
@@ -33,9 +37,9 @@ impl Watch {
 }
 
 impl Bounds {
-    pub(super) fn new(limits: &GitLimits, deadline: Duration) -> Self {
+    pub(super) fn new(limits: &GitLimits, ssh: Arc<Ssh>, deadline: Duration) -> Self {
         let watch = Watch { deadline, until: Instant::now() + deadline, abandoned: Arc::default() };
-        Self { limits: *limits, watch, over: Cell::new(None) }
+        Self { limits: *limits, ssh, watch, over: Cell::new(None), refused: RefCell::default() }
     }
 
     pub(super) fn watch(&self) -> Watch {
@@ -50,13 +54,25 @@ impl Bounds {
         self.over.get().is_none() && self.watch.goes_on()
     }
 
+    /// For callbacks of a connection: keeps why it is ended, in our words, and ends it.
+    pub(super) fn refuse(&self, error: SourceError) -> git2::Error {
+        let said = git2::Error::from_str(&error.to_string());
+        self.refused.replace(Some(error));
+        said
+    }
+
+    /// What a failure to connect means: what we refused, else what was heard.
+    pub(super) fn explain(&self, repository: &RepositoryUrl, error: &git2::Error) -> SourceError {
+        self.refused.take().unwrap_or_else(|| failure::transport(repository, error))
+    }
+
     /// For loops, and after a transfer that was stopped.
     pub(super) fn check(&self, repository: &RepositoryUrl) -> Result<(), SourceError> {
         if let Some(received) = self.over.get() {
             let limit = self.limits.received_bytes;
             return Err(failure::limit(
                 repository,
-                format!("a fetch of {received} bytes or more, {limit} are allowed"),
+                format!("its fetch has {received} bytes or more, {limit} are allowed"),
             ));
         }
         if self.watch.goes_on() { Ok(()) } else { Err(too_slow(repository, self.watch.deadline)) }

@@ -18,16 +18,46 @@ use std::path::{Path, PathBuf};
 /// The longest target of a link, as Linux has it.
 const LONGEST_TARGET: u64 = 4_095;
 
+/// What is in a commit by name only. Its files were written, but what they stand for was not fetched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NotFetched {
+    /// Submodules, by their paths: empty directories.
+    pub submodules: Names,
+    /// Pointers of Git LFS, by their paths: small text files.
+    pub lfs_pointers: Names,
+}
+
+/// How many, and the first few by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// How many there are.
+    pub count: u64,
+    /// The first of them.
+    pub first: Vec<String>,
+}
+
+impl Names {
+    fn add(&mut self, path: &[u8]) {
+        self.count += 1;
+        if self.first.len() < 5 {
+            self.first.push(shown(path));
+        }
+    }
+}
+
+/// How a pointer of Git LFS begins (its specification); it has less than 1,024 bytes.
+const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
+
 /// Writes a commit's files; removes them again on failure.
-pub(super) fn export(open: &OpenCommit<'_>, to: &Path) -> Result<(), Fault> {
+pub(super) fn export(open: &OpenCommit<'_>, to: &Path) -> Result<NotFetched, Fault> {
     prepare(to).map_err(|error| write_error(open, to, error))?;
-    let mut export = Export { open, to, files: 0, bytes: 0, links: Links::new() };
+    let mut export = Export { open, to, files: 0, bytes: 0, links: Links::new(), not_fetched: NotFetched::default() };
     let done = export.write_all();
     if done.is_err() {
         // What cannot be removed is found by the next attempt, which asks for an empty directory.
         let _ = fs::remove_dir_all(to);
     }
-    done
+    done.map(|()| export.not_fetched)
 }
 
 fn prepare(to: &Path) -> io::Result<()> {
@@ -52,6 +82,7 @@ struct Export<'a> {
     files: u64,
     bytes: u64,
     links: Links,
+    not_fetched: NotFetched,
 }
 
 impl Export<'_> {
@@ -77,7 +108,10 @@ impl Export<'_> {
             match Kind::of(entry.filemode_raw()) {
                 Some(Kind::File { executable }) => self.write_file(&path, entry.id(), executable)?,
                 Some(Kind::Link) => self.keep_link(path, entry.id())?,
-                Some(Kind::Submodule) => self.make_directory(&path)?,
+                Some(Kind::Submodule) => {
+                    self.not_fetched.submodules.add(&path);
+                    self.make_directory(&path)?;
+                }
                 Some(Kind::Directory) if depth >= self.open.bounds.limits.depth => {
                     let message = format!("`{}` is deeper than {depth} directories", shown(&path));
                     return Err(failure::limit(self.open.repository, message).into());
@@ -112,6 +146,9 @@ impl Export<'_> {
     fn write_file(&mut self, path: &[u8], id: Oid, executable: bool) -> Result<(), Fault> {
         let blob = self.open.blob(id, self.open.bounds.limits.file_bytes, path)?;
         self.count(blob.size() as u64)?;
+        if blob.size() < 1024 && blob.content().starts_with(LFS_POINTER) {
+            self.not_fetched.lfs_pointers.add(path);
+        }
         let mode = if executable { 0o755 } else { 0o644 };
         let target = self.target(path);
         let written = write_new(&target, mode, blob.content());

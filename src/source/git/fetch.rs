@@ -113,7 +113,7 @@ fn the_one(
 fn bring_every(open: &Repository, repository: &RepositoryUrl, bounds: &Bounds) -> Result<(), Fault> {
     let references = match repository {
         RepositoryUrl::File(path) => head::local_references(&open_local(repository, path)?),
-        RepositoryUrl::Http(url) => return download_every(open, repository, url, bounds),
+        RepositoryUrl::Http(url) | RepositoryUrl::Ssh(url) => return download_every(open, repository, url, bounds),
     };
     references.iter().try_for_each(|reference| bring_if_there(open, repository, reference, bounds))
 }
@@ -122,12 +122,13 @@ fn bring_every(open: &Repository, repository: &RepositoryUrl, bounds: &Bounds) -
 fn download_every(open: &Repository, repository: &RepositoryUrl, url: &str, bounds: &Bounds) -> Result<(), Fault> {
     let failed = |error: git2::Error| failure::transport(repository, &error);
     let mut remote = open.remote_anonymous(url).map_err(failed)?;
-    let mut connection =
-        remote.connect_auth(Direction::Fetch, Some(callbacks(bounds)), Some(proxy())).map_err(failed)?;
-    let listed = connection.list().map_err(failed)?;
-    let references = head::listed_references(listed);
+    let mut connection = remote
+        .connect_auth(Direction::Fetch, Some(callbacks(repository, bounds)), Some(proxy()))
+        .map_err(|error| bounds.explain(repository, &error))?;
+    let listed = head::all_listed(connection.list().map_err(failed)?);
+    let references = head::listed_references(&listed);
     let heads: Vec<Head> =
-        references.iter().map(|reference| listed_head(repository, listed, reference)).collect::<Result<_, _>>()?;
+        references.iter().map(|reference| listed_head(repository, &listed, reference)).collect::<Result<_, _>>()?;
     let names: Vec<String> = references.iter().filter_map(head::name).collect();
     download_names(&mut connection, repository, &names, bounds)?;
     for head in heads {
@@ -169,7 +170,7 @@ fn details(repository: &RepositoryUrl, commit: &git2::Commit<'_>) -> Result<Comm
 /// Brings a reference into the mirror and moves it there, forced pushes included.
 fn bring(open: &Repository, repository: &RepositoryUrl, reference: &Reference, bounds: &Bounds) -> Result<Head, Fault> {
     let head = match repository {
-        RepositoryUrl::Http(url) => download(open, repository, url, reference, bounds)?,
+        RepositoryUrl::Http(url) | RepositoryUrl::Ssh(url) => download(open, repository, url, reference, bounds)?,
         RepositoryUrl::File(path) => copy(open, repository, path, reference, bounds)?,
     };
     let id = oid(repository, &head.commit)?;
@@ -194,9 +195,10 @@ fn download(
 ) -> Result<Head, Fault> {
     let failed = |error: git2::Error| failure::transport(repository, &error);
     let mut remote = open.remote_anonymous(url).map_err(failed)?;
-    let mut connection =
-        remote.connect_auth(Direction::Fetch, Some(callbacks(bounds)), Some(proxy())).map_err(failed)?;
-    let head = listed_head(repository, connection.list().map_err(failed)?, reference)?;
+    let mut connection = remote
+        .connect_auth(Direction::Fetch, Some(callbacks(repository, bounds)), Some(proxy()))
+        .map_err(|error| bounds.explain(repository, &error))?;
+    let head = listed_head(repository, &head::all_listed(connection.list().map_err(failed)?), reference)?;
     Mirror::tips(open)?;
     if open.odb()?.exists(oid(repository, &head.commit)?) {
         return Ok(head);
@@ -213,7 +215,7 @@ fn download_names(
     bounds: &Bounds,
 ) -> Result<(), Fault> {
     let mut options = FetchOptions::new();
-    options.remote_callbacks(callbacks(bounds)).proxy_options(proxy());
+    options.remote_callbacks(callbacks(repository, bounds)).proxy_options(proxy());
     // Hosts redirect a repository that was renamed; only the first request may be, and never from https to http (libgit2).
     options.follow_redirects(RemoteRedirect::Initial).download_tags(AutotagOption::None);
     let done = connection.remote().download(names, Some(&mut options));

@@ -1,8 +1,9 @@
-//! Asks a repository for the commits of branches and tags. Behind one function, [`heads`], so that HTTP can later be asked
-//! with one protocol-v2 `ls-refs` request; libgit2 lists every reference.
+//! Asks a repository for the commits of branches and tags. libgit2 lists every reference; over
+//! HTTP `ls_refs` asks for less first.
 
 use super::bounds::Bounds;
 use super::failure::{transport, transport_text};
+use super::pkt::Listed;
 use super::{Head, SourceError};
 use crate::model::{BranchName, CommitId, Reference, RepositoryUrl, TagName};
 use git2::{Direction, ErrorCode, Oid, ProxyOptions, Remote, RemoteCallbacks, RemoteHead, Repository};
@@ -23,22 +24,24 @@ pub(super) fn heads(
             let source = open_local(repository, path)?;
             Ok(references.iter().map(|reference| local_head(repository, &source, reference)).collect())
         }
-        RepositoryUrl::Http(url) => {
+        RepositoryUrl::Http(url) | RepositoryUrl::Ssh(url) => {
             let mut remote = Remote::create_detached(url.as_str()).map_err(|error| transport(repository, &error))?;
             let connection = remote
-                .connect_auth(Direction::Fetch, Some(callbacks(bounds)), Some(proxy()))
-                .map_err(|error| transport(repository, &error))?;
-            let listed = connection.list().map_err(|error| transport(repository, &error))?;
-            Ok(references.iter().map(|reference| listed_head(repository, listed, reference)).collect())
+                .connect_auth(Direction::Fetch, Some(callbacks(repository, bounds)), Some(proxy()))
+                .map_err(|error| bounds.explain(repository, &error))?;
+            let listed = all_listed(connection.list().map_err(|error| transport(repository, &error))?);
+            Ok(references.iter().map(|reference| listed_head(repository, &listed, reference)).collect())
         }
     }
 }
 
-/// Callbacks that hold a transfer within its bounds. There are none for credentials: this version has none.
-pub(super) fn callbacks(bounds: &Bounds) -> RemoteCallbacks<'_> {
+/// Callbacks that hold a transfer within its bounds, and over ssh check the host and show a key. There are none for
+/// passwords: this version has none.
+pub(super) fn callbacks<'a>(repository: &'a RepositoryUrl, bounds: &'a Bounds) -> RemoteCallbacks<'a> {
     let mut callbacks = RemoteCallbacks::new();
     callbacks.transfer_progress(|progress| bounds.allow(progress.received_bytes() as u64));
     callbacks.sideband_progress(|_| bounds.allow(0));
+    super::ssh::authenticate(&mut callbacks, repository, bounds);
     callbacks
 }
 
@@ -108,32 +111,42 @@ pub(super) fn local_references(source: &Repository) -> Vec<Reference> {
 }
 
 /// All branches and tags among what a server listed.
-pub(super) fn listed_references(listed: &[RemoteHead<'_>]) -> Vec<Reference> {
-    listed.iter().filter_map(|head| named(head.name())).collect()
+pub(super) fn listed_references(listed: &[Listed]) -> Vec<Reference> {
+    listed.iter().filter_map(|head| named(&head.name)).collect()
+}
+
+/// What a server listed to libgit2.
+pub(super) fn all_listed(heads: &[RemoteHead<'_>]) -> Vec<Listed> {
+    let listed = |head: &RemoteHead<'_>| Listed {
+        name: head.name().to_owned(),
+        id: head.oid(),
+        symref: head.symref_target().map(str::to_owned),
+    };
+    heads.iter().map(listed).collect()
 }
 
 /// The head of a reference among what a server listed.
 pub(super) fn listed_head(
     repository: &RepositoryUrl,
-    listed: &[RemoteHead<'_>],
+    listed: &[Listed],
     reference: &Reference,
 ) -> Result<Head, SourceError> {
-    let wanted = match reference {
-        Reference::Default => listed_default(listed).map(Reference::Branch),
-        named => Some(named.clone()),
+    let entry = |name: &str| listed.iter().find(|head| head.name == name);
+    let found = match (reference, name(reference)) {
+        (Reference::Default, _) => {
+            entry("HEAD").and_then(|head| Some((Reference::Branch(listed_default(listed, head)?), head.id)))
+        }
+        // An annotated tag is an object of its own; its commit is listed beside it.
+        (named, Some(name)) => {
+            let head = entry(&format!("{name}^{{}}")).filter(|_| named.tag().is_some()).or_else(|| entry(&name));
+            head.map(|head| (named.clone(), head.id))
+        }
+        (_, None) => None,
     };
-    let found = wanted.and_then(|wanted| {
-        let name = name(&wanted)?;
-        // An annotated tag is an object of its own; its commit is listed behind it.
-        let peeled =
-            wanted.tag().and_then(|_| listed.iter().find(|head| head.name().strip_suffix("^{}") == Some(&name)));
-        let head = peeled.or_else(|| listed.iter().find(|head| head.name() == name))?;
-        Some((wanted, head.oid()))
-    });
     match found {
         Some((reference, id)) => Ok(Head { reference, commit: commit_id(repository, id)? }),
         None => {
-            let names: Vec<String> = listed.iter().map(|head| head.name().to_owned()).collect();
+            let names: Vec<String> = listed.iter().map(|head| head.name.clone()).collect();
             Err(absent(repository, reference, &names))
         }
     }
@@ -141,12 +154,11 @@ pub(super) fn listed_head(
 
 /// The branch that `HEAD` stands for. A server that does not say which (older than git 1.8.5) leaves those that have the
 /// same commit; then the field's usual names decide.
-fn listed_default(listed: &[RemoteHead<'_>]) -> Option<BranchName> {
-    let head = listed.iter().find(|head| head.name() == "HEAD")?;
-    if let Some(target) = head.symref_target() {
+fn listed_default(listed: &[Listed], head: &Listed) -> Option<BranchName> {
+    if let Some(target) = &head.symref {
         return short(target);
     }
-    let same = || listed.iter().filter(|other| other.oid() == head.oid()).filter_map(|other| short(other.name()));
+    let same = || listed.iter().filter(|other| other.id == head.id).filter_map(|other| short(&other.name));
     let usual = same().find(|name| matches!(name.as_str(), "main" | "master"));
     usual.or_else(|| same().next())
 }

@@ -77,6 +77,7 @@ impl Seeded {
             source: CodeSource {
                 repository: "https://github.com/acme/hello".parse().unwrap(),
                 track: self.track(),
+                key: self.maybe(|_| "/etc/key".into()),
                 auto_deploy: self.0.bool(),
             },
             build: match self.0.bool() {

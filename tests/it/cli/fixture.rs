@@ -16,6 +16,7 @@ pub fn spec(name: &str) -> ServiceSpec {
         source: CodeSource {
             repository: "https://github.com/acme/shop".parse().unwrap(),
             track: Reference::Branch("main".parse().unwrap()).into(),
+            key: None,
             auto_deploy: true,
         },
         build: BuildSource::Inline(Box::new(settings())),

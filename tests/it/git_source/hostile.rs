@@ -10,7 +10,7 @@ async fn export(room: &Room, repo: &Repo, commit: &CommitId, limits: GitLimits) 
     source.fetch(&repo.url(), &Reference::Default, Some(commit)).await?;
     let done = source.export(&repo.url(), commit, &room.out()).await;
     assert_eq!(room.out().exists(), done.is_ok(), "a failed export leaves nothing");
-    done
+    done.map(|_| ())
 }
 
 async fn refused(room: &Room, repo: &Repo, commit: &CommitId) -> String {
@@ -141,5 +141,64 @@ async fn a_fetch_over_the_limit_of_bytes_is_stopped() {
         let error = source.fetch(&url, &Reference::Default, None).await.unwrap_err();
         assert!(matches!(error, SourceError::Limit { .. }), "{url}: {error}");
         assert!(error.to_string().contains("1048576 are allowed"), "{error}");
+        assert!(error.hint().unwrap().contains("--fetch-limit"));
     }
+}
+
+#[tokio::test]
+async fn a_pack_without_an_end_is_stopped_at_the_limit_and_leaves_nothing() {
+    let room = Room::new();
+    room.repo("a");
+    let server = room.serve();
+    let limits = GitLimits { received_bytes: 8 << 20, ..GitLimits::default() };
+    let (source, url) = (room.source_with(limits), server.url("flood", "a"));
+    let error = source.fetch(&url, &Reference::Default, None).await.unwrap_err();
+    assert!(matches!(error, SourceError::Limit { .. }), "{error:?}");
+    assert!(error.to_string().contains("8388608 are allowed"), "{error}");
+    let size = |path: &std::path::Path| {
+        let out = std::process::Command::new("du").arg("-sk").arg(path).output().unwrap();
+        String::from_utf8(out.stdout).unwrap().split_whitespace().next().unwrap().parse::<u64>().unwrap()
+    };
+    assert!(size(&room.mirrors()) < 1024, "{} KB are left", size(&room.mirrors()));
+}
+
+#[tokio::test]
+async fn an_object_that_is_small_on_the_wire_and_huge_on_the_disk_is_refused_with_both_numbers() {
+    let room = Room::new();
+    let repo = room.repo("a");
+    // Zeros: 200 MB that are some 200 KB in a pack.
+    let zeros = std::fs::File::create(repo.path.join("zeros")).unwrap();
+    zeros.set_len(200 << 20).unwrap();
+    repo.git(&["add", "-A"]);
+    repo.git(&["commit", "-q", "-m", "zeros"]);
+    let server = room.serve();
+    let limits = GitLimits { received_bytes: 1 << 20, file_bytes: 100 << 20, ..GitLimits::default() };
+    let (source, url) = (room.source_with(limits), server.url("git", "a"));
+    let commit = source.fetch(&url, &Reference::Default, None).await.unwrap();
+    let error = source.export(&url, &commit.id, &room.out()).await.unwrap_err();
+    assert!(error.to_string().contains("`zeros` has 209715200 bytes, 104857600 are allowed"), "{error}");
+    assert!(!room.out().exists());
+}
+
+#[tokio::test]
+async fn what_is_there_by_name_only_is_told_and_line_ends_stay_as_they_are() {
+    let room = Room::new();
+    let repo = room.repo("a");
+    std::fs::write(repo.path.join(".gitattributes"), "* text=auto eol=crlf\n*.bin filter=lfs\n").unwrap();
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+    std::fs::write(repo.path.join("model.bin"), pointer).unwrap();
+    std::fs::write(repo.path.join("unix"), "a\nb\n").unwrap();
+    repo.git(&["-c", "filter.lfs.clean=cat", "add", "-A"]);
+    let module = repo.id("HEAD");
+    repo.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{module},vendor/lib")]);
+    repo.git(&["update-index", "--add", "--cacheinfo", &format!("100644,{},dos", repo.object("blob", b"a\r\nb\r\n"))]);
+    repo.git(&["commit", "-q", "-m", "all kinds"]);
+    let source = room.source();
+    let commit = source.fetch(&repo.url(), &Reference::Default, None).await.unwrap();
+    let told = source.export(&repo.url(), &commit.id, &room.out()).await.unwrap();
+    assert_eq!((told.submodules.count, told.submodules.first), (1, vec!["vendor/lib".to_owned()]));
+    assert_eq!((told.lfs_pointers.count, told.lfs_pointers.first), (1, vec!["model.bin".to_owned()]));
+    assert_eq!(std::fs::read(room.out().join("unix")).unwrap(), b"a\nb\n");
+    assert_eq!(std::fs::read(room.out().join("dos")).unwrap(), b"a\r\nb\r\n");
+    assert!(room.out().join("vendor/lib").read_dir().unwrap().next().is_none());
 }

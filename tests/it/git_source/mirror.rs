@@ -163,7 +163,7 @@ async fn use_mirror(
 ) {
     match number % 3 {
         0 => drop(source.fetch(&repo.url(), &Reference::Default, None).await.unwrap()),
-        1 => source.export(&repo.url(), first, &room.dir.path().join(format!("out{number}"))).await.unwrap(),
+        1 => drop(source.export(&repo.url(), first, &room.dir.path().join(format!("out{number}"))).await.unwrap()),
         _ => assert!(source.read_file(&repo.url(), first, "hello.txt").await.unwrap().is_some()),
     }
 }

@@ -11,6 +11,10 @@ const SOON: Duration = Duration::from_secs(10);
 
 /// Waits until the heads are as wanted.
 pub async fn until(poller: &Poller, wanted: impl Fn(&[HeadView]) -> bool) -> Vec<HeadView> {
+    until_within(SOON, poller, wanted).await
+}
+
+pub async fn until_within(limit: Duration, poller: &Poller, wanted: impl Fn(&[HeadView]) -> bool) -> Vec<HeadView> {
     let mut changes = poller.changes();
     let wait = async {
         loop {
@@ -21,7 +25,7 @@ pub async fn until(poller: &Poller, wanted: impl Fn(&[HeadView]) -> bool) -> Vec
             changes.changed().await.unwrap();
         }
     };
-    tokio::time::timeout(SOON, wait).await.unwrap_or_else(|_| panic!("{:#?}", poller.heads()))
+    tokio::time::timeout(limit, wait).await.unwrap_or_else(|_| panic!("{:#?}", poller.heads()))
 }
 
 #[tokio::test]

@@ -178,12 +178,18 @@ impl Server {
 
     /// How many requests came.
     pub fn count(&self) -> u64 {
+        let figures = self.figures();
+        figures["posts"].as_u64().unwrap() + figures["gets"].as_u64().unwrap()
+    }
+
+    /// How many requests and connections came, and the largest answer to a POST, in bytes of its body.
+    pub fn figures(&self) -> serde_json::Value {
         use std::io::Read;
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.write_all(b"GET /count HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        stream.write_all(b"GET /figures HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        answer.rsplit("\r\n\r\n").next().unwrap().parse().unwrap()
+        serde_json::from_str(answer.rsplit("\r\n\r\n").next().unwrap()).unwrap()
     }
 }
 
