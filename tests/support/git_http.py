@@ -119,14 +119,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.close_connection = True
         self.send_response(200)
         self.send_header("Content-Type", "application/x-git-upload-pack-result")
+        self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         packet = lambda data: b"%04x" % (len(data) + 4) + data
-        self.wfile.write(packet(b"NAK\n") + packet(b"\x01PACK" + struct.pack(">II", 2, 2**31)))
+        chunk = lambda data: self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+        chunk(packet(b"NAK\n") + packet(b"\x01PACK" + struct.pack(">II", 2, 2**20)))
         while True:
             contents = os.urandom(4000)
             # A blob of 4,000 bytes: its kind and size in seven bits a byte, then what zlib makes of it.
             header = bytes([0x80 | 3 << 4 | len(contents) & 15, 0x80 | len(contents) >> 4 & 127, len(contents) >> 11])
-            self.wfile.write(packet(b"\x01" + header + zlib.compress(contents, 0)))
+            chunk(packet(b"\x01" + header + zlib.compress(contents, 0)))
 
     def serve_page(self, rest, body):
         self.answer(200, b"<html>sign in", ("Content-Type", "text/html; charset=utf-8"))

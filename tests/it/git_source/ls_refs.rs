@@ -16,7 +16,7 @@ async fn a_poll_is_one_request_of_less_than_a_hundred_bytes_on_a_kept_connection
     }
     let server = room.serve();
     let (source, url) = (room.source(), server.url("git", "a"));
-    for reference in [Reference::Default, branch("main"), Reference::Tag("old-7".parse().unwrap())] {
+    for reference in [Reference::Default, branch("main"), Reference::Tag("old-499".parse().unwrap())] {
         for _ in 0..5 {
             assert_eq!(source.head(&url, &reference).await.unwrap().commit, repo.id("HEAD"));
         }
