@@ -128,5 +128,6 @@ fn systemctl(arguments: &[&str]) -> Result<(), Failure> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&ran.stderr).trim().to_owned();
-    Err(Failure::new(format!("`systemctl {words}` failed: {said}")).hint("run this as root"))
+    Err(Failure::new(format!("`systemctl {words}` failed: {said}"))
+        .hint("run this as root; why a unit failed says `journalctl -u towpath -u towpath-ingress`"))
 }

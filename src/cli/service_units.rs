@@ -70,17 +70,19 @@ impl Units {
     /// `towpath down` says so, and then it stays down.
     pub fn ingress(&self) -> String {
         let directory = self.data_dir.join("ingress");
-        let (user, group, prepare) = match (self.ingress_user, &self.user) {
+        let (user, identity, prepare) = match (self.ingress_user, &self.user) {
             (Some((uid, gid)), _) => {
                 let make = "ExecStartPre=+/usr/bin/install -d -m";
                 let (data, directory) = (path(&self.data_dir), path(&directory));
                 let install = format!("{make} 0711 {data}\n{make} 0700 -o {uid} -g {gid} {directory}\n");
-                (format!("User={uid}\n"), format!("Group={gid}\n"), install)
+                // An id without an account, which `User=` does not take: it starts as root and becomes it before anything else.
+                let drop = "CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_DAC_OVERRIDE\n".to_owned();
+                (drop, format!(" --uid {uid} --gid {gid}"), install)
             }
             (None, Some(user)) => {
                 let make = format!("ExecStartPre=+/usr/bin/install -d -m 0700 -o {user}");
                 let install = format!("{make} {}\n{make} {}\n", path(&self.data_dir), path(&directory));
-                (format!("User={user}\n"), String::new(), install)
+                (format!("User={user}\nCapabilityBoundingSet=\n"), String::new(), install)
             }
             (None, None) => (String::new(), String::new(), String::new()),
         };
@@ -92,8 +94,8 @@ impl Units {
              [Service]\n\
              Type=exec\n\
              {prepare}\
-             ExecStart={} ingress --dir {} --cores {}\n\
-             {user}{group}\
+             ExecStart={} ingress --dir {} --cores {}{identity}\n\
+             {user}\
              Restart=on-failure\n\
              RestartSec=100ms\n\
              OOMScoreAdjust=-500\n\
@@ -101,7 +103,6 @@ impl Units {
              LimitNOFILE=1048576\n\
              UMask=0077\n\
              NoNewPrivileges=yes\n\
-             CapabilityBoundingSet=\n\
              PrivateDevices=yes\n\
              PrivateTmp=yes\n\
              ProtectClock=yes\n\
@@ -178,7 +179,7 @@ mod tests {
     #[test]
     fn the_ingress_is_never_root_and_writes_to_its_directory_only() {
         let text = units().ingress();
-        assert!(text.contains("\nUser=61584\nGroup=61584\n") && text.contains("\nReadWritePaths=/var/lib/towpath\n"));
+        assert!(text.contains(" --uid 61584 --gid 61584\n") && text.contains("\nReadWritePaths=/var/lib/towpath\n"));
         assert!(text.contains("-o 61584 -g 61584 /var/lib/towpath/ingress\n"));
         let of_user = Units { user: Some("deploy".into()), ingress_user: None, ..units() }.ingress();
         assert!(
