@@ -1,6 +1,7 @@
 //! What services follow, on real parts: directories, tags, commits.
 
-use crate::installation::{Installation, get_with};
+use crate::git_source::ssh::Sshd;
+use crate::installation::{Installation, get, get_with};
 use std::time::Duration;
 
 fn manifest(source: &str) -> String {
@@ -103,4 +104,54 @@ fn a_commit_stays_and_going_back_to_a_branch_deploys_its_head() {
     installation.declare(&manifest("branch: main"));
     installation.until_answer("shop", "three");
     assert!(get_with(installation.http, "shop", "/env", "").unwrap().body.contains("PORT="));
+}
+
+#[test]
+fn a_host_key_that_changes_refuses_what_is_new_while_the_old_serves_until_it_is_mended() {
+    let mut installation = Installation::new();
+    let app = installation.repository("app");
+    app.greet("one");
+    let mut server = Sshd::start(&installation.path().join("sshd"));
+    server.trust("ed25519");
+    let known_hosts = server.known_hosts().display().to_string();
+    installation = installation.option("--ssh-known-hosts", &known_hosts);
+    installation.declare(&format!(
+        "services:\n  shop:\n    source: {{ repository: \"{}\", key: {{ file: sshd/client }} }}\n    build: {{ runtime: python3, \
+         start: python app.py }}\n",
+        server.url(app.path())
+    ));
+    installation.up();
+    installation.until_answer("shop", "one");
+    installation.until_status("shop", "RUNNING");
+
+    server.new_host_keys();
+    app.greet("two");
+    installation.until("the status says so", Duration::from_secs(60), |i| {
+        i.service("shop")["waiting"].to_string().contains("HAS CHANGED")
+    });
+    assert_eq!(get(installation.http, "shop").unwrap().body.trim(), "one");
+    assert_eq!(operations(&installation), 1);
+
+    server.trust("ed25519");
+    installation.until_answer("shop", "two");
+}
+
+#[test]
+fn a_repository_over_the_limit_is_refused_with_both_numbers_once() {
+    let mut installation = Installation::new().option("--fetch-limit", "16 MB");
+    let app = installation.repository("app");
+    app.greet("one");
+    installation.declare(&manifest("directory: web"));
+    std::fs::create_dir_all(app.path().join("web")).unwrap();
+    let mut noise = vec![0_u8; 24 << 20];
+    getrandom::fill(&mut noise).unwrap();
+    std::fs::write(app.path().join("noise"), noise).unwrap();
+    app.commit("web/app.py", "too large");
+    installation.up();
+    let failed = |i: &Installation| i.service("shop")["status"] == "CREATE_FAILED";
+    installation.until("the creation failed", Duration::from_secs(60), failed);
+    let log = installation.log();
+    assert!(log.contains("16777216 are allowed") && log.contains("--fetch-limit"), "{log}");
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(operations(&installation), 1, "it is not fetched again and again");
 }
