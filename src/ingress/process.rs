@@ -167,9 +167,22 @@ fn spawn(
     let failed = |e| LinkError::io("start a core", e);
     let runtime = runtime().map_err(failed)?;
     let work = move || {
+        let _whole = AllOrNothing;
         runtime.block_on(core::run(core, tables, commands));
         drop(kept);
     };
     std::thread::Builder::new().name("core".to_owned()).spawn(work).map_err(failed)?;
     Ok(alive)
+}
+
+/// Ends the process if a core panics outside of its connections: the control plane starts the ingress again at once, but
+/// a core that is missing would keep its part of the connections waiting.
+struct AllOrNothing;
+
+impl Drop for AllOrNothing {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::abort();
+        }
+    }
 }

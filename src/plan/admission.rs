@@ -2,7 +2,9 @@
 
 use super::Policy;
 use super::words::count;
-use crate::model::{InstanceRole, InstanceState, Memory, Operation, OperationKind, OperationStatus, ServiceSpec, Step};
+use crate::model::{
+    InstanceRole, InstanceState, Memory, Operation, OperationKind, OperationStatus, ServiceId, ServiceSpec, Step,
+};
 use crate::observed::{InstanceView, Observed, ServiceView};
 
 /// Instances that something needs.
@@ -22,6 +24,16 @@ impl Need {
     fn bytes(self) -> u64 {
         self.each.0.saturating_mul(self.instances as u64)
     }
+}
+
+/// Whether a new set of instances of a service fits the host's memory, for what is begun without a plan: a person's
+/// deployment, rollback or resume.
+///
+/// # Errors
+/// What it needs and what is free, in words.
+pub fn admit(observed: &Observed, policy: &Policy, service: &ServiceId, spec: &ServiceSpec) -> Result<(), String> {
+    let view = observed.services.iter().find(|v| &v.record.id == service);
+    Budget::new(observed, policy).take_all(Need::of_new_set(spec, view))
 }
 
 /// What is left of the host's memory while a plan is made.

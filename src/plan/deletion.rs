@@ -1,6 +1,6 @@
 //! Deleting what is not declared any more, and the guard against a manifest that deletes too much at once.
 
-use super::operations::{Decision, Next, Proposed, RETRY_AFTER};
+use super::operations::{Decision, Next, Proposed, RETRY_AFTER, rested};
 use super::subject::Subject;
 use super::words::{count, listed};
 use super::{Note, NoteKind, Policy};
@@ -85,7 +85,7 @@ fn is_deletable(view: &ServiceView) -> bool {
 pub(super) fn decide<'a>(subject: &Subject<'a>, view: &'a ServiceView, fate: Fate, now: Timestamp) -> Decision<'a> {
     let name = subject.name;
     if let Some(failure) = &view.record.delete_failed {
-        let again = view.record.updated_at.min(now).plus(RETRY_AFTER);
+        let again = rested(view.record.updated_at, RETRY_AFTER, now);
         let why = format!("its deletion failed: {}", failure.headline());
         if failure.class == Class::Stalled || view.record.owner == Owner::Managed {
             let message = format!("{why}; `towpath delete {name}` tries again");

@@ -1,5 +1,6 @@
 //! What each recorded instance is worth: the facts of record, engine and health checks, judged without acting.
 
+use super::operations::rested;
 use crate::model::{Digest, InstanceRole, InstanceState, Operation, RevisionNumber, Timestamp};
 use crate::observed::{Health, InstanceView, ServiceView};
 use std::time::Duration;
@@ -81,7 +82,7 @@ impl<'a> Judge<'a> {
 
     /// Retiring takes a drain: it is left over only when no operation and no recent healing can still be at it.
     fn retiring(&self) -> Verdict {
-        let healing = self.view.heals.last().map(|at| (*at).min(self.now).plus(self.drain).plus(STOP_SLACK));
+        let healing = self.view.heals.last().map(|at| rested(*at, self.drain + STOP_SLACK, self.now));
         if self.operation.is_some() || healing.is_some_and(|end| end > self.now) {
             return Verdict::Busy;
         }
@@ -123,8 +124,14 @@ impl<'a> Judge<'a> {
         }
         if instance.record.revision != *number {
             // While an operation runs, sets change places.
-            let message = format!("runs revision {}, not {number}", instance.record.revision);
-            return if self.operation.is_some() { Verdict::Busy } else { broken(Fault::Changed, message) };
+            if self.operation.is_some() {
+                return Verdict::Busy;
+            }
+            // Deployed after the backup that the store was restored from: newer than all that is known, and it works.
+            if instance.record.revision > *number {
+                return Verdict::Fine;
+            }
+            return broken(Fault::Changed, format!("runs revision {}, not {number}", instance.record.revision));
         }
         if observed.revision != *number || observed.config != *config {
             return broken(Fault::Changed, format!("its configuration is not that of revision {number}"));

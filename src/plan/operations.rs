@@ -13,6 +13,12 @@ use std::time::Duration;
 /// How long a failed creation or deletion rests before it is tried again, where nothing else paces it.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(60);
 
+/// When a rest that began then is over. What lies ahead never was: the clock has been set back since, and nothing may rest
+/// until it has caught up.
+pub(super) fn rested(since: Timestamp, rest: Duration, now: Timestamp) -> Timestamp {
+    if since > now { now } else { since.plus(rest) }
+}
+
 /// What an operation would do; becomes an action once it is admitted.
 #[derive(Clone, Debug)]
 pub(super) enum Next {
@@ -147,7 +153,7 @@ fn rebuild<'a>(subject: &Subject<'a>, view: &'a ServiceView, now: Timestamp) -> 
     let superseded = failure.is_some_and(|f| f.reason == Reason::Superseded);
     let passing = failure.is_some_and(|f| f.class != Class::Stalled);
     let paced = !superseded && (view.record.held.is_empty() || passing);
-    let again = view.record.updated_at.min(now).plus(RETRY_AFTER);
+    let again = rested(view.record.updated_at, RETRY_AFTER, now);
     if paced && again > now {
         return Decision::wait(subject.note_until(again, format!("{why}; it is tried again")));
     }

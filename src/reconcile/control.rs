@@ -10,7 +10,8 @@ use crate::model::{
     Cause, Event, Operation, OperationId, OperationKind, OperationTarget, Owner, Revision, RevisionNumber, ServiceId,
     ServiceName, ServiceRecord, ServiceSpec, Severity,
 };
-use crate::plan::Plan;
+use crate::observed::Observed;
+use crate::plan::{Plan, Policy};
 use crate::store::{StoreError, World, Write};
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -53,12 +54,17 @@ impl ControlPlane for Control {
         }
         let core = &self.0;
         let id = OperationId::from_random(core.random());
-        let now = core.now();
-        let prepared = {
-            let heads = core.poller.heads();
-            let state = core.state();
-            let desired = state.desired.clone();
-            Prepared { id: id.clone(), service: service.clone(), act, by, heads, desired, now }
+        // Until it is stored, so that two acts do not take the same memory.
+        let _one_at_a_time = core.admitting.lock().await;
+        let prepared = Prepared {
+            id: id.clone(),
+            service: service.clone(),
+            act,
+            by,
+            desired: core.state().desired.clone(),
+            observed: snapshot::observed(core),
+            policy: core.policy(),
+            now: core.now(),
         };
         core.transact(|world| prepared.writes(world)).await.map_err(|e| internal(&e))??;
         operation::spawn(core, &id);
@@ -136,8 +142,10 @@ impl ControlPlane for Control {
         if allow_mass_delete {
             self.allow_mass_delete().await?;
         }
-        let fresh = self.plan(None).await?.plan;
-        let chosen = match plan {
+        let observed = snapshot::observed(core);
+        let desired = core.state().desired.clone();
+        let fresh = crate::plan::plan(desired.as_ref(), &observed, &core.policy(), core.now()).0;
+        let plan = match plan {
             Some(plan) => {
                 self.refuse_stale(&plan).await?;
                 // It was found to fit the state that this moment's plan was computed from.
@@ -145,10 +153,11 @@ impl ControlPlane for Control {
             }
             None => fresh,
         };
+        let planned = pass::Planned { plan, observed };
         let mut begun = Vec::new();
         // Healing happens by itself, from facts that are fresher than any plan.
-        for change in chosen.changes.iter().filter(|c| c.action.operation().is_some()) {
-            let id = pass::execute(core, change, &chosen, Some(&by.name)).await.map_err(|e| internal(&e))?;
+        for change in planned.plan.changes.iter().filter(|c| c.action.operation().is_some()) {
+            let id = pass::execute(core, change, &planned, Some(&by.name)).await.map_err(|e| internal(&e))?;
             begun.extend(id);
         }
         core.look_again();
@@ -231,8 +240,9 @@ struct Prepared {
     service: ServiceId,
     act: Act,
     by: Principal,
-    heads: Vec<crate::observed::HeadView>,
     desired: Option<crate::desired::Desired>,
+    observed: Observed,
+    policy: Policy,
     now: crate::model::Timestamp,
 }
 
@@ -253,6 +263,7 @@ impl Prepared {
             return Err(state_error(record, "is paused", &format!("resume it with `towpath resume {}`", record.name)));
         }
         let target = self.target(world, record)?;
+        self.refuse_what_does_not_fit(record, &target)?;
         let cause = self.cause(record);
         let mut operation = pass::new_operation(self.id.clone(), record.id.clone(), kind, cause, target, self.now);
         operation.previous = record.current;
@@ -267,6 +278,15 @@ impl Prepared {
         world.open_operation(&record.id).map_or(Ok(()), |o| {
             let todo = format!("wait until it ended, or stop it with `towpath cancel {}`", o.id);
             Err(state_error(record, "has an operation in progress", &todo))
+        })
+    }
+
+    /// Old and new instances run beside each other for a while: what has no memory for that would fail half-way.
+    fn refuse_what_does_not_fit(&self, record: &ServiceRecord, target: &OperationTarget) -> Result<(), Refusal> {
+        let Some(spec) = &target.spec else { return Ok(()) };
+        crate::plan::admit(&self.observed, &self.policy, &record.id, spec).map_err(|why| {
+            let todo = "pause or delete another service, or allow more with `towpath up --overcommit`";
+            state_error(record, &why, todo)
         })
     }
 
@@ -304,7 +324,7 @@ impl Prepared {
         let spec = spec_to_deploy(record, self.desired.as_ref())
             .ok_or_else(|| state_error(record, "has no configuration", "declare it in the manifest"))?;
         let source = &spec.source;
-        let head = self.heads.iter().find(|h| h.repository == source.repository && h.track == source.track);
+        let head = self.observed.heads.iter().find(|h| h.repository == source.repository && h.track == source.track);
         let commit = head.filter(|h| h.error.is_none()).and_then(|h| h.commit.clone());
         Ok(OperationTarget::deploying(spec, commit))
     }

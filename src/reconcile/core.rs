@@ -183,6 +183,8 @@ pub struct Parts {
 /// Everything that the reconciler works with: its [`Parts`], which it can be used as, and what it keeps of its own.
 pub struct Core {
     parts: Arc<Parts>,
+    /// Held while a person's act is admitted and stored.
+    pub admitting: tokio::sync::Mutex<()>,
     /// Held while strays are removed.
     pub sweeping: tokio::sync::Mutex<()>,
     /// Bounds the builds that run at once.
@@ -241,6 +243,7 @@ impl Core {
             builds: Semaphore::new(parts.config.parallel_builds),
             artifacts: tokio::sync::RwLock::new(()),
             parts: Arc::new(parts),
+            admitting: tokio::sync::Mutex::new(()),
             sweeping: tokio::sync::Mutex::new(()),
             manifest_directories: tokio::sync::watch::Sender::default(),
             wake: Notify::new(),

@@ -1,6 +1,7 @@
 //! Healing: what a plan says to start and stop of a service's instances, beside what goes on serving.
 
 use super::await_healthy::{self, Outcome};
+use super::contained::contained;
 use super::core::Core;
 use super::health::Record;
 use crate::model::{
@@ -39,24 +40,26 @@ pub fn spawn(core: &Arc<Core>, healing: Healing) {
     let core = core.clone();
     tokio::spawn(async move {
         let service = healing.service.clone();
-        let turn = core.turn_of(&service);
-        // An operation that has the turn changes the instances itself, and says *look again* when it ends: to say so
-        // here would make a loop of it.
-        let held = turn.try_lock();
-        if held.is_ok() {
-            remember(&core, &service);
-            tokio::select! {
-                biased;
-                () = core.stopping.cancelled() => {}
-                () = token.cancelled() => {}
-                () = heal(&core, healing) => {}
-            }
+        if let Err(panic) = contained(in_turn(&core, healing, token)).await {
+            tracing::error!(%service, panic, "a healing failed by a bug of towpath, please report it; it is tried again");
         }
         core.state().healing.remove(&service);
-        if held.is_ok() {
-            core.look_again();
-        }
     });
+}
+
+/// Heals if no operation has the service's turn: that changes the instances itself, and says *look again* when it ends.
+/// To say so here in that case would make a loop of it.
+async fn in_turn(core: &Arc<Core>, healing: Healing, token: CancellationToken) {
+    let turn = core.turn_of(&healing.service);
+    let Ok(_held) = turn.try_lock() else { return };
+    remember(core, &healing.service);
+    tokio::select! {
+        biased;
+        () = core.stopping.cancelled() => {}
+        () = token.cancelled() => {}
+        () = heal(core, healing) => {}
+    }
+    core.look_again();
 }
 
 /// Notes when the service was healed, for the backoff: only healings that really begin count.
@@ -88,13 +91,14 @@ async fn heal(core: &Arc<Core>, healing: Healing) {
     core.publish(&record.id);
     core.emit_for(&record, "HealingStarted", EventSeverity::Warn, healing.effect.clone()).await;
     thaw(core, &healing.stop).await;
-    let started = match (&current, healing.start.is_empty()) {
-        (Some(revision), false) => start(core, &record, revision, &healing.start).await,
-        _ => Ok(Vec::new()),
+    let started = match &current {
+        Some(revision) => start(core, &record, revision, &healing.start).await,
+        None => Vec::new(),
     };
-    match started {
-        Ok(new) => swap(core, &record, new, &healing.stop).await,
-        Err(failure) => {
+    let (new, failures): (Vec<_>, Vec<_>) = started.into_iter().partition(Result::is_ok);
+    match failures.into_iter().find_map(Result::err) {
+        None => replace(core, &record, new.len(), &healing.stop).await,
+        Some(failure) => {
             let message = format!("An instance could not be replaced: {}", failure.message);
             core.emit_for(&record, "HealingFailed", EventSeverity::Error, message).await;
             remove_ended(core, &healing.stop).await;
@@ -125,25 +129,35 @@ impl LineSink for Quiet {
     }
 }
 
+/// Starts instances, each by itself: one that does not come to serve keeps none of the others from it.
 async fn start(
     core: &Core,
     record: &ServiceRecord,
     revision: &Revision,
     ids: &[InstanceId],
-) -> Result<Vec<InstanceId>, Failure> {
+) -> Vec<Result<(), Failure>> {
     let now = core.now();
     let starting =
         |id: &InstanceId| InstanceRecord::starting(id.clone(), record.id.clone(), revision.number, None, now);
     let records: Vec<Write> = ids.iter().map(|id| Write::PutInstance(starting(id))).collect();
-    core.transact_patiently(|_| (records.clone(), ())).await;
-    let started = join_all(ids.iter().map(|id| await_healthy::start(core, record, revision, id))).await;
+    if core.transact_patiently(|_| (records.clone(), ())).await.is_none() {
+        return Vec::new();
+    }
+    join_all(ids.iter().map(|id| bring_up(core, record, revision, id))).await
+}
+
+/// One instance from its start to serving.
+async fn bring_up(core: &Core, record: &ServiceRecord, revision: &Revision, id: &InstanceId) -> Result<(), Failure> {
     let spec: &ServiceSpec = record.applied.as_ref().unwrap_or(&revision.spec);
-    let result = match started.into_iter().collect::<Result<Vec<()>, Failure>>() {
-        Ok(_) => await_healthy::all(core, record, revision, spec, ids, &Quiet).await,
-        Err(failure) => Outcome::Failed { failure, ids: ids.to_vec() },
+    let result = match await_healthy::start(core, record, revision, id).await {
+        Ok(()) => await_healthy::all(core, record, revision, spec, std::slice::from_ref(id), &Quiet).await,
+        Err(failure) => Outcome::Failed { failure, ids: vec![id.clone()] },
     };
     match result {
-        Outcome::Healthy(ids) => Ok(ids),
+        Outcome::Healthy(ids) => {
+            serve(core, record, &ids).await;
+            Ok(())
+        }
         Outcome::Failed { failure, ids } => {
             join_all(ids.iter().map(|id| await_healthy::retire(core, id))).await;
             Err(failure)
@@ -151,17 +165,24 @@ async fn start(
     }
 }
 
-/// Puts the new instances to serve, takes the old out of routing, then drains and removes them.
-async fn swap(core: &Core, record: &ServiceRecord, new: Vec<InstanceId>, old: &[InstanceId]) {
-    let written = core.transact_patiently(|world| (roles(world, &new, old), ())).await;
-    if written.is_none() {
+/// Puts instances to serve.
+async fn serve(core: &Core, record: &ServiceRecord, ids: &[InstanceId]) {
+    if core.transact_patiently(|world| (roles(world, ids, InstanceRole::Serving), ())).await.is_none() {
         return;
     }
     {
         let mut state = core.state();
-        for id in &new {
+        for id in ids {
             state.health.insert(id.clone(), Record::healthy());
         }
+    }
+    core.publish(&record.id);
+}
+
+/// Takes the old instances out of routing, now that the new ones serve, then drains and removes them.
+async fn replace(core: &Core, record: &ServiceRecord, started: usize, old: &[InstanceId]) {
+    if core.transact_patiently(|world| (roles(world, old, InstanceRole::Retiring), ())).await.is_none() {
+        return;
     }
     let generation = core.publish(&record.id);
     if core.ingress.acknowledged(generation, Duration::from_secs(25)).await.is_err() {
@@ -171,7 +192,7 @@ async fn swap(core: &Core, record: &ServiceRecord, new: Vec<InstanceId>, old: &[
     let drain = record.applied.as_ref().map_or(Duration::from_secs(30), |s| s.deploy.drain);
     core.ingress.drained(old, drain).await;
     join_all(old.iter().map(|id| await_healthy::retire(core, id))).await;
-    let message = match (new.len(), old.len()) {
+    let message = match (started, old.len()) {
         (0, removed) => format!("{} removed.", instances(removed)),
         (started, 0) => format!("{} started.", instances(started)),
         (started, removed) => format!("{} started, {removed} removed.", instances(started)),
@@ -184,13 +205,9 @@ pub(super) fn instances(count: usize) -> String {
     if count == 1 { "1 instance".into() } else { format!("{count} instances") }
 }
 
-fn roles(world: &World, new: &[InstanceId], old: &[InstanceId]) -> Vec<Write> {
-    let role = |id: &InstanceId, role| {
-        world.instances.get(id).map(|i| Write::PutInstance(InstanceRecord { role, ..i.clone() }))
-    };
-    let serving = new.iter().filter_map(|id| role(id, InstanceRole::Serving));
-    let retiring = old.iter().filter_map(|id| role(id, InstanceRole::Retiring));
-    serving.chain(retiring).collect()
+fn roles(world: &World, ids: &[InstanceId], role: InstanceRole) -> Vec<Write> {
+    let known = ids.iter().filter_map(|id| world.instances.get(id));
+    known.map(|i| Write::PutInstance(InstanceRecord { role, ..i.clone() })).collect()
 }
 
 /// Removes those that have ended anyway; what still runs goes on serving, for want of better.

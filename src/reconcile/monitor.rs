@@ -4,15 +4,16 @@ use super::core::Core;
 use super::health::{self, Record};
 use crate::model::{EventSeverity, HealthCheck, InstanceId, InstanceRole, ServiceId};
 use crate::observed::Health;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 
 /// The checking tasks that there are.
 #[derive(Default)]
 pub struct Monitor {
-    watched: BTreeSet<InstanceId>,
+    watched: BTreeMap<InstanceId, JoinHandle<()>>,
 }
 
 impl Monitor {
@@ -23,10 +24,11 @@ impl Monitor {
             let serving = state.world.instances.values().filter(|i| i.role == InstanceRole::Serving);
             serving.map(|i| i.id.clone()).collect()
         };
-        for id in serving.difference(&self.watched) {
-            tokio::spawn(watch(core.clone(), id.clone()));
+        // One whose task has ended while it serves is checked again: it serves again, or its task panicked.
+        self.watched.retain(|id, task| serving.contains(id) && !task.is_finished());
+        for id in serving {
+            self.watched.entry(id).or_insert_with_key(|id| tokio::spawn(watch(core.clone(), id.clone())));
         }
-        self.watched = serving;
     }
 }
 

@@ -1,6 +1,7 @@
 //! Performs operations: writes a step's intent, executes it, writes its result; after a crash the same step goes on.
 
 use super::collect;
+use super::contained::contained;
 use super::core::{Core, Running, StopReason};
 use super::deploy;
 use super::fault::{self, Moment};
@@ -42,8 +43,8 @@ pub fn spawn(core: &Arc<Core>, id: &OperationId) {
     }
     let (core, id) = (core.clone(), id.clone());
     tokio::spawn(async move {
-        if let Some(mut run) = Run::load(&core, &id, token) {
-            run.drive().await;
+        if let Some(run) = Run::load(&core, &id, token) {
+            run.live().await;
         }
         core.state().running.remove(&id);
         core.look_again();
@@ -91,6 +92,35 @@ impl Run {
     /// Writes a line of ours to the operation's log.
     pub fn say(&self, text: &str) {
         self.log.line(LineSource::AppRunner, text);
+    }
+
+    /// [`Run::drive`], whatever happens in it: an operation whose task panics fails, so that its service is not stuck.
+    async fn live(mut self) {
+        let Err(panic) = contained(self.drive()).await else { return };
+        let failure = panicked(&panic, self.operation.step);
+        tracing::error!(operation = %self.operation.id, message = %failure.message, "a bug");
+        // As for any failed step: what was started goes, traffic stays or goes back. If that panics too, it is written down.
+        if contained(self.fail_where_it_stands(failure.clone())).await.is_err() {
+            let _ = contained(self.conclude(OperationStatus::Failed, failure)).await;
+        }
+    }
+
+    async fn fail_where_it_stands(&mut self, failure: Failure) {
+        // The panic may have left this copy half changed: what is stored holds.
+        let stored = self.core.state().world.operations.get(&self.operation.id).cloned();
+        self.operation = stored.unwrap_or_else(|| self.operation.clone());
+        if self.operation.status == OperationStatus::RollbackInProgress {
+            let _ = self.conclude(OperationStatus::RollbackFailed, failure).await;
+            return;
+        }
+        let Some(step) = self.operation.step else { return };
+        let turn = self.core.turn_of(&self.service.id);
+        let held = if step >= Step::Shift { Some(turn.lock().await) } else { None };
+        let went_on = self.failed(step, failure).await;
+        drop(held);
+        if went_on.is_some() {
+            self.drive().await;
+        }
     }
 
     /// Works from the present step to the end, or until the control plane stops: the next start goes on there.
@@ -357,6 +387,12 @@ async fn within(
         None => work.await,
         Some(limit) => tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(overdue(step, limit))),
     }
+}
+
+/// The failure of an operation whose task panicked. It would again: a person has to look.
+fn panicked(panic: &str, step: Option<Step>) -> Failure {
+    let message = format!("towpath failed at this by a bug of its own, please report it: {panic}");
+    Failure { reason: Reason::Internal, class: Class::Stalled, message, step }
 }
 
 fn overdue(step: Step, deadline: Duration) -> Failure {

@@ -1,19 +1,21 @@
 //! One pass: look at everything, plan, execute what happens by itself. Wake-ups carry no input (law 1).
 
+use super::contained::contained;
 use super::core::{Core, StopReason};
 use super::heal::{self, Healing};
 use super::monitor::Monitor;
-use super::{manifest, operation, snapshot, steps};
+use super::{manifest, operation, retry, snapshot, steps};
 use crate::model::{
     Cause, CodeSource, EventSeverity, Held, HeldReason, InstanceId, InstanceState, Operation, OperationId,
     OperationKind, OperationTarget, Owner, ServiceId, ServiceRecord, ServiceSpec, Timestamp,
 };
-use crate::observed::EngineView;
+use crate::observed::{EngineView, Observed};
 use crate::plan::{Action, Change, Plan};
 use crate::store::{StoreError, World, Write};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long nothing may wake the loop: lost wake-ups cost this much time, never correctness.
 const RESYNC: Duration = Duration::from_secs(5);
@@ -21,26 +23,33 @@ const RESYNC: Duration = Duration::from_secs(5);
 const HOUR: Duration = Duration::from_secs(3600);
 /// How often while it is above its high watermark.
 const TIGHT_REST: Duration = Duration::from_secs(600);
-/// How long a version rests that failed for a reason that passes by itself.
-const RETRY_AFTER: Duration = Duration::from_secs(60);
 /// How many wake-ups are folded into one pass.
 const SETTLE: Duration = Duration::from_millis(10);
 
 /// Passes until the control plane stops.
 pub async fn run(core: Arc<Core>) {
     let mut monitor = Monitor::default();
-    let (mut collected, mut relieved) = (Timestamp(0), Timestamp(0));
+    // By the clock that only goes forward: the other one may be set.
+    let (mut collected, mut relieved): (Option<Instant>, Option<Instant>) = (None, None);
+    let over = |since: Option<Instant>, span: Duration| since.is_none_or(|at| at.elapsed() > span);
     while !core.stopping.is_cancelled() {
-        pass(&core).await;
+        tokio::select! {
+            // A pass can be let go anywhere: what it begins is stored whole or not at all.
+            () = core.stopping.cancelled() => return,
+            passed = contained(pass(&core)) => {
+                if let Err(panic) = passed {
+                    tracing::error!(panic, "a pass failed by a bug of towpath, please report it; the next one comes");
+                }
+            }
+        }
         monitor.follow(&core);
-        let now = core.now();
-        if now.since(relieved) > TIGHT_REST && now.since(collected) < HOUR && super::collect::is_tight(&core) {
-            relieved = now;
+        if over(relieved, TIGHT_REST) && !over(collected, HOUR) && super::collect::is_tight(&core) {
+            relieved = Some(Instant::now());
             let core = core.clone();
             tokio::spawn(async move { super::collect::make_room(&core).await });
         }
-        if now.since(collected) > HOUR {
-            collected = now;
+        if over(collected, HOUR) {
+            collected = Some(Instant::now());
             let core = core.clone();
             tokio::spawn(async move { super::collect::hourly(&core).await });
         }
@@ -64,12 +73,13 @@ pub async fn pass(core: &Arc<Core>) {
     let policy = core.policy();
     let now = core.now();
     let (plan, report) = crate::plan::plan(desired.as_ref(), &observed, &policy, now);
-    snapshot::store(core, observed, plan.clone(), report);
-    for change in &plan.changes {
+    snapshot::store(core, observed.clone(), plan.clone(), report);
+    let planned = Planned { plan, observed };
+    for change in &planned.plan.changes {
         if !change.happens_by_itself(&policy) {
             continue;
         }
-        if let Err(error) = execute(core, change, &plan, None).await {
+        if let Err(error) = execute(core, change, &planned, None).await {
             tracing::warn!(error = %super::chain(&error), "a change could not be begun; the next pass looks again");
         }
     }
@@ -77,7 +87,7 @@ pub async fn pass(core: &Arc<Core>) {
 
 /// Asks the engine what runs, and tells routing what has ended.
 pub async fn observe(core: &Arc<Core>) {
-    let asked = tokio::time::Instant::now();
+    let asked = Instant::now();
     let answer = core.engine.observe().await;
     let (changed, exited) = {
         let mut state = core.state();
@@ -146,23 +156,41 @@ fn follow_sources(core: &Core) {
     core.poller.watch(sources.into_iter().collect());
 }
 
-/// What failed for a reason that passes by itself is tried again after a while.
+/// What failed for a reason that passes by itself is tried again after a while, which grows with each try.
 async fn let_go_of_transient(core: &Core) {
     let now = core.now();
-    let over = |h: &Held| h.why == HeldReason::Transient && now.since(h.at) > RETRY_AFTER;
-    if !core.state().world.services.values().any(|r| r.held.iter().any(over)) {
+    let any = core.state().world.services.values().any(|r| r.held.iter().any(|h| h.why == HeldReason::Transient));
+    if !any {
         return;
     }
     let released = core.transact(|world| {
-        let holding = world.services.values().filter(|r| r.held.iter().any(over));
-        let free = |r: &ServiceRecord| {
-            let held = r.held.iter().filter(|h| !over(h)).cloned().collect();
-            Write::PutService(Box::new(ServiceRecord { held, ..r.clone() }))
-        };
-        (holding.map(free).collect(), ())
+        let mut writes = Vec::new();
+        for record in world.services.values() {
+            let kept: Vec<Held> =
+                record.held.iter().filter(|h| !retry::is_due(world, record, h, now)).cloned().collect();
+            if kept.len() < record.held.len() {
+                writes.push(Write::PutService(Box::new(ServiceRecord { held: kept, ..record.clone() })));
+            }
+        }
+        (writes, ())
     });
     if let Err(error) = released.await {
         tracing::warn!(error = %super::chain(&error), "a version could not be released; the next pass tries again");
+    }
+}
+
+/// A plan, with the state that it was computed from.
+pub struct Planned {
+    /// The plan.
+    pub plan: Plan,
+    /// The state.
+    pub observed: Observed,
+}
+
+impl Planned {
+    /// A service as it was then.
+    fn record(&self, service: &ServiceId) -> Option<&ServiceRecord> {
+        self.observed.services.iter().map(|v| &v.record).find(|r| &r.id == service)
     }
 }
 
@@ -170,7 +198,7 @@ async fn let_go_of_transient(core: &Core) {
 pub async fn execute(
     core: &Arc<Core>,
     change: &Change,
-    plan: &Plan,
+    planned: &Planned,
     by: Option<&str>,
 ) -> Result<Option<OperationId>, StoreError> {
     match &change.action {
@@ -189,7 +217,7 @@ pub async fn execute(
             });
             Ok(None)
         }
-        _ => begin(core, change, plan, by).await,
+        _ => begin(core, change, planned, by).await,
     }
 }
 
@@ -206,13 +234,14 @@ fn healing_words(change: &Change) -> String {
 async fn begin(
     core: &Arc<Core>,
     change: &Change,
-    plan: &Plan,
+    planned: &Planned,
     by: Option<&str>,
 ) -> Result<Option<OperationId>, StoreError> {
     let now = core.now();
-    let Some((service, operation)) = operation_of(change, plan, by, now) else { return Ok(None) };
+    let Some((service, operation)) = operation_of(change, &planned.plan, by, now) else { return Ok(None) };
     let id = operation.id.clone();
-    let begun = core.transact(|world| begin_writes(world, change, operation, plan.at)).await?;
+    let then = planned.record(&service);
+    let begun = core.transact(|world| begin_writes(world, change, operation, then)).await?;
     match begun {
         Begun::Accepted => {
             // From now on its hosts are known: whoever asks is told that it is being created.
@@ -248,7 +277,13 @@ enum Begun {
     Refused,
 }
 
-fn begin_writes(world: &World, change: &Change, operation: Operation, planned_at: Timestamp) -> (Vec<Write>, Begun) {
+/// `then` is the service as it was when the change was planned.
+fn begin_writes(
+    world: &World,
+    change: &Change,
+    operation: Operation,
+    then: Option<&ServiceRecord>,
+) -> (Vec<Write>, Begun) {
     let now = operation.created_at;
     let mut writes = Vec::new();
     let mut operation = operation;
@@ -270,8 +305,9 @@ fn begin_writes(world: &World, change: &Change, operation: Operation, planned_at
         let Some(record) = world.services.get(&operation.service).filter(|r| r.deleted_at.is_none()) else {
             return (Vec::new(), Begun::Refused);
         };
-        // Something happened to the service since this was planned: the next pass plans again.
-        if record.updated_at > planned_at {
+        // Something happened to the service since this was planned: the next pass plans again. Compared as a whole, since
+        // times say nothing when the clock is set back.
+        if then != Some(record) {
             return (Vec::new(), Begun::Refused);
         }
         operation.previous = record.current;

@@ -5,7 +5,7 @@ use crate::plan_builders::{commit, declared, head, operation_id, parse, spec};
 use std::time::Duration;
 use towpath::model::{
     Digest, InstanceId, InstanceState, Memory, ObservedInstance, Operation, OperationKind, OperationTarget, Owner,
-    Reference, RevisionNumber, ServiceId, ServiceSpec, Step,
+    Reference, RevisionNumber, ServiceId, ServiceSpec, Step, Timestamp,
 };
 use towpath::observed::Health;
 
@@ -18,6 +18,11 @@ impl World {
         self.now = self.now.plus(Duration::from_millis(pass));
         if self.chance(12) {
             self.now = self.now.plus(Duration::from_secs(400));
+        }
+        if self.chance(25) {
+            // The clock is set, forward or back by days.
+            let days = self.rng.i64(-3..=3);
+            self.now = Timestamp(self.now.0 + days * 86_400_000);
         }
         for _ in 0..self.rng.usize(0..3) {
             self.one_thing();
