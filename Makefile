@@ -17,6 +17,8 @@ lint:
 	@scripts/install-missing build
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
+	scripts/licences
+	@if command -v cargo-deny >/dev/null; then cargo deny check; fi
 
 bench:
 	@scripts/install-missing build bench

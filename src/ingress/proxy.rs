@@ -7,9 +7,9 @@ use super::spare::Spare;
 use super::table::Route;
 use super::upstream::Upload;
 use super::{forward, headers, host, page, tunnel};
-use http::header::ACCEPT;
+use http::header::{ACCEPT, CONNECTION, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, Response, Uri, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 use std::convert::Infallible;
@@ -31,6 +31,8 @@ pub(super) struct Job {
     id: HeaderValue,
     accept: Option<HeaderValue>,
     turn: Turn,
+    /// Whether the client's connection ends with the answer.
+    last: bool,
     began: Instant,
 }
 
@@ -60,6 +62,7 @@ fn take(client: Arc<Client>, request: Request<Incoming>) -> Result<Box<Job>, Box
     let turn = Turn::begin(&client, began);
     let id = headers::request_id(request.headers(), &client.sender, fresh_id);
     let accept = request.headers().get(ACCEPT).cloned();
+    let last = is_last(&request);
     match find(&client, &request) {
         Ok((host, route)) => {
             let (request, upgrade) = outgoing(request, &client, &host, &id);
@@ -73,14 +76,29 @@ fn take(client: Arc<Client>, request: Request<Incoming>) -> Result<Box<Job>, Box
                 id,
                 accept,
                 turn,
+                last,
                 began,
             }))
         }
         Err(failure) => {
             let mut page = page::render(&failure, None, &id, accept.as_ref());
             page.body_mut().hold(turn);
+            close_after(&mut page, last);
             Err(Box::new(page))
         }
+    }
+}
+
+/// Whether nothing that follows a request on its connection may be taken for another request: RFC 9112 §6.1 wants that
+/// for one with both a length and chunks, which a proxy before us may have read by its length. Our parser has removed the
+/// length by now, so it holds for all that come in chunks.
+fn is_last<B>(request: &Request<B>) -> bool {
+    request.headers().contains_key(TRANSFER_ENCODING)
+}
+
+fn close_after(response: &mut Response<Reply>, last: bool) {
+    if last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
 }
 
@@ -106,11 +124,12 @@ fn head_bytes(request: &Request<Incoming>) -> usize {
 
 async fn finish(mut job: Box<Job>) -> Response<Reply> {
     let answered = pass_on(&mut job).await;
-    let Job { client, route, id, accept, turn, began, .. } = *job;
+    let Job { client, route, id, accept, turn, last, began, .. } = *job;
     let mut response =
         answered.unwrap_or_else(|failure| page::render(&failure, Some(&route.name), &id, accept.as_ref()));
     route.counters.count(client.core.index, response.status(), began.elapsed());
     response.body_mut().hold(turn);
+    close_after(&mut response, last);
     response
 }
 

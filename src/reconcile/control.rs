@@ -56,16 +56,9 @@ impl ControlPlane for Control {
         let id = OperationId::from_random(core.random());
         // Until it is stored, so that two acts do not take the same memory.
         let _one_at_a_time = core.admitting.lock().await;
-        let prepared = Prepared {
-            id: id.clone(),
-            service: service.clone(),
-            act,
-            by,
-            desired: core.state().desired.clone(),
-            observed: snapshot::observed(core),
-            policy: core.policy(),
-            now: core.now(),
-        };
+        let (observed, policy, now) = (snapshot::observed(core), core.policy(), core.now());
+        let desired = core.state().desired.clone();
+        let prepared = Prepared { id: id.clone(), service: service.clone(), act, by, desired, observed, policy, now };
         core.transact(|world| prepared.writes(world)).await.map_err(|e| internal(&e))??;
         operation::spawn(core, &id);
         core.look_again();

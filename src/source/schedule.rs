@@ -1,6 +1,6 @@
 //! When to poll: interval, jitter, exponential backoff. Pure: time and randomness are passed in.
 //!
-//! A clock that jumps neither stalls polling (a poll is never further away than the wait that was drawn for it) nor makes a
+//! A clock that jumps neither stalls polling (what was asked in the future is due) nor makes a
 //! burst (after each poll the next is a whole wait away from *then*; missed polls are not made up for).
 
 use crate::model::Timestamp;
@@ -69,9 +69,10 @@ impl PollState {
         Self { asked: now, wait: Duration::ZERO, ..self }
     }
 
-    /// How long until it is due; zero when it is. Never longer than the wait that was drawn, also when the clock went back.
+    /// How long until it is due; zero when it is. What was asked in the future was asked before the clock was set back: it
+    /// is due, and the next wait is measured by the clock as it is then.
     pub fn remaining(&self, now: Timestamp) -> Duration {
-        self.wait.saturating_sub(now.since(self.asked))
+        if self.asked > now { Duration::ZERO } else { self.wait.saturating_sub(now.since(self.asked)) }
     }
 
     /// When it is due, as the clock goes now.
@@ -126,7 +127,9 @@ mod tests {
     fn a_clock_that_goes_back_a_year_does_not_stall_polling() {
         let state = PollState::new(NOW).succeeded(&PollSchedule::every(seconds(30)), NOW, 0.5);
         let past = Timestamp(NOW.0 - 365 * 86_400_000);
-        assert_eq!(state.remaining(past), seconds(30));
+        assert_eq!(state.remaining(past), Duration::ZERO);
+        let asked = state.succeeded(&PollSchedule::every(seconds(30)), past, 0.5);
+        assert_eq!(asked.remaining(past.plus(seconds(10))), seconds(20));
     }
 
     #[test]

@@ -5,7 +5,8 @@ mod lab;
 mod restart;
 
 use crate::installation::{Load, get, get_with};
-use lab::{DockerInstallation, manifest};
+pub use lab::DockerInstallation;
+use lab::manifest;
 use std::time::{Duration, Instant};
 
 #[test]

@@ -2,8 +2,14 @@
 //! served goes on serving, a person is told where they look, and the end is as declared.
 
 mod application;
+mod clock;
 mod crash;
+mod disk;
+mod loss;
 pub mod node;
 mod outside;
+mod panics;
 mod processes;
+mod reboot;
 mod site;
+mod user;

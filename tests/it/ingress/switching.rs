@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use towpath::link::Drained;
 
@@ -124,4 +125,29 @@ async fn an_address_that_comes_back_with_another_instance_gets_no_old_connection
     world.put(entry("shop", vec![again])).await;
     assert_eq!(world.handle().drained(std::slice::from_ref(&app.instance), SOON).await, Drained::Empty);
     assert_eq!(body(&get(world.address(), "shop.localhost", "/").await), "app");
+}
+
+#[tokio::test]
+async fn a_websocket_outlives_the_switch_until_its_drain_is_over() {
+    let (old, new) = (App::named("old").await, App::named("new").await);
+    let world = World::serving(vec![on("shop", &[&old])]).await;
+    let mut stream = TcpStream::connect(world.address()).await.unwrap();
+    let head = "GET /ws HTTP/1.1\r\nhost: shop.localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(stream.read_u8().await.unwrap());
+    }
+    world.put(on("shop", &[&new])).await;
+    assert_eq!(body(&get(world.address(), "shop.localhost", "/").await), "new");
+    let instances = [old.instance.clone()];
+    let drained = world.handle().drained(&instances, Duration::from_millis(700)).await;
+    assert_eq!(drained, Drained::Deadline { in_flight: Some(1) });
+    // It is not cut off by the switch: it ends with its client, or with its instance.
+    stream.write_all(b"hello").await.unwrap();
+    let mut back = [0; 5];
+    stream.read_exact(&mut back).await.unwrap();
+    assert_eq!(&back, b"hello");
+    drop(stream);
+    eventually("the drain is over", || world.handle().in_flight(&old.instance).is_none_or(|n| n == 0)).await;
 }

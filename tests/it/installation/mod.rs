@@ -20,6 +20,8 @@ pub struct Installation {
     api: u16,
     extra: Vec<String>,
     environment: Vec<(String, String)>,
+    wrapper: Vec<String>,
+    data: PathBuf,
 }
 
 impl Installation {
@@ -31,7 +33,18 @@ impl Installation {
     pub fn with_engine(engine: &'static str) -> Self {
         let root = tempfile::Builder::new().prefix("towpath-it-").tempdir().expect("a temporary directory");
         let (http, api) = (free_port(), free_port());
-        Self { root, server: None, engine, http, api, extra: Vec::new(), environment: Vec::new() }
+        let data = root.path().join("data");
+        Self {
+            root,
+            data,
+            server: None,
+            engine,
+            http,
+            api,
+            extra: Vec::new(),
+            environment: Vec::new(),
+            wrapper: Vec::new(),
+        }
     }
 
     pub fn option(mut self, flag: &str, value: &str) -> Self {
@@ -44,7 +57,13 @@ impl Installation {
     }
 
     pub fn data(&self) -> PathBuf {
-        self.root.path().join("data")
+        self.data.clone()
+    }
+
+    /// With its data directory below another one.
+    pub fn data_in(mut self, directory: &Path) -> Self {
+        self.data = directory.join("data");
+        self
     }
 
     pub fn manifest(&self) -> PathBuf {
@@ -73,13 +92,20 @@ impl Installation {
         self.environment.retain(|(n, _)| n != name);
     }
 
+    /// Starts the next control planes through another program, which has to become them (`exec`).
+    pub fn through(&mut self, words: &[&str]) {
+        self.wrapper = words.iter().map(|w| (*w).to_owned()).collect();
+    }
+
     /// Starts `towpath up` and returns at once.
     pub fn start(&mut self) {
         assert!(self.server.is_none(), "it runs already");
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path().join("up.log"));
         let log = log.expect("the log is opened");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_towpath"));
+        let mut words = self.wrapper.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_towpath")]);
+        let mut command = Command::new(words.next().unwrap_or_default());
         command
+            .args(words)
             .arg("up")
             .arg("--manifest")
             .arg(self.manifest())
@@ -212,6 +238,7 @@ impl Installation {
     /// The processes whose command line or environment names this installation's directory: ingress, shims, instances.
     pub fn processes(&self) -> Vec<(u32, String)> {
         let needle = self.path().to_string_lossy().into_owned();
+        let data = self.data.to_string_lossy().into_owned();
         let own = self.server.as_ref().map(Child::id);
         let entries = std::fs::read_dir("/proc").expect("/proc is there").flatten();
         let pids = entries.filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
@@ -220,7 +247,9 @@ impl Installation {
                 let command = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
                 let command = String::from_utf8_lossy(&command).replace('\0', " ");
                 let cwd = std::fs::read_link(format!("/proc/{pid}/cwd")).ok();
-                let here = command.contains(&needle) || cwd.is_some_and(|c| c.starts_with(&needle));
+                let here = command.contains(&needle)
+                    || command.contains(&data)
+                    || cwd.is_some_and(|c| c.starts_with(&needle) || c.starts_with(&self.data));
                 here.then_some((pid, command))
             })
             .collect()
