@@ -2,7 +2,6 @@
 //! served goes on serving, a person is told where they look, and the end is as declared.
 
 mod application;
-mod clock;
 mod crash;
 mod disk;
 mod loss;
@@ -12,4 +11,3 @@ mod panics;
 mod processes;
 mod reboot;
 mod site;
-mod user;
