@@ -92,7 +92,10 @@ fn values(spec: &ServiceSpec, settings: &AppSettings) -> Value {
     if !lines.is_empty() {
         values.insert("BuildCommand".into(), one_line(&lines.join(" && ")).into());
     }
-    values.insert("StartCommand".into(), one_line(&settings.start).into());
+    // An image that brings its own command has none here.
+    if !settings.start.is_empty() {
+        values.insert("StartCommand".into(), one_line(&settings.start).into());
+    }
     values.insert("Port".into(), settings.port.to_string().into());
     // The manifest's variables are laid over the settings', as instances get them.
     let mut env = settings.env.clone();

@@ -4,6 +4,9 @@
 //! found again by labels. Limits: an unlocked base image is looked at here only; it moves when the engine's copy moves.
 
 mod context;
+mod dockerfile;
+mod ignore;
+mod own;
 mod progress;
 mod recipe;
 mod trace;
@@ -18,10 +21,12 @@ use async_trait::async_trait;
 use bollard::errors::Error;
 use bollard::query_parameters::{CreateImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder};
 use bollard::{API_DEFAULT_VERSION, Docker};
+use context::Context;
 use futures_util::StreamExt;
-use progress::{Event, Progress};
+use ignore::Ignore;
+use progress::{Event, Progress, Steps};
 use recipe::{BaseImages, Recipe};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::future::Future;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +40,9 @@ const PULL: Duration = Duration::from_secs(10 * 60);
 
 /// What all commands of a build together may print.
 const OUTPUT_BYTES: usize = 64 << 20;
+
+/// How many of a command's last lines a failure repeats.
+const LAST_LINES: usize = 3;
 
 /// Part of every build's id: changes when images are made another way.
 const RECIPE_VERSION: &str = "docker-2";
@@ -118,22 +126,30 @@ impl DockerBuilder {
 
     /// The id of a base image; brings it when it is not there.
     async fn base(&self, image: &str, runtime: &RuntimeName) -> Result<String, BuildError> {
+        self.bring(image).await?.map_err(|why| {
+            BuildError::Runtime(format!(
+                "The base image `{image}` of runtime `{runtime}` is not on the Docker engine and could not be pulled: \
+                 {why}. Load it with `docker pull` or `docker load`, or name another image for this runtime in the \
+                 settings."
+            ))
+        })
+    }
+
+    /// The id of an image; pulls it when it is not there. Why that failed is the inner error.
+    async fn bring(&self, image: &str) -> Result<Result<String, String>, BuildError> {
         if let Some(id) = self.image_id(image).await? {
-            return Ok(id);
+            return Ok(Ok(id));
         }
         let pulled = tokio::time::timeout(PULL, self.pull(image)).await;
-        let why = match pulled {
+        Ok(Err(match pulled {
             Ok(Ok(())) => match self.image_id(image).await? {
-                Some(id) => return Ok(id),
+                Some(id) => return Ok(Ok(id)),
                 None => "it was not there after it was pulled".to_owned(),
             },
+            Ok(Err(Error::DockerResponseServerError { message, .. })) => message.trim().to_owned(),
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("pulling it took longer than {} minutes", PULL.as_secs() / 60),
-        };
-        Err(BuildError::Runtime(format!(
-            "The base image `{image}` of runtime `{runtime}` is not on the Docker engine and could not be pulled: {why}. \
-             Load it with `docker pull` or `docker load`, or name another image for this runtime in the settings."
-        )))
+        }))
     }
 
     async fn image_id(&self, image: &str) -> Result<Option<String>, BuildError> {
@@ -173,7 +189,8 @@ impl DockerBuilder {
             .collect())
     }
 
-    fn request(&self, job: &BuildJob, recipe: &Recipe, backend: Backend) -> Request {
+    /// A request without what is built: the recipe or the repository's own Dockerfile say that.
+    fn request(&self, job: &BuildJob, context: Context, backend: Backend) -> Request {
         let labels = serde_json::json!({ BUILD: job.id, INSTALLATION: self.installation });
         let mut query = vec![
             // Of this installation: the same build of another one must not take the name away, since `docker image
@@ -189,21 +206,29 @@ impl DockerBuilder {
             Backend::Classic => query.extend(limits(job)),
         }
         let version = self.docker.client_version();
-        Request {
-            version: format!("{}.{}", version.major_version, version.minor_version),
-            query,
-            dockerfile: match backend {
-                Backend::BuildKit => recipe.dockerfile_with_caches(&format!("{}-{}", self.installation, job.name)),
-                Backend::Classic => recipe.dockerfile(),
-            },
-            tree: job.tree.clone(),
-        }
+        Request { version: format!("{}.{}", version.major_version, version.minor_version), query, context }
     }
 
-    async fn run(&self, job: &BuildJob, recipe: &Recipe, backend: Backend, log: &dyn LineSink) -> Result<(), Stopped> {
-        let mut building = Building::begin(&self.host, self.request(job, recipe, backend)).await?;
-        let mut progress = Progress::new(recipe);
-        let mut printed = 0;
+    /// The application beside the Dockerfile, so that files of the repository cannot take its place, nor a
+    /// `.dockerignore` of the repository leave files out.
+    fn request_recipe(&self, job: &BuildJob, recipe: &Recipe, backend: Backend) -> Request {
+        let dockerfile = match backend {
+            Backend::BuildKit => recipe.dockerfile_with_caches(&format!("{}-{}", self.installation, job.name)),
+            Backend::Classic => recipe.dockerfile(),
+        };
+        let context = Context {
+            root: job.tree.clone(),
+            prefix: Some(recipe::CONTEXT_APP),
+            ignore: Ignore::default(),
+            beside: vec![("Dockerfile".into(), dockerfile.into_bytes())],
+        };
+        self.request(job, context, backend)
+    }
+
+    async fn run(&self, request: Request, steps: &dyn Steps, log: &dyn LineSink) -> Result<(), Stopped> {
+        let mut building = Building::begin(&self.host, request).await?;
+        let mut progress = Progress::new(steps);
+        let mut printed = Printed::default();
         while let Some(message) = building.next().await? {
             for event in progress.take(&message) {
                 tell(event, &mut printed, log)?;
@@ -214,10 +239,15 @@ impl DockerBuilder {
         rest.into_iter().try_for_each(|event| tell(event, &mut printed, log))
     }
 
-    async fn run_either(&self, job: &BuildJob, recipe: &Recipe, log: &dyn LineSink) -> Result<(), BuildError> {
-        let first = self.run(job, recipe, self.backend, log).await;
+    async fn run_either(
+        &self,
+        request: impl Fn(Backend) -> Request + Send + Sync,
+        steps: &dyn Steps,
+        log: &dyn LineSink,
+    ) -> Result<(), BuildError> {
+        let first = self.run(request(self.backend), steps, log).await;
         let ended = match first {
-            Err(Stopped::NeedsClassic) => self.run(job, recipe, Backend::Classic, log).await,
+            Err(Stopped::NeedsClassic) => self.run(request(Backend::Classic), steps, log).await,
             other => other,
         };
         match ended {
@@ -239,14 +269,43 @@ fn limits(job: &BuildJob) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// What the commands of a build printed.
+#[derive(Default)]
+struct Printed {
+    bytes: usize,
+    /// The last lines of the command that runs.
+    last: VecDeque<String>,
+}
+
+impl Printed {
+    fn keep(&mut self, text: &str) {
+        self.bytes += text.len() + 1;
+        self.last.push_back(text.chars().take(200).collect());
+        if self.last.len() > LAST_LINES {
+            self.last.pop_front();
+        }
+    }
+
+    /// For the end of a message.
+    fn told(&self) -> String {
+        match self.last.is_empty() {
+            true => String::new(),
+            false => format!(", after these lines:\n  {}\n", Vec::from(self.last.clone()).join("\n  ")),
+        }
+    }
+}
+
 /// Tells an event to the log, or ends the build with it.
-fn tell(event: Event, printed: &mut usize, log: &dyn LineSink) -> Result<(), Stopped> {
+fn tell(event: Event, printed: &mut Printed, log: &dyn LineSink) -> Result<(), Stopped> {
     match event {
-        Event::Runs(command) => log.line(LineSource::AppRunner, &announce(&command, "")),
+        Event::Runs(command) => {
+            printed.last.clear();
+            log.line(LineSource::AppRunner, &announce(&command, ""));
+        }
         Event::Cached(command) => log.line(LineSource::AppRunner, &announce(&command, " (unchanged, from the cache)")),
         Event::Line(text) => {
-            *printed += text.len() + 1;
-            if *printed > OUTPUT_BYTES {
+            printed.keep(&text);
+            if printed.bytes > OUTPUT_BYTES {
                 let message = format!("the build printed more than {} MB", OUTPUT_BYTES >> 20);
                 return Err(BuildError::Limit(message).into());
             }
@@ -259,7 +318,10 @@ fn tell(event: Event, printed: &mut usize, log: &dyn LineSink) -> Result<(), Sto
             return Err(Stopped::NeedsClassic);
         }
         Event::Failed { command: Some(command), message, code } => {
-            let ended = code.map_or(message, ended);
+            let mut ended = code.map_or(message, ended);
+            if let Some(place) = &command.place {
+                ended = format!("({place}) {ended}{}", printed.told());
+            }
             return Err(BuildError::Command { phase: command.phase, command: command.line, ended }.into());
         }
         Event::Failed { command: None, message, .. } => {
@@ -273,6 +335,9 @@ fn announce(command: &recipe::Command, note: &str) -> String {
     let mut lines = command.line.trim().lines();
     let first = lines.next().unwrap_or_default();
     let more = if lines.next().is_some() { " …" } else { "" };
+    if let Some(place) = &command.place {
+        return format!("{place}: {first}{note}");
+    }
     format!("Running '{}' command: {first}{more}{note}", command.phase)
 }
 
@@ -304,6 +369,10 @@ fn describe(act: &str, error: Error) -> BuildError {
 #[async_trait]
 impl Builder for DockerBuilder {
     async fn identify(&self, commit: &Commit, settings: &AppSettings) -> Result<BuildId, BuildError> {
+        if let Some(build) = &settings.dockerfile {
+            // Which images it is from stands in a file that is not here yet: they move with the next commit.
+            return Ok(Digest::of(&(RECIPE_VERSION, &commit.tree, build)));
+        }
         let (recipe, image) = self.recipe(settings)?;
         let base = self.base(&image, &settings.runtime).await?;
         Ok(Digest::of(&(RECIPE_VERSION, &commit.tree, recipe.dockerfile(), base)))
@@ -320,10 +389,15 @@ impl Builder for DockerBuilder {
         cancel: CancellationToken,
     ) -> Result<Artifact, BuildError> {
         let work = async {
-            let (recipe, image) = self.recipe(&job.settings)?;
-            let recipe = recipe.within(job.directory.as_ref());
-            self.base(&image, &job.settings.runtime).await?;
-            self.run_either(&job, &recipe, log).await?;
+            match &job.settings.dockerfile {
+                Some(build) => self.build_own(&job, build, log).await?,
+                None => {
+                    let (recipe, image) = self.recipe(&job.settings)?;
+                    let recipe = recipe.within(job.directory.as_ref());
+                    self.base(&image, &job.settings.runtime).await?;
+                    self.run_either(|backend| self.request_recipe(&job, &recipe, backend), &recipe, log).await?;
+                }
+            }
             self.find(&job.id)
                 .await?
                 .ok_or_else(|| BuildError::Runtime("Docker built the image, but does not have it any more".into()))

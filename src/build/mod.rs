@@ -31,6 +31,9 @@ pub enum BuildError {
     /// No interpreter or base image meets the runtime and its lock.
     #[error("{0}")]
     Runtime(String),
+    /// The repository's own Dockerfile cannot be built as it is.
+    #[error("{0}")]
+    Dockerfile(String),
     /// It ran over a limit: time, output, size.
     #[error("{0}")]
     Limit(String),

@@ -54,6 +54,7 @@ fn settings(top: &Fields, catalogue: &Catalogue, findings: &mut Findings) -> Opt
         port_env: run.port_env,
         env: run.env,
         secrets: run.secrets,
+        dockerfile: None,
     })
 }
 

@@ -4,6 +4,7 @@
 //! a declared thing that silently does not happen is worse than a file that is refused. Pure: no file is read.
 
 mod build;
+mod dockerfile;
 mod keys;
 mod sealed;
 mod service;

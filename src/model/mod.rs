@@ -4,6 +4,7 @@
 //! types can be trusted by every other room.
 
 pub mod docker_host;
+pub mod dockerfile;
 pub mod error;
 pub mod ids;
 pub mod instance;
@@ -24,6 +25,7 @@ pub mod track;
 pub mod units;
 
 pub use docker_host::DockerHost;
+pub use dockerfile::{DockerfileBuild, RepositoryPath};
 pub use error::{Class, Invalid};
 pub use ids::{BuildId, Digest, InstallationId, InstanceId, OperationId, ServiceId};
 pub use instance::{Artifact, InstanceSpec, InstanceState, ObservedInstance, StartCommand};

@@ -135,6 +135,13 @@ name!(
     }
 );
 
+impl RuntimeName {
+    /// What stands for a runtime where the repository's own Dockerfile builds.
+    pub fn dockerfile() -> Self {
+        Self("dockerfile".into())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

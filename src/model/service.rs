@@ -1,5 +1,8 @@
 //! What a service is declared to be, with every default applied.
 
+use super::dockerfile::DockerfileBuild;
+use super::error::Invalid;
+use super::instance::StartCommand;
 use super::names::{EnvName, RuntimeName, ServiceName};
 use super::secret::SecretRef;
 use super::source::CodeSource;
@@ -70,6 +73,22 @@ pub struct AppSettings {
     pub env: BTreeMap<EnvName, String>,
     /// Secrets of the instances (`run.secrets`): name → `value-from` text, resolved by a later version.
     pub secrets: BTreeMap<EnvName, String>,
+    /// The repository's own Dockerfile builds instead of a runtime and phases, which are then empty (row S9).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dockerfile: Option<Box<DockerfileBuild>>,
+}
+
+impl AppSettings {
+    /// How instances are started: the start command, or nothing of ours where the image brings its own.
+    ///
+    /// # Errors
+    /// For a start command that cannot be run.
+    pub fn start_command(&self) -> Result<(StartCommand, bool), Invalid> {
+        if self.dockerfile.is_some() && self.start.is_empty() {
+            return Ok((StartCommand::Words(Vec::new()), false));
+        }
+        StartCommand::parse(&self.start)
+    }
 }
 
 /// A runtime version lock: `3`, `3.11` (the patch moves) or `3.11.7` (fixed) (row S4).

@@ -5,8 +5,8 @@
 use super::FieldChange;
 use super::words::quoted;
 use crate::model::{
-    AppSettings, BuildSource, CodeSource, DeploySettings, HealthCheck, HealthProtocol, InstanceSize, Scaling,
-    SecretRef, ServiceSpec, Track,
+    AppSettings, BuildSource, CodeSource, DeploySettings, DockerfileBuild, HealthCheck, HealthProtocol, InstanceSize,
+    Scaling, SecretRef, ServiceSpec, Track,
 };
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
@@ -49,7 +49,7 @@ pub fn rebuilds(from: &ServiceSpec, to: &ServiceSpec) -> bool {
         (BuildSource::Inline(a), BuildSource::Inline(b)) => {
             let inputs = |s: &AppSettings| {
                 let lines = [&s.pre_build, &s.build, &s.post_build, &s.pre_run].map(Clone::clone);
-                (s.runtime.clone(), s.runtime_version.clone(), lines, s.build_env.clone())
+                (s.runtime.clone(), s.runtime_version.clone(), lines, s.build_env.clone(), s.dockerfile.clone())
             };
             inputs(a) != inputs(b)
         }
@@ -140,7 +140,9 @@ impl Differences {
             port_env,
             env,
             secrets,
+            dockerfile,
         } = from;
+        self.dockerfile(dockerfile.as_deref(), to.dockerfile.as_deref());
         self.text("build.runtime", runtime, &to.runtime);
         self.option("build.runtimeVersion", runtime_version.as_ref(), to.runtime_version.as_ref());
         self.lines("build.preBuild", pre_build, &to.pre_build);
@@ -153,6 +155,16 @@ impl Differences {
         self.option("build.portEnv", port_env.as_ref(), to.port_env.as_ref());
         self.map("build.env", env, &to.env, |v| quoted(v));
         self.map("build.secrets", secrets, &to.secrets, |v| quoted(v));
+    }
+
+    fn dockerfile(&mut self, from: Option<&DockerfileBuild>, to: Option<&DockerfileBuild>) {
+        let context = |d: Option<&DockerfileBuild>| d.and_then(|d| d.context.as_ref()).map(ToString::to_string);
+        self.option("build.dockerfile", from.map(|d| &d.path), to.map(|d| &d.path));
+        self.push("build.context", context(from), context(to));
+        let target = |d: Option<&DockerfileBuild>| d.and_then(|d| d.target.clone());
+        self.push("build.target", target(from), target(to));
+        let args = |d: Option<&DockerfileBuild>| d.map(|d| d.args.clone()).unwrap_or_default();
+        self.map("build.args", &args(from), &args(to), |v| quoted(v));
     }
 
     fn instance(&mut self, from: &InstanceSize, to: &InstanceSize) {
@@ -208,7 +220,10 @@ fn written(lines: &[String]) -> Option<String> {
 fn build_source(build: &BuildSource) -> String {
     match build {
         BuildSource::Repository => "apprunner.yaml".into(),
-        BuildSource::Inline(settings) => format!("{{ runtime: {}, … }}", settings.runtime),
+        BuildSource::Inline(settings) => match &settings.dockerfile {
+            Some(dockerfile) => format!("{{ dockerfile: {}, … }}", dockerfile.path),
+            None => format!("{{ runtime: {}, … }}", settings.runtime),
+        },
     }
 }
 

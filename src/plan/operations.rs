@@ -4,7 +4,9 @@ use super::deletion::{self, Fate};
 use super::subject::Subject;
 use super::words::{count, quoted};
 use super::{FieldChange, Note, NoteKind, in_flight, running};
-use crate::model::{Class, CommitId, HeldReason, HostLabel, Operation, Owner, Pause, Reason, ServiceName, ServiceSpec};
+use crate::model::{
+    BuildSource, Class, CommitId, HeldReason, HostLabel, Operation, Owner, Pause, Reason, ServiceName, ServiceSpec,
+};
 use crate::model::{Held, Timestamp, Track};
 use crate::observed::ServiceView;
 use std::collections::HashMap;
@@ -62,6 +64,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) hosts: HashMap<HostLabel, &'a ServiceName>,
     /// Deletions wait for a person.
     pub(super) guarded: bool,
+    /// The engine runs no images.
+    pub(super) without_images: bool,
 }
 
 /// Decides on one service.
@@ -71,8 +75,19 @@ pub(super) fn decide<'a>(subject: &Subject<'a>, fate: Fate, around: &Surrounding
         (_, Some(view)) => existing(subject, view, fate, around.now),
         (None, None) => Decision::default(),
     };
+    if around.without_images && decision.proposed.as_ref().and_then(|p| p.spec).is_some_and(is_image) {
+        decision = Decision::wait(subject.note(NoteKind::NeedsPerson, IMAGE_NEEDED));
+    }
     decision.notes.extend(unread_source(subject));
     decision
+}
+
+/// What the process engine cannot do, and the ways out.
+const IMAGE_NEEDED: &str = "its build is a Dockerfile, which makes an image; the process engine runs no images: declare \
+    `build` with a runtime, or run towpath with `--engine docker` and another `--data-dir`";
+
+fn is_image(spec: &ServiceSpec) -> bool {
+    matches!(&spec.build, BuildSource::Inline(settings) if settings.dockerfile.is_some())
 }
 
 fn existing<'a>(subject: &Subject<'a>, view: &'a ServiceView, fate: Fate, now: Timestamp) -> Decision<'a> {

@@ -77,6 +77,7 @@ impl<'a> Planning<'a> {
             now: self.now,
             hosts: self.observed.services.iter().map(|v| (v.record.name.host_label(), &v.record.name)).collect(),
             guarded: deletions.is_guarded(),
+            without_images: matches!(&self.observed.engine, EngineView::Answered { name } if name == "process"),
         };
         let subjects = subjects(desired, self.observed);
         subjects.into_iter().map(|subject| self.decide_one(subject, deletions, &around)).collect()

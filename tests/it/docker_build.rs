@@ -64,6 +64,7 @@ fn settings(build: &[&str]) -> AppSettings {
         port_env: None,
         env: BTreeMap::new(),
         secrets: BTreeMap::new(),
+        dockerfile: None,
     }
 }
 

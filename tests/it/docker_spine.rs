@@ -2,6 +2,7 @@
 
 mod hands;
 mod lab;
+mod own;
 mod restart;
 
 use crate::installation::{Load, get, get_with};

@@ -64,6 +64,7 @@ pub fn settings() -> AppSettings {
         port_env: None,
         env: BTreeMap::new(),
         secrets: BTreeMap::new(),
+        dockerfile: None,
     }
 }
 

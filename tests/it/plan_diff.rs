@@ -2,10 +2,11 @@
 
 use crate::plan_builders::{parse, settings, spec};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use towpath::model::{
-    AppSettings, BuildSource, CodeSource, Cpu, DeploySettings, HealthCheck, HealthProtocol, InstanceSize, Memory,
-    Reference, Scaling, SecretRef, ServiceSpec, Track,
+    AppSettings, BuildSource, CodeSource, Cpu, DeploySettings, DockerfileBuild, HealthCheck, HealthProtocol,
+    InstanceSize, Memory, Reference, Scaling, SecretRef, ServiceSpec, Track,
 };
 use towpath::plan::{diff, rebuilds, replaces};
 
@@ -68,6 +69,7 @@ const MUTATIONS: &[Mutation] = &[
     ("build.port", ToNewInstances, |s| inline(s).port += 1),
     ("build.portEnv", ToNewInstances, |s| inline(s).port_env = Some(parse("HTTP_PORT"))),
     ("build.env.B", ToNewInstances, |s| drop(inline(s).env.insert(parse("B"), "1".into()))),
+    ("build.dockerfile", ToABuild, |s| inline(s).dockerfile = Some(Box::new(dockerfile("Dockerfile")))),
     ("build.secrets.C", ToNewInstances, |s| drop(inline(s).secrets.insert(parse("C"), "arn".into()))),
 ];
 
@@ -100,10 +102,11 @@ fn count_fields(spec: &ServiceSpec, settings: &AppSettings) -> usize {
         port_env: _,
         env: _,
         secrets: _,
+        dockerfile: _,
     } = settings;
     // Of the declaration itself: build, env, secrets, tags; its name makes another service. A reference is a branch, a tag
     // or a commit.
-    4 + 7 + 2 + 6 + 3 + 3 + 12
+    4 + 7 + 2 + 6 + 3 + 3 + 13
 }
 
 #[test]
@@ -121,6 +124,29 @@ fn every_field_that_differs_is_named_once_and_leads_where_it_should() {
         assert_eq!(fields, [*field]);
         assert_eq!(replaces(&before, &after), *leads != InPlace, "{field}");
         assert_eq!(rebuilds(&before, &after), *leads == ToABuild, "{field}");
+    }
+}
+
+fn dockerfile(path: &str) -> DockerfileBuild {
+    DockerfileBuild { path: parse(path), context: None, target: None, args: BTreeMap::new() }
+}
+
+#[test]
+fn every_part_of_a_dockerfile_build_is_named_and_leads_to_a_build() {
+    type Part = (&'static str, fn(&mut DockerfileBuild));
+    let parts: [Part; 4] = [
+        ("build.dockerfile", |d| d.path = parse("docker/Dockerfile")),
+        ("build.context", |d| d.context = Some(parse("web"))),
+        ("build.target", |d| d.target = Some("final".into())),
+        ("build.args.VERSION", |d| drop(d.args.insert(parse("VERSION"), "2".into()))),
+    ];
+    let mut before = spec("shop");
+    inline(&mut before).dockerfile = Some(Box::new(dockerfile("Dockerfile")));
+    for (field, mutate) in parts {
+        let mut after = before.clone();
+        mutate(inline(&mut after).dockerfile.as_mut().unwrap());
+        assert_eq!(diff(&before, &after).into_iter().map(|f| f.field).collect::<Vec<_>>(), [field]);
+        assert!(rebuilds(&before, &after), "{field}");
     }
 }
 

@@ -122,6 +122,7 @@ fn settings(runtime: &str, build: &[&str]) -> AppSettings {
         port_env: None,
         env: BTreeMap::new(),
         secrets: BTreeMap::new(),
+        dockerfile: None,
     }
 }
 

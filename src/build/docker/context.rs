@@ -3,7 +3,7 @@
 //! Symbolic links are sent as links and never followed here, so nothing outside the tree is read. Owners and times are
 //! the same for everybody: equal trees make equal contexts.
 
-use super::recipe::CONTEXT_APP;
+use super::ignore::Ignore;
 use bytes::Bytes;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -14,13 +14,26 @@ use tokio::sync::mpsc;
 const QUEUE: usize = 16;
 const BLOCK: usize = 64 << 10;
 
+/// What is sent.
+#[derive(Clone, Debug)]
+pub(super) struct Context {
+    /// The directory whose files are sent.
+    pub root: PathBuf,
+    /// The directory of the context that they are put into; none is the context itself.
+    pub prefix: Option<&'static str>,
+    /// What of them is left out.
+    pub ignore: Ignore,
+    /// Files beside them, by their place in the context.
+    pub beside: Vec<(String, Vec<u8>)>,
+}
+
 /// Starts writing the context on a thread of its own. The last item is an error if the tree could not be read; a
 /// receiver that is dropped ends the writing.
-pub(super) fn stream(dockerfile: String, tree: PathBuf) -> mpsc::Receiver<io::Result<Bytes>> {
+pub(super) fn stream(context: Context) -> mpsc::Receiver<io::Result<Bytes>> {
     let (sender, receiver) = mpsc::channel(QUEUE);
     tokio::task::spawn_blocking(move || {
         let mut blocks = Blocks { sender: sender.clone(), block: Vec::with_capacity(BLOCK) };
-        let written = write(&mut blocks, &dockerfile, &tree).and_then(|()| blocks.flush());
+        let written = write(&mut blocks, &context, &sender).and_then(|()| blocks.flush());
         if let Err(error) = written {
             // Nobody to tell when the receiver is gone.
             let _ = sender.blocking_send(Err(error));
@@ -51,38 +64,82 @@ impl Write for Blocks {
     }
 }
 
-fn write(out: &mut impl Write, dockerfile: &str, tree: &Path) -> io::Result<()> {
+fn write(out: &mut impl Write, context: &Context, receiver: &mpsc::Sender<io::Result<Bytes>>) -> io::Result<()> {
     let mut tar = tar::Builder::new(out);
-    let mut header = header(tar::EntryType::Regular, 0o644);
-    header.set_size(dockerfile.len() as u64);
-    tar.append_data(&mut header, "Dockerfile", dockerfile.as_bytes())?;
-    append_directory(&mut tar, tree, Path::new(CONTEXT_APP))?;
-    for entry in sorted(tree)? {
+    for (name, contents) in &context.beside {
+        let mut header = header(tar::EntryType::Regular, 0o644);
+        header.set_size(contents.len() as u64);
+        tar.append_data(&mut header, name, contents.as_slice())?;
+    }
+    let prefix = Path::new(context.prefix.unwrap_or_default());
+    if context.prefix.is_some() {
+        append_directory(&mut tar, prefix)?;
+    }
+    let mut walk = Walk { tar, prefix, ignore: &context.ignore, waiting: Vec::new(), receiver };
+    for entry in sorted(&context.root)? {
         // The history is no part of the application.
         if entry.file_name() != ".git" {
-            append(&mut tar, &entry, &Path::new(CONTEXT_APP).join(entry.file_name()))?;
+            walk.append(&entry, Path::new(&entry.file_name()))?;
         }
     }
-    tar.finish()
+    walk.tar.finish()
 }
 
-fn append(tar: &mut tar::Builder<impl Write>, entry: &std::fs::DirEntry, name: &Path) -> io::Result<()> {
-    let path = entry.path();
-    let kind = entry.file_type()?;
-    if kind.is_symlink() {
-        let target = std::fs::read_link(&path)?;
-        let mut header = header(tar::EntryType::Symlink, 0o777);
-        header.set_size(0);
-        return tar.append_link(&mut header, name, target);
-    }
-    if kind.is_dir() {
-        append_directory(tar, &path, name)?;
-        for child in sorted(&path)? {
-            append(tar, &child, &name.join(child.file_name()))?;
+struct Walk<'a, W: Write> {
+    tar: tar::Builder<W>,
+    prefix: &'a Path,
+    ignore: &'a Ignore,
+    /// Directories that are left out, sent once something in them is not.
+    waiting: Vec<PathBuf>,
+    receiver: &'a mpsc::Sender<io::Result<Bytes>>,
+}
+
+impl<W: Write> Walk<'_, W> {
+    fn append(&mut self, entry: &std::fs::DirEntry, path: &Path) -> io::Result<()> {
+        // A tree of which nothing is sent would be walked to its end for nobody.
+        if self.receiver.is_closed() {
+            return Err(io::ErrorKind::BrokenPipe.into());
         }
-        return Ok(());
+        let out = self.ignore.excludes(&path.to_string_lossy());
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            return self.append_tree(entry, path, out);
+        }
+        if out {
+            return Ok(());
+        }
+        self.append_waiting()?;
+        let name = self.prefix.join(path);
+        if kind.is_symlink() {
+            let target = std::fs::read_link(entry.path())?;
+            let mut header = header(tar::EntryType::Symlink, 0o777);
+            header.set_size(0);
+            return self.tar.append_link(&mut header, name, target);
+        }
+        if kind.is_file() { append_file(&mut self.tar, &entry.path(), &name) } else { Ok(()) }
     }
-    if kind.is_file() { append_file(tar, &path, name) } else { Ok(()) }
+
+    fn append_tree(&mut self, entry: &std::fs::DirEntry, path: &Path, out: bool) -> io::Result<()> {
+        if out && !self.ignore.takes_back() {
+            return Ok(());
+        }
+        self.waiting.push(path.to_owned());
+        if !out {
+            self.append_waiting()?;
+        }
+        for child in sorted(&entry.path())? {
+            self.append(&child, &path.join(child.file_name()))?;
+        }
+        self.waiting.pop_if(|waiting| waiting == path);
+        Ok(())
+    }
+
+    fn append_waiting(&mut self) -> io::Result<()> {
+        for path in std::mem::take(&mut self.waiting) {
+            append_directory(&mut self.tar, &self.prefix.join(path))?;
+        }
+        Ok(())
+    }
 }
 
 fn append_file(tar: &mut tar::Builder<impl Write>, path: &Path, name: &Path) -> io::Result<()> {
@@ -95,7 +152,7 @@ fn append_file(tar: &mut tar::Builder<impl Write>, path: &Path, name: &Path) -> 
     tar.append_data(&mut header, name, io::Read::take(file, metadata.len()))
 }
 
-fn append_directory(tar: &mut tar::Builder<impl Write>, _path: &Path, name: &Path) -> io::Result<()> {
+fn append_directory(tar: &mut tar::Builder<impl Write>, name: &Path) -> io::Result<()> {
     let mut header = header(tar::EntryType::Directory, 0o755);
     header.set_size(0);
     tar.append_data(&mut header, name, io::empty())
@@ -122,8 +179,13 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    async fn packed(tree: &Path) -> BTreeMap<String, (tar::EntryType, u32, Vec<u8>)> {
-        let mut receiver = stream("FROM x\n".into(), tree.to_owned());
+    fn context(tree: &Path) -> Context {
+        let beside = vec![("Dockerfile".to_owned(), b"FROM x\n".to_vec())];
+        Context { root: tree.to_owned(), prefix: Some("app"), ignore: Ignore::default(), beside }
+    }
+
+    async fn packed(context: Context) -> BTreeMap<String, (tar::EntryType, u32, Vec<u8>)> {
+        let mut receiver = stream(context);
         let mut bytes = Vec::new();
         while let Some(block) = receiver.recv().await {
             bytes.extend_from_slice(&block.unwrap());
@@ -150,7 +212,7 @@ mod tests {
         std::os::unix::fs::symlink(outside.path(), tree.path().join("link")).unwrap();
         std::fs::write(tree.path().join("run.sh"), vec![b'x'; 200_000]).unwrap();
         std::fs::set_permissions(tree.path().join("run.sh"), PermissionsExt::from_mode(0o700)).unwrap();
-        let packed = packed(tree.path()).await;
+        let packed = packed(context(tree.path())).await;
         assert_eq!(packed["Dockerfile"].2, b"FROM x\n");
         assert_eq!(packed["app/Dockerfile"].2, b"FROM evil\n");
         assert_eq!((packed["app/link"].0, packed["app/link"].2.len()), (tar::EntryType::Symlink, 0));
@@ -160,8 +222,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_left_out_is_not_sent_and_what_is_taken_back_comes_with_its_directories() {
+        let tree = tempfile::tempdir().unwrap();
+        for file in ["a/b/keep", "a/b/drop", "c/drop", "d/e/drop", "top"] {
+            std::fs::create_dir_all(tree.path().join(file).parent().unwrap()).unwrap();
+            std::fs::write(tree.path().join(file), file).unwrap();
+        }
+        let ignore = Ignore::read("*\n!**/keep\n!c\nc/drop\n").unwrap();
+        let sent = packed(Context { prefix: None, ignore, ..context(tree.path()) }).await;
+        let names: Vec<&str> = sent.keys().map(|name| name.trim_end_matches('/')).collect();
+        assert_eq!(names, ["Dockerfile", "a", "a/b", "a/b/keep", "c"]);
+    }
+
+    #[tokio::test]
     async fn a_tree_that_is_not_there_is_an_error_and_not_an_empty_context() {
-        let mut receiver = stream("FROM x\n".into(), "/nonexistent/tree".into());
+        let mut receiver = stream(context(Path::new("/nonexistent/tree")));
         let mut last = None;
         while let Some(block) = receiver.recv().await {
             last = Some(block);

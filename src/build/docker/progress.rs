@@ -1,7 +1,7 @@
 //! What Docker says of a running build, as the few things a person wants to know: which command runs, its output, and
 //! which one failed. Reads both builders' messages; pure.
 
-use super::recipe::{Command, Recipe};
+use super::recipe::Command;
 use super::trace::{Status, Vertex};
 use base64::Engine as _;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,9 +22,17 @@ pub(super) enum Event {
     Failed { command: Option<Command>, message: String, code: Option<i64> },
 }
 
+/// What the steps of a build are.
+pub(super) trait Steps: Sync {
+    /// The command of the `n`th step (from 1) of the classic builder.
+    fn classic(&self, n: usize) -> Option<&Command>;
+    /// The command of a step of BuildKit by the name that it has there: `[4/7] RUN …`, `[builder 4/7] RUN …`.
+    fn buildkit(&self, name: &str) -> Option<&Command>;
+}
+
 /// Follows one build.
 pub(super) struct Progress<'a> {
-    recipe: &'a Recipe,
+    steps: &'a dyn Steps,
     /// Output that waits for its line end, by step.
     partial: BTreeMap<String, Vec<u8>>,
     /// Steps of BuildKit that were told.
@@ -37,8 +45,8 @@ pub(super) struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    pub fn new(recipe: &'a Recipe) -> Self {
-        Self { recipe, partial: BTreeMap::new(), told: BTreeSet::new(), failed: None, step: 0, running: false }
+    pub fn new(steps: &'a dyn Steps) -> Self {
+        Self { steps, partial: BTreeMap::new(), told: BTreeSet::new(), failed: None, step: 0, running: false }
     }
 
     /// What one message tells. What cannot be read tells nothing.
@@ -54,7 +62,7 @@ impl<'a> Progress<'a> {
         if let Some(error) = json["error"].as_str() {
             self.flush(&mut events);
             let code = json["errorDetail"]["code"].as_i64().or_else(|| trailing_code(error));
-            let command = self.failed.clone().or_else(|| self.recipe.classic_step(self.step).cloned());
+            let command = self.failed.clone().or_else(|| self.steps.classic(self.step).cloned());
             events.push(Event::Failed { command, message: error.to_owned(), code });
         }
         events
@@ -77,7 +85,7 @@ impl<'a> Progress<'a> {
     }
 
     fn vertex(&mut self, vertex: &Vertex, events: &mut Vec<Event>) {
-        let Some(command) = step_number(&vertex.name).and_then(|n| self.recipe.buildkit_step(n)) else { return };
+        let Some(command) = self.steps.buildkit(&vertex.name) else { return };
         if vertex.cached && vertex.completed && self.told.insert(vertex.digest.clone()) {
             events.push(Event::Cached(command.clone()));
         } else if !vertex.cached && self.told.insert(vertex.digest.clone()) {
@@ -89,16 +97,18 @@ impl<'a> Progress<'a> {
     }
 
     fn classic(&mut self, text: &str, events: &mut Vec<Event>) {
-        let command = self.recipe.classic_step(self.step).cloned();
+        let command = self.steps.classic(self.step).cloned();
         if next_step(text) == Some(self.step + 1) {
             self.flush(events);
             self.step += 1;
             self.running = false;
+            // What is no `RUN` has no line of its own that says so.
+            events.extend(self.steps.classic(self.step).filter(|c| !runs(c)).cloned().map(Event::Runs));
         } else if !self.running && text.starts_with(" ---> Running in ") {
             self.running = true;
-            events.extend(command.map(Event::Runs));
+            events.extend(command.filter(runs).map(Event::Runs));
         } else if !self.running && text.trim() == "---> Using cache" {
-            events.extend(command.map(Event::Cached));
+            events.extend(command.filter(runs).map(Event::Cached));
         } else if self.running && is_removal(text) {
             self.flush(events);
             self.running = false;
@@ -120,6 +130,11 @@ impl<'a> Progress<'a> {
     }
 }
 
+/// Whether a command of the classic builder runs in a container, and is told when that does.
+fn runs(command: &Command) -> bool {
+    command.place.is_none() || command.line.starts_with("RUN")
+}
+
 /// A line as a terminal would show it in the end: what stands before a carriage return was overwritten.
 fn push_line(bytes: &[u8], events: &mut Vec<Event>) {
     let text = String::from_utf8_lossy(bytes);
@@ -130,7 +145,7 @@ fn push_line(bytes: &[u8], events: &mut Vec<Event>) {
 }
 
 /// The number of a step of BuildKit: `[4/7] RUN …`, `[stage-0 4/7] RUN …`.
-fn step_number(name: &str) -> Option<usize> {
+pub(super) fn step_number(name: &str) -> Option<usize> {
     let (inside, _) = name.strip_prefix('[')?.split_once(']')?;
     inside.rsplit(' ').next()?.split_once('/')?.0.parse().ok()
 }

@@ -1,3 +1,4 @@
+use super::super::recipe::Recipe;
 use super::*;
 use crate::model::{AppSettings, Language};
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ fn recipe() -> Recipe {
         port_env: None,
         env: BTreeMap::new(),
         secrets: BTreeMap::new(),
+        dockerfile: None,
     };
     Recipe::new(&settings, Language::Java, "x").unwrap()
 }
@@ -29,7 +31,7 @@ fn events(messages: &[serde_json::Value]) -> Vec<Event> {
 }
 
 fn command(line: &str) -> Command {
-    Command { phase: "build", line: line.into() }
+    Command { phase: "build", line: line.into(), place: None }
 }
 
 fn line(text: &str) -> Event {

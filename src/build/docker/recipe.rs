@@ -3,6 +3,7 @@
 //! Whatever comes from a repository or a manifest stands in JSON strings only. Docker expands nothing in the JSON form
 //! of `RUN`, so a line can be neither an instruction nor an option, and no text of it meets a second interpreter.
 
+use super::progress::{Steps, step_number};
 use crate::build::recipe::{self, Step};
 use crate::build::{BuildError, system};
 use crate::model::{AppSettings, Catalogue, EnvName, Language, Runtime, RuntimeName, SourceDirectory, VersionLock};
@@ -28,6 +29,8 @@ pub(super) struct Command {
     pub phase: &'static str,
     /// The line as written.
     pub line: String,
+    /// Where it stands in the repository's own Dockerfile: `Dockerfile:7`.
+    pub place: Option<String>,
 }
 
 /// What an instruction is for.
@@ -58,7 +61,7 @@ impl Recipe {
         made.prepare(format!("COPY {CONTEXT_APP}/ {APP}/"));
         for Step { phase, line } in recipe::steps(settings) {
             let text = run(phase.variables(settings), &["/bin/sh", "-c", &line]);
-            let command = Command { phase: phase.name(), line };
+            let command = Command { phase: phase.name(), line, place: None };
             made.instructions.push((text, Purpose::Command(command, caches(language))));
         }
         made.setting("ENTRYPOINT []".into());
@@ -154,6 +157,16 @@ impl Recipe {
             Purpose::Command(command, _) => Some(command),
             _ => None,
         }
+    }
+}
+
+impl Steps for Recipe {
+    fn classic(&self, n: usize) -> Option<&Command> {
+        self.classic_step(n)
+    }
+
+    fn buildkit(&self, name: &str) -> Option<&Command> {
+        self.buildkit_step(step_number(name)?)
     }
 }
 

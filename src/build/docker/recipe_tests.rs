@@ -14,6 +14,7 @@ fn settings() -> AppSettings {
         port_env: None,
         env: BTreeMap::new(),
         secrets: BTreeMap::new(),
+        dockerfile: None,
     }
 }
 

@@ -2,7 +2,7 @@
 //! a gRPC session and some fifty crates more. The Engine API takes a context in the body for BuildKit as well, and then
 //! needs no session as long as the base image is there.
 
-use super::context;
+use super::context::{self, Context};
 use crate::build::BuildError;
 use crate::model::DockerHost;
 use bytes::Bytes;
@@ -10,7 +10,6 @@ use futures_util::StreamExt;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper_util::rt::TokioIo;
-use std::path::PathBuf;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
@@ -34,8 +33,7 @@ pub(super) struct Request {
     pub version: String,
     /// Query parameters, not encoded yet.
     pub query: Vec<(&'static str, String)>,
-    pub dockerfile: String,
-    pub tree: PathBuf,
+    pub context: Context,
 }
 
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -55,7 +53,7 @@ impl Building {
             // Its error reaches the reader of the body as well.
             let _ = connection.await;
         });
-        let blocks = context::stream(request.dockerfile, request.tree);
+        let blocks = context::stream(request.context);
         let body = futures_util::stream::unfold(blocks, |mut blocks| async { Some((blocks.recv().await?, blocks)) });
         let uri = format!("/v{}/build?{}", request.version, encode(&request.query));
         let request = http::Request::post(uri)

@@ -347,6 +347,13 @@ fn sync(directory: &Path, made_at: Timestamp) {
 #[async_trait]
 impl Builder for ProcessBuilder {
     async fn identify(&self, commit: &Commit, settings: &AppSettings) -> Result<BuildId, BuildError> {
+        if let Some(dockerfile) = &settings.dockerfile {
+            return Err(BuildError::Dockerfile(format!(
+                "`{}` makes an image, and the process engine runs no images: declare `build` with a runtime, or run \
+                 towpath with `--engine docker` and another `--data-dir`.",
+                dockerfile.path
+            )));
+        }
         let choice = self.choose(settings).await?;
         Ok(recipe::identify(commit, settings, &choice.interpreter.identity()))
     }

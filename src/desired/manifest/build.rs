@@ -1,6 +1,6 @@
 //! `build`: the name of the configuration file, or the settings in place (row S6).
 
-use super::{Context, keys, values};
+use super::{Context, dockerfile, keys, values};
 use crate::desired::apprunner::{self, find_runtime, line, start_command};
 use crate::desired::fields::{Fields, mismatch, text_of};
 use crate::desired::findings::{Findings, quote};
@@ -15,7 +15,8 @@ pub(super) fn read(
     context: &Context,
     findings: &mut Findings,
 ) -> Option<BuildSource> {
-    let hint = "write `build: apprunner.yaml`, or the settings in place: `build: { runtime: python311, start: python app.py }`";
+    let hint = "write `build: apprunner.yaml`, `build: Dockerfile`, or the settings in place: \
+                `build: { runtime: python311, start: python app.py }`";
     // An image is not built; that it is not in this version yet is said there.
     if service.entry("build").is_none() && service.value("source").is_some_and(|s| s.get("image").is_some()) {
         return None;
@@ -25,11 +26,15 @@ pub(super) fn read(
     match &node.value {
         Value::Mapping(_) => {
             let fields = Fields::open(node, path, findings)?;
-            in_place(fields, port, context, findings).map(|settings| BuildSource::Inline(Box::new(settings)))
+            let settings = match dockerfile::is_one(&fields) {
+                true => dockerfile::read(fields, port, context, findings),
+                false => in_place(fields, port, context, findings),
+            };
+            settings.map(|settings| BuildSource::Inline(Box::new(settings)))
         }
         Value::Scalar(..) => {
             let (text, span) = text_of(node, &path, findings)?;
-            file(text, span, &path, findings)
+            file(text, span, &path, port, findings)
         }
         Value::Sequence(_) => {
             mismatch(node, &path, "a file name or a mapping", findings);
@@ -38,23 +43,28 @@ pub(super) fn read(
     }
 }
 
-fn file(text: &str, span: Span, path: &str, findings: &mut Findings) -> Option<BuildSource> {
+fn file(text: &str, span: Span, path: &str, port: Option<u16>, findings: &mut Findings) -> Option<BuildSource> {
     match text {
         apprunner::FILE_NAME => return Some(BuildSource::Repository),
-        "Dockerfile" => drop(keys::not_yet(&format!("`{path}` from a Dockerfile"), span, findings)),
-        _ => {
-            let message =
-                format!("`{path}` must be `{}`, or settings in place, not {}", apprunner::FILE_NAME, quote(text));
-            findings
-                .error("build", span, message)
-                .hint("the file is read in the root of the repository, under this name only");
-        }
+        dockerfile::FILE_NAME => return Some(BuildSource::Inline(Box::new(dockerfile::default(port)))),
+        _ => {}
     }
+    let message = format!(
+        "`{path}` must be `{}`, `{}`, or settings in place, not {}",
+        apprunner::FILE_NAME,
+        dockerfile::FILE_NAME,
+        quote(text)
+    );
+    findings.error("build", span, message).hint(
+        "both are read in the root of the repository, under these names only; `{ dockerfile: PATH }` names another \
+         Dockerfile",
+    );
     None
 }
 
 fn in_place(fields: Fields, port: Option<u16>, context: &Context, findings: &mut Findings) -> Option<AppSettings> {
     let fields = &keys::check(fields, "build", findings);
+    dockerfile::refuse_its_keys(fields, findings);
     let runtime = runtime(fields, context, findings);
     let lock = fields
         .text("runtimeVersion", findings)
@@ -78,6 +88,7 @@ fn in_place(fields: Fields, port: Option<u16>, context: &Context, findings: &mut
         port_env: None,
         env: BTreeMap::new(),
         secrets: BTreeMap::new(),
+        dockerfile: None,
     })
 }
 
@@ -91,7 +102,7 @@ fn runtime<'c>(fields: &Fields, context: &Context<'c>, findings: &mut Findings) 
     find_runtime(text, span, context.catalogue, findings)
 }
 
-fn start(fields: &Fields, findings: &mut Findings) -> Option<String> {
+pub(super) fn start(fields: &Fields, findings: &mut Findings) -> Option<String> {
     if is_later(fields) && fields.entry("start").is_none() {
         return None;
     }
@@ -102,7 +113,7 @@ fn start(fields: &Fields, findings: &mut Findings) -> Option<String> {
 }
 
 fn is_later(fields: &Fields) -> bool {
-    fields.entry("dockerfile").is_some() || fields.entry("image").is_some()
+    fields.entry("image").is_some()
 }
 
 /// One command, or a list of them.

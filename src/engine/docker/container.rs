@@ -57,9 +57,12 @@ pub(super) fn container(spec: &InstanceSpec, place: &Place<'_>) -> Result<Contai
     let env = environment(spec);
     let labels = Labels::of(spec, image, place.lease.address(spec.port), &env);
     let port = format!("{}/tcp", spec.port);
+    let command = command(spec);
     Ok(ContainerCreateBody {
         image: Some(image.clone()),
-        cmd: command(spec),
+        // What is to run is all of it: an image's own entry point would get it as arguments.
+        entrypoint: command.as_ref().map(|_| Vec::new()),
+        cmd: command,
         env: Some(env),
         labels: Some(labels.to_map(place.installation)),
         exposed_ports: Some(vec![port.clone()]),

@@ -113,7 +113,9 @@ async fn remove_tree(tree: &std::path::Path) -> Result<(), Failure> {
 fn build_failure(error: &BuildError) -> Failure {
     let mut message = chain(error);
     if let BuildError::Command { command, ended, .. } = error {
-        message = format!("{message} `{command}` {ended}.");
+        // What ends with the command's last lines needs no full stop.
+        let stop = if ended.ends_with('\n') { "" } else { "." };
+        message = format!("{message} `{command}` {}{stop}", ended.trim_end());
     }
     failure(Step::Build, Reason::BuildFailed, error.class(), message)
 }

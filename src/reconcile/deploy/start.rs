@@ -3,7 +3,7 @@
 use super::{interrupted, stalled};
 use crate::model::{
     AppSettings, EnvName, Failure, HealthProtocol, InstanceId, InstanceRecord, InstanceRole, InstanceSpec, Reason,
-    Revision, RevisionNumber, ServiceRecord, StartCommand, Step,
+    Revision, RevisionNumber, ServiceRecord, Step,
 };
 use crate::reconcile::await_healthy::{self, Outcome};
 use crate::reconcile::core::Core;
@@ -77,8 +77,8 @@ pub async fn instance_spec(
     let env =
         secrets::environment(revision, core).await.map_err(|m| stalled(Step::Start, Reason::SecretUnresolved, m))?;
     let settings = &revision.settings;
-    let (command, _) = StartCommand::parse(&settings.start)
-        .map_err(|e| stalled(Step::Start, Reason::ConfigurationInvalid, e.to_string()))?;
+    let (command, _) =
+        settings.start_command().map_err(|e| stalled(Step::Start, Reason::ConfigurationInvalid, e.to_string()))?;
     let alone = core.state().world.instances.values().filter(|i| i.service == service.id && &i.id != id).count() == 0;
     let port_env = port_variables(settings);
     Ok(InstanceSpec {

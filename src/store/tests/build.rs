@@ -58,6 +58,14 @@ impl Seeded {
             port_env: self.maybe(|_| "APP_PORT".parse().unwrap()),
             env: self.env(),
             secrets: self.env(),
+            dockerfile: self.maybe(|s| {
+                Box::new(crate::model::DockerfileBuild {
+                    path: "docker/Dockerfile".parse().unwrap(),
+                    context: s.maybe(|_| "web".parse().unwrap()),
+                    target: s.maybe(|_| "final".into()),
+                    args: s.env(),
+                })
+            }),
         }
     }
 
