@@ -130,6 +130,7 @@ fn process(data: &DataDir, installation: &InstallationId) -> Result<(Arc<dyn Eng
 
 async fn docker(settings: &UpSettings, host: &DockerHost, installation: &InstallationId) -> Result<Pair, UpError> {
     let engine = DockerEngine::connect(host, installation.clone(), Reach::Auto).await?;
+    let engine = engine.with_open_ports(settings.http.iter().map(std::net::SocketAddr::port).collect());
     let builder = DockerBuilder::connect(DockerBuilderOptions {
         host: host.clone(),
         installation: installation.clone(),

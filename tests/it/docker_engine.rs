@@ -35,7 +35,7 @@ async fn engine(lab: &Lab) -> DockerEngine {
     DockerEngine::connect(&lab.host, lab.installation.clone(), Reach::Auto).await.unwrap()
 }
 
-async fn spec(lab: &Lab, number: u8) -> InstanceSpec {
+pub async fn spec(lab: &Lab, number: u8) -> InstanceSpec {
     // Tests share the engine, and its names of containers.
     let id: InstanceId = format!("{number:02x}{}", &lab.installation.as_str()[2..]).parse().unwrap();
     InstanceSpec {
@@ -56,7 +56,7 @@ async fn spec(lab: &Lab, number: u8) -> InstanceSpec {
     }
 }
 
-fn words(words: &[&str]) -> StartCommand {
+pub fn words(words: &[&str]) -> StartCommand {
     StartCommand::Words(words.iter().map(|w| (*w).to_owned()).collect())
 }
 

@@ -10,6 +10,7 @@ mod desired;
 mod docker;
 mod docker_build;
 mod docker_engine;
+mod docker_guard;
 mod docker_spine;
 mod docs;
 mod engine_contract;

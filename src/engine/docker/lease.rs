@@ -52,7 +52,8 @@ mod tests {
     use super::*;
 
     fn bridge(prefix: u8) -> Bridge {
-        Bridge { name: "b".into(), subnet: Subnet::new(Ipv4Addr::new(10, 201, 0, 0), prefix), routed: true }
+        let subnet = Subnet::new(Ipv4Addr::new(10, 201, 0, 0), prefix);
+        Bridge { name: "b".into(), subnet, interface: None, routed: true }
     }
 
     #[test]

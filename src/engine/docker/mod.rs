@@ -8,6 +8,7 @@ mod client;
 mod container;
 mod events;
 mod follow;
+mod guard;
 mod labels;
 mod lease;
 mod logfile;
@@ -27,6 +28,8 @@ use bollard::query_parameters::{
 use client::{CALL, call, call_optional, call_within};
 use follow::Followers;
 use futures_util::{StreamExt, TryStreamExt};
+use guard::Guard;
+pub use guard::Isolation;
 use network::Bridge;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -63,6 +66,7 @@ pub struct DockerEngine {
     /// Whether instances are reached through Docker's proxy, as last seen.
     proxied: AtomicBool,
     followers: Followers,
+    guard: Guard,
     changes: watch::Receiver<u64>,
     _events: DropGuard,
 }
@@ -80,6 +84,7 @@ impl DockerEngine {
         tokio::spawn(events::watch(docker.clone(), installation.clone(), sender, stop.clone()));
         let engine = Self {
             followers: Followers::new(docker.clone()),
+            guard: Guard::new(&installation, Vec::new()),
             docker,
             installation,
             reach,
@@ -91,6 +96,18 @@ impl DockerEngine {
         };
         engine.observe().await?;
         Ok(engine)
+    }
+
+    /// The same engine, on which instances may use these ports of the host: the ingress', so that a service can call
+    /// another by its URL.
+    #[must_use]
+    pub fn with_open_ports(self, ports: Vec<u16>) -> Self {
+        Self { guard: Guard::new(&self.installation, ports), ..self }
+    }
+
+    /// Whether instances are kept from the host and from metadata addresses, as last seen.
+    pub fn isolation(&self) -> Option<Isolation> {
+        self.guard.state()
     }
 
     /// Whether instances are reached by a published port only: then TCP health checks say nothing.
@@ -224,6 +241,7 @@ impl Engine for DockerEngine {
     async fn observe(&self) -> Result<Vec<ObservedInstance>, EngineError> {
         let bridge = network::ensure(&self.docker, &self.installation).await?;
         self.proxied.store(!self.is_direct(&bridge), Ordering::Relaxed);
+        self.guard.ensure(&bridge).await;
         let ids: Vec<String> = self.list(None).await?.into_iter().filter_map(|c| c.id).collect();
         let inspections: Vec<_> = ids.iter().map(|id| self.inspect(id)).collect();
         let inspected: Vec<Option<ContainerInspectResponse>> =
@@ -302,7 +320,9 @@ impl Engine for DockerEngine {
     }
 
     async fn dismantle(&self) -> Result<(), EngineError> {
-        network::remove(&self.docker, &self.installation).await
+        network::remove(&self.docker, &self.installation).await?;
+        self.guard.remove().await;
+        Ok(())
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

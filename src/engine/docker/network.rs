@@ -66,6 +66,8 @@ fn mask(prefix: u8) -> u32 {
 pub(super) struct Bridge {
     pub name: String,
     pub subnet: Subnet,
+    /// The interface on the engine's machine, as Docker names it.
+    pub interface: Option<String>,
     /// Whether this host has the bridge's gateway address, and so routes to its containers. Not so where Docker runs
     /// in a virtual machine or without root.
     pub routed: bool,
@@ -112,7 +114,12 @@ async fn find(docker: &Docker, installation: &InstallationId) -> Result<Option<B
     found.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(found.iter().find_map(|network| {
         let subnet = subnets(network).next()?;
-        Some(Bridge { name: network.name.clone()?, subnet, routed: is_local(subnet.gateway()) })
+        Some(Bridge {
+            name: network.name.clone()?,
+            subnet,
+            interface: network.id.as_deref().and_then(interface),
+            routed: is_local(subnet.gateway()),
+        })
     }))
 }
 
@@ -128,6 +135,12 @@ pub(super) async fn remove(docker: &Docker, installation: &InstallationId) -> Re
         }
     }
     Ok(())
+}
+
+/// Docker names a bridge after its network's id.
+fn interface(id: &str) -> Option<String> {
+    let digits = id.get(..12).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))?;
+    Some(format!("br-{digits}"))
 }
 
 /// Only an address of this host can be bound.

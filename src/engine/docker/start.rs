@@ -76,6 +76,7 @@ impl DockerEngine {
     /// Creates the container under a lease that is free now.
     async fn create(&self, spec: &InstanceSpec) -> Result<ContainerInspectResponse, EngineError> {
         let bridge = network::ensure(&self.docker, &self.installation).await?;
+        self.guard.ensure(&bridge).await;
         let mut cursor = self.leasing.lock().await;
         let taken = self.leased().await?;
         let lease = next_free(&bridge, self.is_direct(&bridge), &taken, *cursor).ok_or_else(|| {
