@@ -99,6 +99,12 @@ pub enum Command {
     Secrets(SecretsCommand),
     /// Show the output of a service's instances, of a deployment, or its life
     Logs(LogsArgs),
+    /// Print the JSON schema of the manifest or of apprunner.yaml, for editors
+    Schema {
+        /// Which file's: manifest or apprunner
+        #[arg(value_enum, value_name = "KIND", default_value = "manifest", hide_possible_values = true)]
+        kind: FileKind,
+    },
     /// Print what makes a shell complete these commands
     Completions {
         /// The shell: bash, zsh, fish, elvish or powershell

@@ -95,6 +95,7 @@ fn dispatch(cli: Cli, hooks: Hooks) -> ExitCode {
         },
         Command::Validate(args) => validate::validate(&screen, &args),
         Command::Init(args) => init::init(&screen, &args),
+        Command::Schema { kind } => offline::print_schema(&screen, kind),
         Command::Completions { shell } => manual::completions(&screen, shell),
         Command::Man { dir } => manual::man(&screen, dir.as_deref()),
         Command::InstallService(args) => {
@@ -137,6 +138,7 @@ async fn call(
         | Command::Validate(_)
         | Command::Secrets(_)
         | Command::InstallService(_)
+        | Command::Schema { .. }
         | Command::Completions { .. }
         | Command::Man { .. } => return Err(Failure::Silent),
         Command::Gc { dry_run } => gc::gc(screen, client, dry_run).await?,

@@ -6,11 +6,13 @@ use super::failure::Failure;
 use super::problems;
 use super::screen::Screen;
 use crate::api::views::PlanView;
+use crate::desired::schema::{apprunner_schema, manifest_schema};
 use crate::desired::{Desired, FileKind, ManifestFiles, check_file, parse_manifest_files};
 use crate::model::{Catalogue, Problem, Timestamp};
 use crate::observed::{EngineView, Observed};
 use crate::plan::{self, Plan, Policy, Report, render_text};
 use std::path::Path;
+use std::process::ExitCode;
 
 /// Every problem of a file. What it is says its name, unless the caller does.
 pub fn check(file: &Path, text: &str, kind: Option<args::FileKind>) -> Vec<Problem> {
@@ -25,6 +27,16 @@ pub fn check(file: &Path, text: &str, kind: Option<args::FileKind>) -> Vec<Probl
 /// Every problem of a manifest directory.
 pub fn check_directory(path: &Path) -> Vec<Problem> {
     parse_manifest_files(&ManifestFiles::read(path, &path.display().to_string()), &Catalogue::builtin()).problems
+}
+
+/// Prints the JSON schema of a file: as text and as JSON the same.
+pub fn print_schema(screen: &Screen, kind: args::FileKind) -> Result<ExitCode, Failure> {
+    let catalogue = Catalogue::builtin();
+    screen.print_json(&match kind {
+        args::FileKind::Manifest => manifest_schema(&catalogue),
+        args::FileKind::Apprunner => apprunner_schema(&catalogue),
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The plan of a manifest where nothing runs yet.

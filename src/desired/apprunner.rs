@@ -6,6 +6,7 @@
 mod environment;
 pub(super) use environment::{env_name, warn_of_lost};
 mod keys;
+pub(super) use keys::{is_refused, levels, words};
 #[cfg(test)]
 mod tests;
 

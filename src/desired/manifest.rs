@@ -21,6 +21,7 @@ use super::findings::Findings;
 use super::yaml::{self, Node, Span};
 use super::{DeclaredSecret, DeclaredService, Desired, ManifestVersion, Parsed};
 use crate::model::{Catalogue, Digest, HostLabel, Place, Problem, ServiceName, ServiceSpec, Severity};
+pub(super) use keys::levels;
 pub use sealed::Sealed;
 use shared::Shared;
 use std::collections::HashMap;

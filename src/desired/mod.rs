@@ -10,6 +10,7 @@ pub mod files;
 pub mod findings;
 mod keys;
 pub mod manifest;
+pub mod schema;
 mod withheld;
 pub mod yaml;
 

@@ -30,6 +30,7 @@ mod plan_stale;
 mod process_build;
 mod process_engine;
 mod sealed;
+mod schema;
 mod simulation;
 mod sources;
 mod spine;

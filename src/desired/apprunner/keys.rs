@@ -17,6 +17,23 @@ const KEYS: &[(&str, &[&str])] = &[
     ("secrets", &["name", "value-from"]),
 ];
 
+/// Every mapping with its keys, the whole file first.
+pub(in crate::desired) fn levels() -> &'static [(&'static str, &'static [&'static str])] {
+    KEYS
+}
+
+/// Every word that this file knows something about.
+pub(in crate::desired) fn words() -> impl Iterator<Item = &'static str> {
+    let keys = KEYS.iter().flat_map(|(_, keys)| *keys);
+    let synonyms = SYNONYMS.iter().flat_map(|(_, words)| *words);
+    keys.chain(synonyms).copied()
+}
+
+/// Whether a word that is no key of a mapping is an error there, rather than overlooked.
+pub(in crate::desired) fn is_refused(section: &str, word: &str) -> bool {
+    judge(section, word, known(section), &[]).0 == Severity::Error
+}
+
 /// Words that people write for a key.
 const SYNONYMS: &[(&str, &[&str])] = &[
     ("env", &["environment", "environment-variables", "environment_variables", "vars", "variables"]),

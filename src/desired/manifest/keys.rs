@@ -6,7 +6,7 @@ use crate::desired::keys::{listed, nearest};
 use crate::desired::yaml::Span;
 
 /// One mapping: its name here, the keys that work, and those of later features.
-type Level = (&'static str, &'static [&'static str], &'static [&'static str]);
+pub(in crate::desired) type Level = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 const LEVELS: &[Level] = &[
     (
@@ -92,6 +92,11 @@ const LEVELS: &[Level] = &[
     ("secret", &["file", "env", "secret"], &["age", "sops", "vault", "arn", "key"]),
     ("sealed", &["file"], &["age", "sops", "vault", "arn", "key"]),
 ];
+
+/// Every mapping of the manifest, the whole file first.
+pub(in crate::desired) fn levels() -> &'static [Level] {
+    LEVELS
+}
 
 /// Words that people write for a key.
 const SYNONYMS: &[(&str, &[&str])] = &[

@@ -1,0 +1,111 @@
+//! What the keys of the manifest hold and mean.
+
+use super::Shape::{AnyOf, Choice, Duration, Flag, Level, Like, List, Map, Number, Runtime, Text};
+use super::{Key, Shape, document, key, mapping, reached};
+use crate::desired::manifest::levels;
+use crate::model::Catalogue;
+use serde_json::{Map as Fields, Value, json};
+
+const SERVICE_NAME: &str = "^[A-Za-z0-9][A-Za-z0-9_-]{3,39}$";
+/// What is shared has a name by App Runner's rule.
+const SHARED_NAME: &str = "^[A-Za-z0-9][A-Za-z0-9_-]{3,31}$";
+const VARIABLE: &str = r"^(?!AWSAPPRUNNER)[^=\s]+$";
+const SECRET_VARIABLE: &str = r"^(?!AWSAPPRUNNER|PORT$)[^=\s]+$";
+/// An age file in text form.
+const SEALED: &str = r"^\s*-----BEGIN AGE ENCRYPTED FILE-----[\s\S]*-----END AGE ENCRYPTED FILE-----\s*$";
+const TAG: &str = r"^(?![aA][wW][sS]:)[\s\S]{1,128}$";
+const CPU: &str = r"^\s*[0-9]+(\.[0-9]{0,3})?\s*vCPU\s*$";
+const MEMORY: &str = r"^\s*[0-9]+(\.[0-9]{0,3})?\s*(MB|GB)\s*$";
+
+const COMMANDS: Shape = AnyOf(&[Text, List(&Text)]);
+const VARIABLES: Shape = Map(VARIABLE, &Text);
+const LAYER: Shape = AnyOf(&[VARIABLES, Like(SHARED_NAME)]);
+const LAYERS: Shape = AnyOf(&[VARIABLES, Like(SHARED_NAME), List(&LAYER)]);
+
+const KEYS: &[Key] = &[
+    key("", "services", Map(SERVICE_NAME, &Level("service")), "The services by name: 4 to 40 letters, digits, `-`, `_`."),
+    key("", "autoscaling", Map(SHARED_NAME, &Level("autoscaling")), "Shared scaling settings by name: 4 to 32 characters; `DefaultConfiguration` is there already."),
+    key("", "health", Map(SHARED_NAME, &Level("health")), "Shared health checks by name."),
+    key("", "env", Map(SHARED_NAME, &VARIABLES), "Shared sets of variables by name; a service takes one by `env: NAME`."),
+    key("", "secrets", Map(SHARED_NAME, &AnyOf(&[Like(SEALED), Level("sealed")])), "Encrypted values by name: the text that `towpath secrets encrypt` prints, or the file that holds it."),
+    key("service", "source", Level("source"), "Where the code comes from.").required(),
+    key("service", "build", AnyOf(&[Choice(&["apprunner.yaml"]), Level("build")]), "How it is built and started: `apprunner.yaml` (read from the repository), or the settings in place.").required().example("apprunner.yaml"),
+    key("service", "port", Number(1, 65535), "The application's port; unused with `build: apprunner.yaml`.").default("8080"),
+    key("service", "instance", Level("instance"), "The size of each instance."),
+    key("service", "env", LAYERS, "Variables of the application: in place, the name of a shared set, or a list of both in which what stands later wins. `PORT` is reserved."),
+    key("service", "secrets", Map(SECRET_VARIABLE, &Level("secret")), "Variables whose values are read when an instance starts."),
+    key("service", "health", AnyOf(&[Like(SHARED_NAME), Level("health")]), "The health check: a shared one by name, or the settings in place."),
+    key("service", "autoscaling", AnyOf(&[Like(SHARED_NAME), Level("autoscaling")]), "The scaling: a shared one by name, or the settings in place.").default("DefaultConfiguration"),
+    key("service", "deploy", Level("deploy"), "How a new version takes over."),
+    key("service", "tags", Map(TAG, &Text), "Names and values of your own."),
+    key("source", "repository", Text, "The git repository: a URL, an absolute path, or a path relative to the manifest that starts with `./` or `../`.").required().example("https://github.com/acme/hello"),
+    key("source", "branch", Text, "The branch to follow; the repository's default branch if nothing is said.").example("release"),
+    key("source", "tag", Text, "The tag to run, in place of a branch; it is followed where it moves.").example("v1.2.0"),
+    key("source", "commit", Like("^([0-9a-f]{40}|[0-9a-f]{64})$"), "The commit to run, in place of a branch: its whole id.").example("5f0c4c3c1f3f0f3a3f6f3fd4dfb6c8a7f0f3b1d2"),
+    key("source", "directory", Text, "The directory of the repository that holds the application; only changes inside deploy.").example("services/web"),
+    key("source", "autoDeploy", Flag, "Whether new commits are deployed by themselves.").default("true"),
+    key("build", "runtime", Runtime, "The managed runtime.").required().example("python311"),
+    key("build", "runtimeVersion", Like(r"^[0-9]{1,6}(\.[0-9]{1,6}){0,2}$"), "A version lock; the newest of the runtime if nothing is said.").example("3.11"),
+    key("build", "command", COMMANDS, "The build command, or a list of them.").example("pip install -r requirements.txt"),
+    key("build", "preBuild", COMMANDS, "Commands before the build."),
+    key("build", "postBuild", COMMANDS, "Commands after the build."),
+    key("build", "start", Text, "How the application is started. It must listen on `$PORT`.").required().example("python app.py"),
+    key("build", "env", LAYERS, "Variables of the build."),
+    key("build", "preRun", COMMANDS, "Commands that end the build.").example("python migrate.py"),
+    key("instance", "cpu", Like(CPU), "From `0.01 vCPU` to `256 vCPU`.").default("1 vCPU").example("0.5 vCPU"),
+    key("instance", "memory", Like(MEMORY), "From `16 MB` to `4096 GB`; 1 GB is 1024 MB.").default("2 GB").example("512 MB"),
+    key("health", "protocol", Choice(&["TCP", "HTTP", "tcp", "http"]), "`TCP`: a connection is enough. `HTTP`: an answer of 200 to 399 is.").default("TCP").example("HTTP"),
+    key("health", "path", Like(r"^/[!-\u0022$-~]*$"), "What an HTTP check asks for.").default("/").example("/healthz"),
+    key("health", "interval", Duration("1s", "20s"), "How often it is checked; whole seconds.").default("5s"),
+    key("health", "timeout", Duration("1s", "20s"), "How long an answer may take; whole seconds.").default("2s"),
+    key("health", "healthyThreshold", Number(1, 20), "So many successes in a row make an instance healthy.").default("1"),
+    key("health", "unhealthyThreshold", Number(1, 20), "So many failures in a row make it unhealthy.").default("5"),
+    key("autoscaling", "maxConcurrency", Number(1, 200), "Requests at once per instance.").default("100"),
+    key("autoscaling", "minSize", Number(1, 25), "The fewest instances.").default("1"),
+    key("autoscaling", "maxSize", Number(1, 25), "The most instances.").default("25"),
+    key("deploy", "drain", Duration("0s", "1h"), "How long running requests may go on at a switch.").default("30s"),
+    key("deploy", "startDeadline", Duration("1s", "1h"), "How long an instance may take to become healthy.").default("2m"),
+    key("deploy", "buildDeadline", Duration("1s", "24h"), "How long a build may take.").default("30m"),
+    key("secret", "file", Text, "A file that holds the value, relative to the manifest.").example("secrets/db"),
+    key("secret", "env", Text, "A variable of towpath's own environment that holds the value.").example("SHOP_DB"),
+    key("secret", "secret", Text, "A secret of the top level, by its name."),
+    key("sealed", "file", Text, "A file that holds the encrypted value, relative to the manifest.").example("db.age"),
+];
+
+/// Keys of which one may stand at most.
+const AT_MOST_ONE: &[(&str, &[&str])] = &[("source", &["branch", "tag", "commit"])];
+/// Levels that have exactly one of their keys.
+const EXACTLY_ONE: &[&str] = &["secret", "sealed"];
+
+/// The schema of the manifest.
+///
+/// `services` is not demanded: the files of a manifest directory share this schema, and not each of them has some.
+pub fn schema(catalogue: &Catalogue) -> Value {
+    let reached = reached(KEYS);
+    let mut levels = levels().iter().filter(|(level, ..)| reached.contains(level)).map(|(level, names, _)| {
+        let mut schema = mapping(level, names, KEYS, true, catalogue);
+        rules(level, &mut schema);
+        ((*level).to_owned(), schema)
+    });
+    let mut top = levels.next().map(|(_, top)| top).unwrap_or_default();
+    top.insert("minProperties".into(), 1.into());
+    let others = levels.map(|(level, schema)| (level, Value::Object(schema))).collect();
+    document("towpath.yaml", "What runs, as towpath reads it.", top, others)
+}
+
+fn rules(level: &str, schema: &mut Fields<String, Value>) {
+    if EXACTLY_ONE.contains(&level) {
+        schema.insert("minProperties".into(), 1.into());
+        schema.insert("maxProperties".into(), 1.into());
+    }
+    for (_, keys) in AT_MOST_ONE.iter().filter(|(of, _)| *of == level) {
+        let pairs = keys.iter().enumerate().flat_map(|(at, one)| keys[at + 1..].iter().map(move |two| [one, two]));
+        let pairs: Vec<Value> = pairs.map(|pair| json!({ "required": pair })).collect();
+        schema.insert("not".into(), json!({ "anyOf": pairs }));
+    }
+}
+
+#[cfg(test)]
+pub(super) fn keys() -> &'static [Key] {
+    KEYS
+}
