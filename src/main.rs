@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 use towpath::cli::{self, Hooks};
-use towpath::reconcile::entry;
+use towpath::reconcile::{doctor, entry};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -14,5 +14,6 @@ fn main() -> ExitCode {
         ingress: entry::ingress,
         shim: entry::shim,
         stop_leftovers: entry::stop_leftovers,
+        examine: doctor::examine,
     })
 }

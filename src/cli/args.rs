@@ -6,6 +6,7 @@ use super::up::UpArgs;
 use crate::desired::duration;
 use crate::settings::Output;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -99,6 +100,8 @@ pub enum Command {
     Secrets(SecretsCommand),
     /// Show the output of a service's instances, of a deployment, or its life
     Logs(LogsArgs),
+    /// Look at what of this machine helps or hinders, and say how to mend it
+    Doctor(DoctorArgs),
     /// Print the JSON schema of the manifest or of apprunner.yaml, for editors
     Schema {
         /// Which file's: manifest or apprunner
@@ -136,6 +139,37 @@ fn service_name(text: &str) -> Result<String, String> {
         Some(hint) => format!("{}: {hint}", invalid.message),
         None => invalid.message,
     })
+}
+
+/// `doctor`. What it looks at is what `up` would use: the same flags, variables and defaults.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// The manifest whose secret files are looked at
+    #[arg(
+        short = 'f',
+        long,
+        value_name = "PATH",
+        default_value = "towpath.yaml",
+        env = "TOWPATH_MANIFEST",
+        hide_env_values = true
+    )]
+    pub manifest: PathBuf,
+    /// Where services would answer; repeatable
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8080",
+        value_delimiter = ',',
+        env = "TOWPATH_HTTP",
+        hide_env_values = true
+    )]
+    pub http: Vec<SocketAddr>,
+    /// Where the API would answer
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090", env = "TOWPATH_API", hide_env_values = true)]
+    pub api: SocketAddr,
+    /// The Docker engine [default: the local one]
+    #[arg(long, value_name = "URL", env = "TOWPATH_DOCKER_HOST", hide_env_values = true)]
+    pub docker_host: Option<String>,
 }
 
 /// `validate`.

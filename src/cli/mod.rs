@@ -7,6 +7,7 @@
 mod acts;
 mod args;
 mod client;
+mod doctor;
 mod down;
 mod events;
 mod failure;
@@ -27,6 +28,7 @@ mod up;
 mod validate;
 mod wait;
 
+pub use doctor::{Examination, Finding, Verdict};
 pub use down::Leftovers;
 
 use crate::settings::UpSettings;
@@ -55,6 +57,8 @@ pub struct Hooks {
     pub shim: fn(Vec<OsString>) -> ExitCode,
     /// Stops an ingress and instances that a control plane left in a data directory; called when none runs any more.
     pub stop_leftovers: fn(&Path) -> Result<Leftovers, Box<dyn Error + Send + Sync>>,
+    /// Looks at what of this machine helps or hinders.
+    pub examine: fn(&Examination) -> Vec<Finding>,
 }
 
 /// Runs the command that the process' arguments name.
@@ -143,6 +147,7 @@ async fn call(
         | Command::Man { .. } => return Err(Failure::Silent),
         Command::Gc { dry_run } => gc::gc(screen, client, dry_run).await?,
         Command::Down => down::down(screen, client, data_dir, hooks.stop_leftovers).await?,
+        Command::Doctor(args) => return doctor::doctor(screen, client, data_dir, args, hooks).await,
         Command::Plan(args) => return plan::plan(screen, client, data_dir, &args).await,
         Command::Apply(args) => plan::apply(screen, client, &args).await?,
         Command::Status { service } => status::status(screen, client, service.as_deref()).await?,

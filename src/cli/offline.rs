@@ -10,6 +10,7 @@ use crate::desired::schema::{apprunner_schema, manifest_schema};
 use crate::desired::{Desired, FileKind, ManifestFiles, check_file, parse_manifest_files};
 use crate::model::{Catalogue, Problem, Timestamp};
 use crate::observed::{EngineView, Observed};
+use crate::plan::checker;
 use crate::plan::{self, Plan, Policy, Report, render_text};
 use std::path::Path;
 use std::process::ExitCode;
@@ -52,6 +53,11 @@ pub fn plan_against_nothing(manifest: &ManifestFiles) -> Result<PlanView, Failur
         None => (Plan { manifest: None, at: now, changes: Vec::new() }, Report::default()),
     };
     Ok(PlanView { plan, report, problems: read.problems, observed: Some(observed) })
+}
+
+/// The invariants that the state of a running server breaks, by the checker that shares nothing with the planner.
+pub fn broken_invariants(view: &PlanView) -> Vec<String> {
+    view.observed.iter().flat_map(checker::check).map(|violation| violation.to_string()).collect()
 }
 
 /// No services, no instances. Whatever would be created is declared: nothing can be deleted, nor exceed a memory that

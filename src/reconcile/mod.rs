@@ -11,6 +11,7 @@ pub mod contained;
 pub mod control;
 pub mod core;
 pub mod deploy;
+pub mod doctor;
 pub mod down;
 pub mod engines;
 pub mod entry;

@@ -5,7 +5,7 @@
 //! result. Built in its final place, because virtual environments cannot be moved.
 
 mod command;
-mod interpreters;
+pub mod interpreters;
 mod python;
 mod tools;
 mod turn;

@@ -7,6 +7,7 @@
 mod client;
 mod container;
 mod events;
+mod examine;
 mod follow;
 mod guard;
 mod labels;
@@ -16,6 +17,8 @@ mod network;
 mod observe;
 mod ports;
 mod start;
+
+pub use examine::{DockerFacts, examine};
 
 use super::{Engine, EngineError, InstanceUsage};
 use crate::model::{DockerHost, InstallationId, InstanceId, InstanceSpec, ObservedInstance};
