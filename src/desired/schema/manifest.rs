@@ -41,7 +41,7 @@ const KEYS: &[Key] = &[
     key("source", "repository", Text, "The git repository: a URL, an absolute path, or a path relative to the manifest that starts with `./` or `../`.").required().example("https://github.com/acme/hello"),
     key("source", "branch", Text, "The branch to follow; the repository's default branch if nothing is said.").example("release"),
     key("source", "tag", Text, "The tag to run, in place of a branch; it is followed where it moves.").example("v1.2.0"),
-    key("source", "commit", Like("^([0-9a-f]{40}|[0-9a-f]{64})$"), "The commit to run, in place of a branch: its whole id.").example("5f0c4c3c1f3f0f3a3f6f3fd4dfb6c8a7f0f3b1d2"),
+    key("source", "commit", Like("^[0-9a-f]{7,64}$"), "The commit to run, in place of a branch: its id, or the first 7 digits or more of it.").example("5f0c4c3c1f3f0f3a3f6f3fd4dfb6c8a7f0f3b1d2"),
     key("source", "directory", Text, "The directory of the repository that holds the application; only changes inside deploy.").example("services/web"),
     key("source", "autoDeploy", Flag, "Whether new commits are deployed by themselves.").default("true"),
     key("build", "runtime", Runtime, "The managed runtime.").required().example("python311"),
