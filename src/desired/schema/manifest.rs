@@ -29,7 +29,7 @@ const KEYS: &[Key] = &[
     key("", "env", Map(SHARED_NAME, &VARIABLES), "Shared sets of variables by name; a service takes one by `env: NAME`."),
     key("", "secrets", Map(SHARED_NAME, &AnyOf(&[Like(SEALED), Level("sealed")])), "Encrypted values by name: the text that `towpath secrets encrypt` prints, or the file that holds it."),
     key("service", "source", Level("source"), "Where the code comes from.").required(),
-    key("service", "build", AnyOf(&[Choice(&["apprunner.yaml"]), Level("build")]), "How it is built and started: `apprunner.yaml` (read from the repository), or the settings in place.").required().example("apprunner.yaml"),
+    key("service", "build", AnyOf(&[Choice(&["apprunner.yaml", "Dockerfile"]), Level("build")]), "How it is built and started: `apprunner.yaml` or `Dockerfile` (read from the repository), or the settings in place.").required().example("apprunner.yaml"),
     key("service", "port", Number(1, 65535), "The application's port; unused with `build: apprunner.yaml`.").default("8080"),
     key("service", "instance", Level("instance"), "The size of each instance."),
     key("service", "env", LAYERS, "Variables of the application: in place, the name of a shared set, or a list of both in which what stands later wins. `PORT` is reserved."),
@@ -43,6 +43,8 @@ const KEYS: &[Key] = &[
     key("source", "tag", Text, "The tag to run, in place of a branch; it is followed where it moves.").example("v1.2.0"),
     key("source", "commit", Like("^[0-9a-f]{7,64}$"), "The commit to run, in place of a branch: its id, or the first 7 digits or more of it.").example("5f0c4c3c1f3f0f3a3f6f3fd4dfb6c8a7f0f3b1d2"),
     key("source", "directory", Text, "The directory of the repository that holds the application; only changes inside deploy.").example("services/web"),
+    key("source", "key", Level("key"), "The private key for a repository over ssh."),
+    key("key", "file", Text, "A file that holds the key, relative to the manifest; only its owner may read it.").required(),
     key("source", "autoDeploy", Flag, "Whether new commits are deployed by themselves.").default("true"),
     key("build", "runtime", Runtime, "The managed runtime.").required().example("python311"),
     key("build", "runtimeVersion", Like(r"^[0-9]{1,6}(\.[0-9]{1,6}){0,2}$"), "A version lock; the newest of the runtime if nothing is said.").example("3.11"),
@@ -52,6 +54,10 @@ const KEYS: &[Key] = &[
     key("build", "start", Text, "How the application is started. It must listen on `$PORT`.").required().example("python app.py"),
     key("build", "env", LAYERS, "Variables of the build."),
     key("build", "preRun", COMMANDS, "Commands that end the build.").example("python migrate.py"),
+    key("build", "dockerfile", Text, "A Dockerfile of the repository, in place of a runtime; needs the Docker engine."),
+    key("build", "target", Text, "The stage of the Dockerfile to build; the last one if nothing is said."),
+    key("build", "context", Text, "The directory that the Dockerfile copies from; that of the source if nothing is said."),
+    key("build", "args", Map(VARIABLE, &Text), "Build arguments of the Dockerfile; they stay in the image's history."),
     key("instance", "cpu", Like(CPU), "From `0.01 vCPU` to `256 vCPU`.").default("1 vCPU").example("0.5 vCPU"),
     key("instance", "memory", Like(MEMORY), "From `16 MB` to `4096 GB`; 1 GB is 1024 MB.").default("2 GB").example("512 MB"),
     key("health", "protocol", Choice(&["TCP", "HTTP", "tcp", "http"]), "`TCP`: a connection is enough. `HTTP`: an answer of 200 to 399 is.").default("TCP").example("HTTP"),
@@ -94,6 +100,12 @@ pub fn schema(catalogue: &Catalogue) -> Value {
 }
 
 fn rules(level: &str, schema: &mut Fields<String, Value>) {
+    // A Dockerfile takes the place of what is required of a runtime.
+    if level == "build"
+        && let Some(required) = schema.remove("required")
+    {
+        schema.insert("anyOf".into(), json!([{ "required": required }, { "required": ["dockerfile"] }]));
+    }
     if EXACTLY_ONE.contains(&level) {
         schema.insert("minProperties".into(), 1.into());
         schema.insert("maxProperties".into(), 1.into());
