@@ -32,7 +32,7 @@ pub use instance::{Artifact, InstanceSpec, InstanceState, ObservedInstance, Star
 pub use lines::{LineSink, LineSource};
 pub use names::{EnvName, HostLabel, RuntimeName, ServiceName};
 pub use operation::{
-    Cause, Failure, Operation, OperationKind, OperationStatus, OperationTarget, Reason, Step, Undo, headline,
+    Cause, Failure, Operation, OperationKind, OperationStatus, OperationTarget, QUOTES, Reason, Step, Undo, headline,
 };
 pub use problem::{Place, Problem, Severity};
 pub use record::{Event, EventSeverity, Held, HeldReason, InstanceRecord, InstanceRole, Owner, Pause, ServiceRecord};

@@ -195,9 +195,16 @@ impl Failure {
     }
 }
 
-/// The first line of a message, without the colon that introduces the lines after it.
+/// What introduces the lines of an application that a message quotes.
+pub const QUOTES: &str = " Its last lines:";
+
+/// The first line of a message, without what introduces the lines after it.
 pub fn headline(message: &str) -> &str {
-    message.lines().next().unwrap_or_default().trim_end().trim_end_matches(':')
+    let first = message.lines().next().unwrap_or_default().trim_end();
+    match first.strip_suffix(QUOTES) {
+        Some(said) => said.trim_end_matches('.'),
+        None => first.trim_end_matches(':'),
+    }
 }
 
 /// One operation with its progress. The store keeps it as of the last finished write.

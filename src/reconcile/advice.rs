@@ -1,5 +1,7 @@
 //! What a person is told about an application that did not become healthy: facts in, sentences out. Pure.
 
+use crate::model::QUOTES;
+
 /// How many of an application's last lines are looked at for advice.
 pub const LINES_READ: usize = 40;
 /// How many of its last lines are quoted.
@@ -65,7 +67,7 @@ pub fn quote(lines: &[String]) -> String {
     }
     let last = &theirs[theirs.len().saturating_sub(LINES_QUOTED)..];
     let quoted: Vec<String> = last.iter().map(|line| format!("  | {line}")).collect();
-    format!(" Its last lines:\n{}", quoted.join("\n"))
+    format!("{QUOTES}\n{}", quoted.join("\n"))
 }
 
 #[cfg(test)]
@@ -120,5 +122,8 @@ mod tests {
         let said = quote(&many);
         assert!(said.starts_with(" Its last lines:\n  | 2\n") && said.ends_with("| 9"), "{said}");
         assert_eq!(quote(&lines("\ntowpath: exited with code 1")), " It printed nothing.");
+        let headline = crate::model::headline;
+        assert_eq!(headline(&format!("it exited, 3 times in a row.{said}")), "it exited, 3 times in a row");
+        assert_eq!(headline("Failed to execute 'build' command.\nmore"), "Failed to execute 'build' command.");
     }
 }

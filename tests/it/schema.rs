@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What a schema cannot say, by fixture: relations between values, and words that only the reader can judge.
-const BEYOND_A_SCHEMA: &[(&str, &str)] =
-    &[("manifest/bad-tag.yaml", "a tag of YAML, which another loader refuses itself")];
+const BEYOND_A_SCHEMA: &[(&str, &str)] = &[
+    ("manifest/bad-tag.yaml", "a tag of YAML, which another loader refuses itself"),
+    ("apprunner/bad-duplicate.yaml", "a key that stands twice: the validator's loader keeps the last"),
+    ("apprunner/bad-lock.yaml", "which locks fit depends on the runtime"),
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

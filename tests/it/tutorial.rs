@@ -142,7 +142,7 @@ fn found_in_order(wanted: &[String], lines: &[String]) -> Option<usize> {
 /// A line without what differs from run to run.
 fn alike(line: &str) -> String {
     let mut out = String::new();
-    for word in line.split_whitespace() {
+    for word in line.replace("<1s", "1s").split_whitespace() {
         let inner = word.trim_matches(|c: char| "(),.;:`…".contains(c));
         let kind = kind(inner);
         let word = kind.map_or_else(|| word.to_owned(), |kind| word.replacen(inner, kind, 1));
@@ -167,8 +167,14 @@ fn kind(word: &str) -> Option<&'static str> {
     is_duration.then_some("T")
 }
 
+/// What `--wait` prints of steps depends on when it looks.
+fn is_step(line: &str) -> bool {
+    const STEPS: &[&str] = &["queued", "fetch", "build", "start", "check", "shift", "drain", "retire", "clean"];
+    line.split_once(": ").is_some_and(|(_, word)| STEPS.contains(&word))
+}
+
 fn alike_text(text: &str) -> String {
-    text.lines().map(alike).filter(|l| !l.is_empty()).collect::<Vec<_>>().join("\n")
+    text.lines().map(alike).filter(|l| !l.is_empty() && !is_step(l)).collect::<Vec<_>>().join("\n")
 }
 
 /// Runs every `$` line of a block; the block as it comes out.

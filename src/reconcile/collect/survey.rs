@@ -200,5 +200,8 @@ async fn remove(core: &Core, target: &Target) -> Result<(), String> {
 /// What has been removed, in a sentence.
 pub fn in_words(removals: &[Removal]) -> String {
     let bytes: u64 = removals.iter().filter_map(|r| r.bytes).sum();
-    format!("{} things of {} MB went", removals.len(), bytes >> 20)
+    match removals.len() {
+        0 => "nothing that could go was left".to_owned(),
+        count => format!("{count} {} of {} MB went", if count == 1 { "thing" } else { "things" }, bytes >> 20),
+    }
 }
