@@ -5,7 +5,7 @@ use super::failure::Failure;
 use crate::model::{Memory, RuntimeName};
 use crate::settings::{
     ApplyMode, BaseDomain, EngineChoice, IngressChoice, SourceSettings, UpSettings, default_data_dir,
-    default_known_hosts, has_proxy, parse_account, parse_overcommit, parse_region, parse_runtime_image,
+    default_known_hosts, has_proxy, parse_account, parse_first_user, parse_overcommit, parse_region, parse_runtime_image,
 };
 use clap::Args;
 use std::net::SocketAddr;
@@ -151,6 +151,22 @@ pub struct UpArgs {
     /// How large the files of one commit may be together
     #[arg(long, value_name = "SIZE", default_value = "4 GB", env = "TOWPATH_SOURCE_LIMIT", hide_env_values = true)]
     source_limit: Memory,
+    /// What the files of an instance may take, unless its service says otherwise
+    #[arg(long, value_name = "SIZE", default_value = "3 GB", env = "TOWPATH_INSTANCE_STORAGE", hide_env_values = true)]
+    instance_storage: Memory,
+    /// The first user id of services, where towpath is root (process engine)
+    #[arg(
+        long,
+        value_name = "UID",
+        default_value = "1900000000",
+        value_parser = parse_first_user,
+        env = "TOWPATH_FIRST_USER",
+        hide_env_values = true
+    )]
+    first_user: u32,
+    /// Run services although nothing keeps them from your own files (process engine, not root, no Landlock)
+    #[arg(long, env = "TOWPATH_ALLOW_UNISOLATED", hide_env_values = true)]
+    allow_unisolated: bool,
 }
 
 impl UpArgs {
@@ -201,6 +217,9 @@ impl UpArgs {
                 source_limit: self.source_limit,
                 proxied: has_proxy(),
             },
+            instance_storage: self.instance_storage,
+            first_user: self.first_user,
+            allow_unisolated: self.allow_unisolated,
         })
     }
 }

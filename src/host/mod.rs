@@ -1,10 +1,14 @@
-//! This machine's processes and files: process trees, line splitting, durable small files.
+//! This machine's processes and files: process trees, jails, control groups, disks, line splitting, durable small files.
 //!
 //! What the embedded engine and its builder both need. Imports nothing of ours; knows neither services nor builds.
 //! Everything here is blocking: asynchronous callers use `spawn_blocking`.
 
+pub mod cgroup;
+pub mod disk;
 pub mod files;
+pub mod jail;
 pub mod lines;
+pub mod overlay;
 pub mod tree;
 
 /// The identity of this boot: process ids and sockets from another boot mean nothing.

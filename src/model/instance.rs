@@ -20,6 +20,10 @@ pub enum Artifact {
     Directory {
         /// The directory that commands run in.
         path: PathBuf,
+        /// The directory that holds all of the artifact, `path` among it; none in records of older versions, which had
+        /// nothing that instances change beside `path`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        root: Option<PathBuf>,
         /// Directories put before `PATH`: the virtual environment, `node_modules/.bin`, the interpreter.
         path_prefix: Vec<PathBuf>,
         /// Variables that the runtime needs (`VIRTUAL_ENV`, …).

@@ -133,18 +133,21 @@ impl std::fmt::Display for VersionLock {
     }
 }
 
-/// CPU and memory of one instance (row I1).
+/// CPU, memory and storage of one instance (rows I1, I3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceSize {
     /// CPU.
     pub cpu: Cpu,
     /// Memory.
     pub memory: Memory,
+    /// What its files may take, in bytes; the installation's default if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<Memory>,
 }
 
 impl Default for InstanceSize {
     fn default() -> Self {
-        Self { cpu: Cpu::DEFAULT, memory: Memory::DEFAULT }
+        Self { cpu: Cpu::DEFAULT, memory: Memory::DEFAULT, storage: None }
     }
 }
 

@@ -168,9 +168,10 @@ impl Differences {
     }
 
     fn instance(&mut self, from: &InstanceSize, to: &InstanceSize) {
-        let InstanceSize { cpu, memory } = from;
+        let InstanceSize { cpu, memory, storage } = from;
         self.text("instance.cpu", cpu, &to.cpu);
         self.exact("instance.memory", memory, &to.memory);
+        self.option("instance.storage", storage.as_ref(), to.storage.as_ref());
     }
 
     /// Two values that print alike (1 GB and 1 GB and a byte) are still two values.

@@ -6,7 +6,7 @@ use crate::build::docker::{Backend, DockerBuilder, DockerBuilderOptions};
 use crate::build::process::{ProcessBuilder, ProcessBuilderOptions};
 use crate::build::{BuildError, Builder};
 use crate::engine::docker::{DockerEngine, Reach};
-use crate::engine::process::ProcessEngine;
+use crate::engine::process::{ProcessEngine, ProcessOptions};
 use crate::engine::{Engine, EngineError};
 use crate::model::{Catalogue, DockerHost, InstallationId, Invalid};
 use crate::settings::datadir::DataDir;
@@ -43,7 +43,7 @@ pub async fn choose(
             Ok(pair)
         }
         _ => {
-            let (engine, builder) = process(data, installation)?;
+            let (engine, builder) = process(data, installation, process_options(settings))?;
             builder.sweep().await?;
             record(store, "process", None).await?;
             Ok((engine, Arc::new(builder)))
@@ -61,7 +61,8 @@ pub async fn of_record(
     installation: &InstallationId,
 ) -> Result<Arc<dyn Engine>, UpError> {
     if recorded(world) != Some(EngineChoice::Docker) {
-        return Ok(process(data, installation)?.0);
+        let options = ProcessOptions { allow_unisolated: true, ..ProcessOptions::default() };
+        return Ok(process(data, installation, options)?.0);
     }
     let host = world.meta.get(META_DOCKER_HOST).and_then(|v| v.as_str());
     let host = docker_host(host)?;
@@ -116,14 +117,28 @@ async fn record(store: &Store, engine: &str, host: Option<&DockerHost>) -> Resul
     Ok(store.write(writes).await?)
 }
 
-fn process(data: &DataDir, installation: &InstallationId) -> Result<(Arc<dyn Engine>, ProcessBuilder), UpError> {
-    let engine = ProcessEngine::open(data.instances(), super::up::executable()?, installation.clone())?;
+fn process_options(settings: &UpSettings) -> ProcessOptions {
+    ProcessOptions {
+        storage: settings.instance_storage,
+        first_user: settings.first_user,
+        allow_unisolated: settings.allow_unisolated,
+        private_ports: vec![settings.api.port()],
+    }
+}
+
+fn process(
+    data: &DataDir,
+    installation: &InstallationId,
+    options: ProcessOptions,
+) -> Result<(Arc<dyn Engine>, ProcessBuilder), UpError> {
+    let engine = ProcessEngine::open(data.instances(), super::up::executable()?, installation.clone(), options)?;
     let builder = ProcessBuilder::new(ProcessBuilderOptions {
         builds: data.builds(),
         cache: data.cache(),
         catalogue: Catalogue::builtin(),
         search: crate::settings::search_path(),
         passthrough: crate::settings::passed_on_to_builds(),
+        policy: engine.policy().clone(),
     })?;
     Ok((Arc::new(engine), builder))
 }

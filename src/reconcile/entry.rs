@@ -54,7 +54,12 @@ pub fn shim(words: Vec<OsString>) -> ExitCode {
         eprintln!("error: `towpath shim` is started by the process engine, not by hand");
         return ExitCode::from(64);
     };
-    let code = crate::engine::process::shim::run(dir.as_ref());
+    let code = match (dir.to_str(), words.get(1)) {
+        // Between a shim and its application, see `host::jail`.
+        (Some("enter"), None) => crate::host::jail::enter::run(),
+        (Some("probe"), Some(place)) => crate::host::jail::probe::run(place.as_ref()),
+        _ => crate::engine::process::shim::run(dir.as_ref()),
+    };
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 

@@ -53,6 +53,12 @@ pub struct UpSettings {
     pub keep: Keep,
     /// How far the sum of instance memory may exceed the host's, in percent: 100 is not at all.
     pub overcommit_percent: u32,
+    /// What the files of an instance may take where its service does not say.
+    pub instance_storage: Memory,
+    /// The first user id of services, where towpath is root (process engine).
+    pub first_user: u32,
+    /// Whether services may run where nothing keeps them from the files of towpath's own user (process engine).
+    pub allow_unisolated: bool,
     /// How repositories are read.
     pub sources: SourceSettings,
 }
@@ -180,6 +186,17 @@ pub fn parse_overcommit(text: &str) -> Result<u32, Invalid> {
     }
 }
 
+/// The first user id of services: ids of accounts and of containers are left alone.
+///
+/// # Errors
+/// For an id below 65536, and one without room for the others above it.
+pub fn parse_first_user(text: &str) -> Result<u32, Invalid> {
+    match text.parse() {
+        Ok(id) if (65_536..=u32::MAX - 2 * 65_536).contains(&id) => Ok(id),
+        _ => Err(Invalid::new("user ids of services begin at 65536 or above, like 1900000000")),
+    }
+}
+
 /// `NAME=IMAGE`.
 ///
 /// # Errors
@@ -254,6 +271,8 @@ mod tests {
             parse_overcommit("200").is_err() && parse_overcommit("99%").is_err() && parse_overcommit("x%").is_err()
         );
         assert_eq!(parse_overcommit("200%"), Ok(200));
+        assert!(parse_first_user("1000").is_err() && parse_first_user("4294967295").is_err());
+        assert_eq!(parse_first_user("200000"), Ok(200_000));
         for bad in ["python3", "python3=", "=x", "python3=-v", "python3=a b", "py thon=x"] {
             assert!(parse_runtime_image(bad).is_err(), "{bad}");
         }

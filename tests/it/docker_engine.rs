@@ -52,7 +52,7 @@ pub async fn spec(lab: &Lab, number: u8) -> InstanceSpec {
         port: 8080,
         sole: true,
         port_env: vec!["PORT".parse().unwrap(), "WEB_PORT".parse().unwrap()],
-        size: InstanceSize { cpu: Cpu(500), memory: Memory(128 << 20) },
+        size: InstanceSize { cpu: Cpu(500), memory: Memory(128 << 20), storage: None },
     }
 }
 
@@ -280,7 +280,7 @@ async fn an_instance_over_its_memory_is_killed_and_the_message_names_the_limit()
 async fn an_instance_may_have_more_cpus_than_the_host() {
     let Some(lab) = Lab::open(false) else { return };
     let engine = engine(&lab).await;
-    let large = InstanceSize { cpu: Cpu(64_000), memory: Memory(128 << 20) };
+    let large = InstanceSize { cpu: Cpu(64_000), memory: Memory(128 << 20), storage: None };
     let large = InstanceSpec { size: large, ..spec(&lab, 1).await };
     engine.start(&large).await.unwrap();
     assert_eq!(observed(&engine, &large.id).await.drift, Vec::<String>::new());

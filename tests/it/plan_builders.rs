@@ -118,7 +118,12 @@ pub fn revision(number: u32, spec: &ServiceSpec, commit: CommitId, at: Timestamp
         contents: None,
         spec: spec.clone(),
         settings,
-        artifact: Artifact::Directory { path: PathBuf::from("/b"), path_prefix: Vec::new(), env: BTreeMap::new() },
+        artifact: Artifact::Directory {
+            path: PathBuf::from("/b"),
+            root: None,
+            path_prefix: Vec::new(),
+            env: BTreeMap::new(),
+        },
         created_at: at,
     }
 }

@@ -42,6 +42,7 @@ const MUTATIONS: &[Mutation] = &[
     ("source.autoDeploy", InPlace, |s| s.source.auto_deploy = !s.source.auto_deploy),
     ("instance.cpu", ToNewInstances, |s| s.instance.cpu = Cpu(250)),
     ("instance.memory", ToNewInstances, |s| s.instance.memory = Memory(s.instance.memory.0 + 1)),
+    ("instance.storage", ToNewInstances, |s| s.instance.storage = Some(Memory(1 << 30))),
     ("env.LEVEL", ToNewInstances, |s| drop(s.env.insert(parse("LEVEL"), "debug".into()))),
     ("secrets.KEY", ToNewInstances, |s| drop(s.secrets.insert(parse("KEY"), SecretRef::Env("K".into())))),
     ("health.protocol", InPlace, |s| s.health.protocol = HealthProtocol::Http),
@@ -78,7 +79,7 @@ fn count_fields(spec: &ServiceSpec, settings: &AppSettings) -> usize {
     let ServiceSpec { name: _, source, build: _, instance, env: _, secrets: _, health, scaling, deploy, tags: _ } =
         spec;
     let CodeSource { repository: _, track: Track { reference: _, directory: _ }, key: _, auto_deploy: _ } = source;
-    let InstanceSize { cpu: _, memory: _ } = instance;
+    let InstanceSize { cpu: _, memory: _, storage: _ } = instance;
     let HealthCheck {
         protocol: _,
         path: _,

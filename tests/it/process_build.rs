@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use towpath::build::process::{ProcessBuilder, ProcessBuilderOptions};
 use towpath::build::{BuildError, BuildJob, Builder};
+use towpath::host::jail::{policy::Policy, users::DEFAULT_FIRST};
 use towpath::host::tree;
 use towpath::model::{
     AppSettings, Artifact, BuildId, Catalogue, Commit, InstanceSize, LineSink, LineSource, Timestamp,
@@ -99,7 +100,9 @@ impl Bench {
 fn builder(dir: &Path, search: Vec<PathBuf>) -> ProcessBuilder {
     let (builds, cache) = (dir.join("builds"), dir.join("cache"));
     let passthrough = BTreeMap::from([("HANDED_ON".to_owned(), "yes".to_owned())]);
-    ProcessBuilder::new(ProcessBuilderOptions { builds, cache, catalogue: catalogue(), search, passthrough }).unwrap()
+    let policy = Policy::of(env!("CARGO_BIN_EXE_towpath").into(), dir, DEFAULT_FIRST).unwrap();
+    let options = ProcessBuilderOptions { builds, cache, catalogue: catalogue(), search, passthrough, policy };
+    ProcessBuilder::new(options).unwrap()
 }
 
 fn commit() -> Commit {
@@ -139,7 +142,7 @@ async fn a_python_build_has_its_tools_and_is_found_again() {
     let job = bench.job(settings("python311", &[check])).await;
     let id = job.id.clone();
     let artifact = bench.build(job.clone()).await.unwrap();
-    let Artifact::Directory { path, path_prefix, env } = &artifact else { panic!("{artifact:?}") };
+    let Artifact::Directory { path, path_prefix, env, .. } = &artifact else { panic!("{artifact:?}") };
     assert!(path.join("app/__pycache__").is_dir());
     let venv = path.parent().unwrap().join("venv");
     assert_eq!(

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use towpath::engine::process::ProcessEngine;
+use towpath::engine::process::{ProcessEngine, ProcessOptions};
 use towpath::engine::{Engine, EngineError};
 use towpath::host::tree;
 use towpath::model::{
@@ -45,6 +45,9 @@ impl Drop for ProcessLab {
         for entry in std::fs::read_dir(self.dir.path().join("instances")).into_iter().flatten().flatten() {
             tree::signal(&tree::marked(&marker(&entry.file_name().to_string_lossy())), Signal::KILL);
         }
+        let engine = Arc::clone(&self.engine);
+        let dismantled = move || tokio::runtime::Runtime::new().unwrap().block_on(engine.dismantle());
+        let _ = std::thread::spawn(dismantled).join();
     }
 }
 
@@ -53,8 +56,14 @@ fn marker(id: &str) -> String {
 }
 
 fn open(root: PathBuf) -> Arc<dyn Engine> {
-    let installation = InstallationId::from_random([7; 16]);
-    Arc::new(ProcessEngine::open(root, env!("CARGO_BIN_EXE_towpath").into(), installation).unwrap())
+    // One of its own per laboratory: tests that run at once must not write each other's firewall rules.
+    let mut id = [0; 16];
+    id.copy_from_slice(&Digest::of(&root).as_str().as_bytes()[..16]);
+    let installation = InstallationId::from_random(id);
+    Arc::new(
+        ProcessEngine::open(root, env!("CARGO_BIN_EXE_towpath").into(), installation, ProcessOptions::default())
+            .unwrap(),
+    )
 }
 
 fn random() -> [u8; 16] {
@@ -83,7 +92,7 @@ impl Lab for ProcessLab {
             name: "shop".parse().unwrap(),
             revision: serde_json::from_str::<RevisionNumber>("3").unwrap(),
             config: Digest::of(&script),
-            artifact: Artifact::Directory { path: app, path_prefix: vec![], env: BTreeMap::new() },
+            artifact: Artifact::Directory { path: app, root: None, path_prefix: vec![], env: BTreeMap::new() },
             pre_run: vec![],
             command: StartCommand::Words(vec!["/usr/bin/python3".into(), "app.py".into()]),
             env: BTreeMap::new(),

@@ -1,13 +1,16 @@
 //! Runs one build line: output line by line into the log, bounded in time and size, nothing left of it afterwards.
 
+use super::apart::{self, Groups};
 use crate::build::BuildError;
+use crate::host::jail::{self, Jail, Launch};
 use crate::host::{lines::LineSplitter, tree};
 use crate::model::{LineSink, LineSource};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
@@ -32,6 +35,12 @@ pub struct Place {
     pub directory: PathBuf,
     /// The whole environment.
     pub env: BTreeMap<String, String>,
+    /// The binary that sets the jail up.
+    pub exe: PathBuf,
+    /// What keeps the commands in.
+    pub jail: Jail,
+    /// What they may use.
+    pub groups: Arc<Mutex<Groups>>,
 }
 
 /// What all lines of a build together may use.
@@ -66,9 +75,12 @@ impl Place {
         log: &dyn LineSink,
         cancel: &CancellationToken,
     ) -> Result<ExitStatus, BuildError> {
-        let (mut child, mut output) = self.spawn(program)?;
+        let (mut child, mut output) = self.start(program).await?;
         let mut lines = LineSplitter::new(LONGEST_LINE);
-        let outcome = follow(&mut child, &mut output, &mut lines, budget, log, cancel).await;
+        let outcome = tokio::select! {
+            outcome = follow(&mut child, &mut output, &mut lines, budget, log, cancel) => outcome,
+            beyond = apart::watch(self) => Err(beyond),
+        };
         if outcome.is_err() {
             kill_group(&child);
         }
@@ -83,17 +95,64 @@ impl Place {
         outcome
     }
 
-    fn spawn(&self, program: &[&str]) -> Result<(Child, Receiver), BuildError> {
-        let failed = |source| BuildError::Io { act: format!("run `{}`", program.join(" ")), source };
+    /// The place without a jail and with nothing of the build in its environment, for commands of our own whose results
+    /// are shared by services.
+    pub fn trusted(&self, temporary: &Path) -> Self {
+        let mut env = self.env.clone();
+        env.retain(|name, _| name == "LANG");
+        env.insert("PATH".into(), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into());
+        env.extend(["HOME", "TMPDIR"].map(|name| (name.to_owned(), temporary.display().to_string())));
+        let (build, exe, groups) = (self.build.clone(), self.exe.clone(), Arc::clone(&self.groups));
+        Self { build, directory: temporary.to_owned(), env, exe, jail: Jail::default(), groups }
+    }
+
+    /// What is to be said of how a command ended, out of memory before all.
+    pub fn in_words(&self, status: ExitStatus) -> String {
+        let killed = (!status.success()).then(|| self.groups().out_of_memory()).flatten();
+        killed.unwrap_or_else(|| in_words(status))
+    }
+
+    fn groups(&self) -> MutexGuard<'_, Groups> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn start(&self, program: &[&str]) -> Result<(Child, Receiver), BuildError> {
+        let act = || format!("run `{}`", program.join(" "));
+        let failed = |source| BuildError::Io { act: act(), source };
         let (reader, writer) = std::io::pipe().map_err(failed)?;
+        if let Some(user) = self.jail.user {
+            // Programs open `/dev/stdout` by its path, which asks for permissions.
+            std::os::unix::fs::fchown(&writer, Some(user), Some(user)).map_err(failed)?;
+        }
         let second = writer.try_clone().map_err(failed)?;
-        let mut command = Command::new(program[0]);
-        command.args(&program[1..]).env_clear().envs(&self.env).env(MARKER, &self.build).current_dir(&self.directory);
+        let (command, door) = jail::command(&self.exe, (MARKER, &self.build.to_string_lossy())).map_err(failed)?;
+        let mut command = Command::from(command);
         command.process_group(0).kill_on_drop(true);
         // One pipe for both, so that lines stand in the order in which they were printed.
-        command.stdin(Stdio::null()).stdout(writer).stderr(second);
+        command.stdout(writer).stderr(second);
         let child = command.spawn().map_err(failed)?;
-        Ok((child, Receiver::from_owned_fd(reader.into()).map_err(failed)?))
+        // It holds the other ends of the door and the pipe.
+        drop(command);
+        child.id().into_iter().for_each(|pid| self.groups().groups.admit(pid));
+        let launch = self.launch_of(program);
+        let launched = tokio::task::spawn_blocking(move || door.launch(&launch)).await;
+        match launched.map_err(|error| failed(std::io::Error::other(error)))? {
+            Ok(()) => Ok((child, Receiver::from_owned_fd(reader.into()).map_err(failed)?)),
+            Err(stopped) => Err(failed(std::io::Error::other(stopped))),
+        }
+    }
+
+    fn launch_of(&self, program: &[&str]) -> Launch {
+        let mut env = self.env.clone();
+        env.insert(MARKER.into(), self.build.display().to_string());
+        Launch {
+            program: program[0].into(),
+            name: program[0].into(),
+            arguments: program[1..].iter().map(|&word| word.to_owned()).collect(),
+            env,
+            directory: self.directory.clone(),
+            jail: self.jail.clone(),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! `bin` (bash as `sh`), `venv` for Python, and `complete.json`, written last: a directory without it is a build that was cut off, never a
 //! result. Built in its final place, because virtual environments cannot be moved.
 
+mod apart;
 mod command;
 pub mod interpreters;
 mod python;
@@ -14,18 +15,21 @@ use super::recipe::{self, Choice, Directories, Interpreter, Layout, Phase};
 use super::{BuildError, BuildJob, Builder};
 use crate::host::boot_id;
 use crate::host::files::{move_tree, read_small, remove_tree, tree_size, write_atomic};
+use crate::host::jail::policy::Policy;
 use crate::model::{
     AppSettings, Artifact, BuildId, Catalogue, Commit, EnvName, Language, LineSink, LineSource, Runtime, RuntimeName,
     Timestamp,
 };
+use apart::Groups;
 use async_trait::async_trait;
-use command::{Budget, Place, in_words, kill_marked};
+use command::{Budget, Place, kill_marked};
 use python::Environment;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -51,6 +55,17 @@ pub struct ProcessBuilderOptions {
     pub search: Vec<PathBuf>,
     /// Variables that every build gets: proxies, certificate authorities, package indexes.
     pub passthrough: BTreeMap<String, String>,
+    /// How builds are kept apart.
+    pub policy: Policy,
+}
+
+/// One build, laid out.
+struct Build<'a> {
+    directory: &'a Path,
+    at: &'a Directories,
+    interpreter: &'a Interpreter,
+    /// The user that its commands run as.
+    user: Option<u32>,
 }
 
 /// How long an answer about interpreters counts: a plan and the build that follows ask once.
@@ -159,10 +174,12 @@ impl ProcessBuilder {
         let choice = self.choose(&job.settings).await?;
         announce(log, &choice);
         let at = self.directories(directory, job);
-        self.prepare(directory, &at, job, choice.interpreter.language).await?;
+        let user = self.prepare(directory, &at, job, &choice.interpreter).await?;
         let layout = recipe::layout(&choice.interpreter, &at);
-        let place = self.place(directory, &at, &layout, &job.settings.build_env);
-        let before_run = self.place(directory, &at, &layout, &job.settings.env);
+        let build = Build { directory, at: &at, interpreter: &choice.interpreter, user };
+        let groups = Arc::new(std::sync::Mutex::new(Groups::create(directory, job.size.memory)));
+        let place = self.place(&build, &layout, &job.settings.build_env, &groups);
+        let before_run = self.place(&build, &layout, &job.settings.env, &groups);
         let deadline = Instant::now() + job.deadline;
         let mut budget = Budget { deadline, span: job.deadline, bytes: MOST_OUTPUT, most: MOST_OUTPUT };
         if choice.interpreter.language == Language::Python {
@@ -171,30 +188,34 @@ impl ProcessBuilder {
             environment.make(&mut budget, log, cancel).await?;
         }
         run_steps(&place, &before_run, &job.settings, &mut budget, log, cancel).await?;
-        let artifact = self.artifact(at, layout);
-        complete(directory, job.id.clone(), artifact.clone()).await?;
+        let artifact = self.artifact(directory, at, layout);
+        complete(directory, job.id.clone(), artifact.clone(), (self.options.policy.clone(), user)).await?;
         Ok(artifact)
     }
 
-    /// Lays out an empty build: source, home, temporary files, and the stand-ins for tools.
+    /// Lays out an empty build: source, home, temporary files, and the stand-ins for tools. Returns whose it is.
     async fn prepare(
         &self,
         directory: &Path,
         at: &Directories,
         job: &BuildJob,
-        language: Language,
-    ) -> Result<(), BuildError> {
-        let (directory, at, tree) = (directory.to_owned(), at.clone(), job.tree.clone());
-        let search = self.options.search.clone();
+        interpreter: &Interpreter,
+    ) -> Result<Option<u32>, BuildError> {
+        let (directory, at, interpreter) = (directory.to_owned(), at.clone(), interpreter.clone());
+        let (tree, name) = (job.tree.clone(), job.name.clone());
+        let (search, policy) = (self.options.search.clone(), self.options.policy.clone());
         blocking(format!("lay out {}", directory.display()), move || {
             remove_tree(&directory)?;
             let tools = directory.join("tools");
-            for path in [&directory, &at.home, &at.bin, &at.cache, &directory.join("tmp"), &tools] {
+            for path in [&directory, &at.home, &at.bin, &at.cache, &apart::temporary(&directory), &tools] {
                 create(path)?;
             }
-            tools::write(&tools, language, &search)?;
+            tools::write(&tools, interpreter.language, &search)?;
             tools::write_shell(&at.bin, &search)?;
-            move_tree(&tree, &directory.join(SOURCE))
+            move_tree(&tree, &directory.join(SOURCE))?;
+            let user = policy.user(name.as_str())?;
+            apart::hand_over(&directory, &at, &interpreter, user)?;
+            Ok(user)
         })
         .await
     }
@@ -212,23 +233,32 @@ impl ProcessBuilder {
 
     fn place(
         &self,
-        directory: &Path,
-        at: &Directories,
+        build: &Build<'_>,
         layout: &Layout,
         variables: &BTreeMap<EnvName, String>,
+        groups: &Arc<std::sync::Mutex<Groups>>,
     ) -> Place {
+        let ProcessBuilderOptions { passthrough, search, policy, .. } = &self.options;
         let mut building = layout.clone();
-        building.path_prefix.insert(0, directory.join("tools"));
-        let mut env = recipe::build_environment(&building, &self.options.passthrough, variables, &self.options.search);
-        env.insert("TMPDIR".into(), directory.join("tmp").display().to_string());
-        Place { build: directory.to_owned(), directory: at.source.clone(), env }
+        building.path_prefix.insert(0, build.directory.join("tools"));
+        let mut env = recipe::build_environment(&building, passthrough, variables, search);
+        let temporary = apart::temporary(build.directory);
+        env.insert("TMPDIR".into(), policy.temporary(&temporary).display().to_string());
+        Place {
+            build: build.directory.to_owned(),
+            directory: build.at.source.clone(),
+            env,
+            exe: policy.exe.clone(),
+            jail: apart::jail(policy, build, passthrough, search),
+            groups: Arc::clone(groups),
+        }
     }
 
     /// Instances find their tools where the build found them: the host's search path comes after the build's own.
-    fn artifact(&self, at: Directories, layout: Layout) -> Artifact {
+    fn artifact(&self, directory: &Path, at: Directories, layout: Layout) -> Artifact {
         let path_prefix = layout.path_prefix.into_iter().chain(self.options.search.iter().cloned()).collect();
         let env = layout.env.into_iter().filter_map(|(name, value)| Some((name.parse::<EnvName>().ok()?, value)));
-        Artifact::Directory { path: at.source, path_prefix, env: env.collect() }
+        Artifact::Directory { path: at.source, root: Some(directory.to_owned()), path_prefix, env: env.collect() }
     }
 }
 
@@ -307,7 +337,7 @@ async fn run_steps(
         let place = if step.phase == Phase::PreRun { before_run } else { building };
         let status = place.run(&[&shell, "-c", &step.line], budget, log, cancel).await?;
         if !status.success() {
-            let ended = in_words(status);
+            let ended = place.in_words(status);
             log.line(LineSource::AppRunner, &format!("`{}` {ended}.", on_one_line(&step.line)));
             return Err(BuildError::Command { phase: step.phase.name(), command: step.line.clone(), ended });
         }
@@ -323,9 +353,15 @@ fn on_one_line(command: &str) -> String {
 }
 
 /// Drops what only the build needed and writes the marker; then lets the files reach the disk in the background.
-async fn complete(directory: &Path, id: BuildId, artifact: Artifact) -> Result<(), BuildError> {
+async fn complete(
+    directory: &Path,
+    id: BuildId,
+    artifact: Artifact,
+    (policy, user): (Policy, Option<u32>),
+) -> Result<(), BuildError> {
     let directory = directory.to_owned();
     blocking(format!("finish {}", directory.display()), move || {
+        apart::close(&directory, &policy, user)?;
         remove_tree(&directory.join("tmp"))?;
         remove_tree(&directory.join("tools"))?;
         let made_at = Timestamp::now();

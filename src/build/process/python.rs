@@ -5,6 +5,7 @@ use super::command::{Budget, Place, in_words};
 use crate::build::recipe::Interpreter;
 use crate::build::{BuildError, system};
 use crate::host::files::{copy_tree, remove_tree, write_atomic};
+use crate::host::jail::users;
 use crate::model::{Digest, LineSink};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -35,11 +36,12 @@ impl Environment<'_> {
         cancel: &CancellationToken,
     ) -> Result<(), BuildError> {
         let seed = self.seed(budget, log, cancel).await?;
-        self.venv_at(self.venv, true, budget, log, cancel).await?;
-        let (venv, packages) = (self.venv.to_owned(), self.packages());
+        self.venv_at(self.venv, self.place, budget, log, cancel).await?;
+        let (venv, packages, user) = (self.venv.to_owned(), self.packages(), self.place.jail.user);
         let furnished = move || {
             furnish(&venv, &seed.join(&packages), &packages)?;
-            allow_user_installs(&venv.join(&packages))
+            allow_user_installs(&venv.join(&packages))?;
+            user.map_or(Ok(()), |user| users::give(&venv, user))
         };
         let copied = tokio::task::spawn_blocking(furnished).await;
         let failed = |source| BuildError::Io { act: format!("copy pip into {}", self.venv.display()), source };
@@ -66,7 +68,12 @@ impl Environment<'_> {
         // Under a name of this build first: two builds may make it at the same time.
         let partial =
             self.seeds.join(format!("partial-{}", self.place.build.file_name().unwrap_or_default().display()));
-        self.venv_at(&partial, false, budget, log, cancel).await?;
+        // By ourselves, not by the service: what one service makes, another shall not run.
+        let seeds = self.seeds.to_owned();
+        let made = tokio::task::spawn_blocking(move || std::fs::create_dir_all(seeds)).await;
+        made.unwrap_or_else(|error| Err(io::Error::other(error)))
+            .map_err(|source| BuildError::Io { act: format!("create {}", self.seeds.display()), source })?;
+        self.venv_at(&partial, &self.place.trusted(self.seeds), budget, log, cancel).await?;
         let (from, to) = (partial, seed.clone());
         let placed = tokio::task::spawn_blocking(move || place_seed(&from, &to)).await;
         let failed = |source| BuildError::Io { act: format!("keep {}", seed.display()), source };
@@ -77,16 +84,17 @@ impl Environment<'_> {
     async fn venv_at(
         &self,
         venv: &Path,
-        bare: bool,
+        place: &Place,
         budget: &mut Budget,
         log: &dyn LineSink,
         cancel: &CancellationToken,
     ) -> Result<(), BuildError> {
         let (python, target) = (self.interpreter.path.to_string_lossy(), venv.to_string_lossy());
         let mut command = vec![&*python, "-I", "-m", "venv", "--clear"];
-        command.extend(bare.then_some("--without-pip"));
+        // The service's own gets pip from the seed.
+        command.extend((venv == self.venv).then_some("--without-pip"));
         command.push(&target);
-        let status = self.place.run(&command, budget, log, cancel).await?;
+        let status = place.run(&command, budget, log, cancel).await?;
         if status.success() {
             return Ok(());
         }
@@ -118,7 +126,12 @@ pub fn sweep(seeds: &Path) -> io::Result<()> {
     entries.try_for_each(|entry| remove_tree(&entry.path()))
 }
 
+/// The environment was made by the service: no process of it runs now, and links that it left are not followed.
 fn furnish(venv: &Path, packages: &Path, below: &Path) -> io::Result<()> {
+    let inside = [venv.join(below), venv.join("bin")].iter().all(|path| path.canonicalize().is_ok_and(|p| p == *path));
+    if !inside {
+        return Err(io::Error::other(format!("{} is not laid out as a virtual environment", venv.display())));
+    }
     copy_tree(packages, &venv.join(below))?;
     for name in ["pip", "pip3"] {
         let path = venv.join("bin").join(name);

@@ -77,7 +77,7 @@ const LEVELS: &[Level] = &[
         &["image", "secrets", "cache", "release"],
     ),
     ("key", &["file"], &[]),
-    ("instance", &["cpu", "memory"], &["role", "disk", "storage", "gpu"]),
+    ("instance", &["cpu", "memory", "storage"], &["role", "gpu"]),
     (
         "health",
         &["protocol", "path", "interval", "timeout", "healthyThreshold", "unhealthyThreshold"],
@@ -109,6 +109,7 @@ const SYNONYMS: &[(&str, &[&str])] = &[
     ("health", &["healthCheck", "healthcheck", "healthCheckConfiguration"]),
     ("autoscaling", &["scaling", "autoScalingConfiguration", "scale"]),
     ("instance", &["resources", "size", "instanceConfiguration"]),
+    ("storage", &["disk", "ephemeralStorage"]),
     ("command", &["buildCommand", "build", "commands"]),
     ("start", &["startCommand", "run", "entrypoint"]),
     ("port", &["ports"]),

@@ -141,7 +141,7 @@ pub(super) fn scaling(fields: Fields, findings: &mut Findings) -> Scaling {
     Scaling { max_concurrency, min_size, max_size }
 }
 
-/// `instance`: any size (row I1).
+/// `instance`: any size (rows I1, I3).
 pub(super) fn instance(service: &Fields, findings: &mut Findings) -> InstanceSize {
     let default = InstanceSize::default();
     let Some(fields) = service.mapping("instance", findings) else { return default };
@@ -149,6 +149,7 @@ pub(super) fn instance(service: &Fields, findings: &mut Findings) -> InstanceSiz
     InstanceSize {
         cpu: fields.parsed("cpu", "unit", findings).unwrap_or(default.cpu),
         memory: fields.parsed("memory", "unit", findings).unwrap_or(default.memory),
+        storage: fields.parsed("storage", "unit", findings),
     }
 }
 

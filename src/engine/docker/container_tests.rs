@@ -17,7 +17,7 @@ fn spec() -> InstanceSpec {
         port: 8080,
         sole: true,
         port_env: vec!["PORT".parse().unwrap(), "WEB_PORT".parse().unwrap()],
-        size: InstanceSize { cpu: Cpu(250), memory: Memory(512 << 20) },
+        size: InstanceSize { cpu: Cpu(250), memory: Memory(512 << 20), storage: None },
         log: "/tmp/x.log".into(),
     }
 }
@@ -73,7 +73,7 @@ fn a_shell_command_gets_its_signals_passed_on() {
 #[test]
 fn an_artifact_of_the_process_engine_is_refused_with_a_way_out() {
     let mut spec = spec();
-    spec.artifact = Artifact::Directory { path: "/x".into(), path_prefix: Vec::new(), env: [].into() };
+    spec.artifact = Artifact::Directory { path: "/x".into(), root: None, path_prefix: Vec::new(), env: [].into() };
     let installation = InstallationId::from_random([3; 16]);
     let place = Place { installation: &installation, network: "n", lease: Lease::Published(1), init: true };
     assert!(container(&spec, &place).unwrap_err().to_string().contains("deploy the service again"));

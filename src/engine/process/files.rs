@@ -5,6 +5,7 @@
 //! directory is 0700 and the files are 0600: `spec.json` holds secret values.
 
 use crate::host::files::{read_small, write_atomic};
+use crate::host::jail::Jail;
 use crate::model::{
     Digest, InstallationId, InstanceId, RevisionNumber, ServiceId, ServiceName, StartCommand, Timestamp,
 };
@@ -57,8 +58,66 @@ pub struct SpecFile {
     pub log: PathBuf,
     /// The size at which the log file is turned over; one older file of that size is kept.
     pub log_limit: u64,
+    /// What keeps its processes in.
+    #[serde(default)]
+    pub jail: Jail,
+    /// How it gets files of its own.
+    #[serde(default)]
+    pub files: Files,
     /// When this was written.
     pub written_at: Timestamp,
+}
+
+/// How an instance gets files of its own; the default gives it none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Files {
+    /// Whose they are, where not towpath's own user's.
+    pub user: Option<u32>,
+    /// The directory that is seen through a layer of its own, which takes all changes.
+    pub layered: Option<PathBuf>,
+    /// Whether it works in a copy.
+    pub copied: bool,
+    /// What its files may take, in bytes; 0 is anything.
+    pub storage: u64,
+    /// Whether a disk of that size holds them; else they are measured now and then.
+    pub disk: bool,
+}
+
+/// What lies under an instance's `disk/`, which is a disk of its own where one can be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskDir(PathBuf);
+
+impl DiskDir {
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The file that holds the disk, beside it.
+    pub fn image(&self) -> PathBuf {
+        self.0.with_extension("img")
+    }
+
+    /// Temporary files.
+    pub fn temporary(&self) -> PathBuf {
+        self.0.join("tmp")
+    }
+
+    /// What the instance changed of its artifact.
+    pub fn upper(&self) -> PathBuf {
+        self.0.join("upper")
+    }
+
+    /// The overlay file system's own.
+    pub fn work(&self) -> PathBuf {
+        self.0.join("work")
+    }
+
+    /// A copy of the application, where there are no layers.
+    pub fn copy(&self) -> PathBuf {
+        self.0.join("app")
+    }
 }
 
 /// What the shim started.
@@ -77,6 +136,9 @@ pub struct StateFile {
     pub cgroups: Vec<PathBuf>,
     /// Whether the kernel holds the instance to its size.
     pub limited: bool,
+    /// What the kernel or the disk refused the application, for people, oldest first.
+    #[serde(default)]
+    pub notices: Vec<String>,
     /// The digest of `spec.json` as it was read, to notice that it was edited since.
     pub spec: Digest,
     /// When the first process was started.
@@ -112,6 +174,11 @@ impl InstanceDir {
     /// Its path.
     pub fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// What holds its own files.
+    pub fn disk(&self) -> DiskDir {
+        DiskDir(self.0.join("disk"))
     }
 
     fn file(&self, name: &str) -> PathBuf {

@@ -1,7 +1,7 @@
 //! One instance as its directory and `/proc` show it: the look that every act of the engine starts with. Blocking.
 
-use super::cgroup;
 use super::files::{ExitFile, InstanceDir, MARKER, SpecFile, StateFile};
+use crate::host::cgroup;
 use crate::host::{boot_id, tree};
 use crate::model::{Digest, InstanceId, InstanceState, ObservedInstance, Timestamp};
 use std::io;

@@ -3,20 +3,25 @@
 //! Everything it knows is on disk (`<data-dir>/instances/<id>/`, see [`files`]) and in `/proc`: a second engine opened on
 //! the same directory sees and steers the same instances. Knows no services, no builds and no routing.
 
-mod cgroup;
+mod contain;
+pub mod facts;
 mod files;
+mod firewall;
 mod instance;
 mod ports;
 mod prepare;
 pub mod shim;
 
-pub use cgroup::limits_enforced;
+use crate::host::cgroup;
+pub use crate::host::cgroup::limits_enforced;
 
 use super::{Engine, EngineError, InstanceUsage};
+use crate::host::jail::{policy::Policy, users};
 use crate::host::{boot_id, files::remove_tree, tree};
-use crate::model::{InstallationId, InstanceId, InstanceSpec, ObservedInstance, Timestamp};
+use crate::model::{InstallationId, InstanceId, InstanceSpec, Memory, ObservedInstance, Timestamp};
 use async_trait::async_trait;
 use files::{ExitFile, InstanceDir, SpecFile, StateFile};
+use firewall::Firewall;
 use instance::Look;
 use rustix::process::{Signal, pidfd_send_signal};
 use std::collections::BTreeSet;
@@ -25,7 +30,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
@@ -35,8 +40,31 @@ use tokio::time::{Instant, sleep, timeout};
 const START_DEADLINE: Duration = Duration::from_secs(10);
 /// How much longer than its grace a stop may take: the shim kills for up to 5 s, then writes the end.
 const STOP_MARGIN: Duration = Duration::from_secs(8);
+/// Why the engine is not opened.
+const UNISOLATED: &str = "services would run as the user that runs towpath, able to read and change everything of that user: this \
+    kernel has no Landlock, and towpath does not run as root";
 /// How often freezing looks for processes that were forked meanwhile.
 const FREEZE_ROUNDS: u32 = 50;
+
+/// What an installation says about all its instances.
+#[derive(Clone, Debug)]
+pub struct ProcessOptions {
+    /// What the files of an instance may take where its size does not say.
+    pub storage: Memory,
+    /// The first user id of services, where towpath is root.
+    pub first_user: u32,
+    /// Whether services may run where nothing keeps them from the files of towpath's own user.
+    pub allow_unisolated: bool,
+    /// Ports of towpath's own that no service may connect to.
+    pub private_ports: Vec<u16>,
+}
+
+impl Default for ProcessOptions {
+    fn default() -> Self {
+        let (storage, first_user) = (Memory(3 << 30), users::DEFAULT_FIRST);
+        Self { storage, first_user, allow_unisolated: false, private_ports: Vec::new() }
+    }
+}
 
 /// The process engine of one installation.
 #[derive(Clone)]
@@ -46,6 +74,10 @@ struct Inner {
     root: PathBuf,
     exe: PathBuf,
     installation: InstallationId,
+    options: ProcessOptions,
+    policy: Policy,
+    /// Where services have users of their own.
+    firewall: Option<Firewall>,
     changes: watch::Sender<u64>,
     /// The instances whose shims' ends are waited for.
     watched: Mutex<BTreeSet<InstanceId>>,
@@ -55,17 +87,38 @@ struct Inner {
 
 impl ProcessEngine {
     /// Opens the engine whose instances live in `root` (`<data-dir>/instances`, created when missing); `exe` is the
-    /// towpath binary that is started as `exe shim <dir>`. Touches no instance.
+    /// towpath binary that is started as `exe shim <dir>`. The data directory, which no instance sees, is the one above.
+    /// Touches no instance.
     ///
     /// # Errors
-    /// When the directory cannot be created, or the binary is not there.
-    pub fn open(root: PathBuf, exe: PathBuf, installation: InstallationId) -> Result<Self, EngineError> {
+    /// When the directory cannot be created, the binary is not there, or nothing would keep services from the files of
+    /// towpath's own user and that is not allowed.
+    pub fn open(
+        root: PathBuf,
+        exe: PathBuf,
+        installation: InstallationId,
+        options: ProcessOptions,
+    ) -> Result<Self, EngineError> {
         let failed = |act: String| move |source| EngineError::Io { act, source };
         InstanceDir::new(root.clone()).create().map_err(failed(format!("create {}", root.display())))?;
         let root = root.canonicalize().map_err(failed(format!("open {}", root.display())))?;
         std::fs::metadata(&exe).map_err(failed(format!("find the towpath binary {}", exe.display())))?;
+        let data = root.parent().unwrap_or(&root);
+        let policy = Policy::of(exe.clone(), data, options.first_user)
+            .map_err(failed("find out how services can be kept apart".into()))?;
+        if policy.is_open() && !options.allow_unisolated {
+            return Err(EngineError::Refused(UNISOLATED.into()));
+        }
+        cgroup::settle();
+        let ours = |users| Firewall::new(installation.as_str(), users, &options.private_ports);
+        let firewall = policy.user_range().map(ours);
         let (changes, watched, leases) = (watch::Sender::new(0), Mutex::default(), Mutex::default());
-        Ok(Self(Arc::new(Inner { root, exe, installation, changes, watched, leases })))
+        Ok(Self(Arc::new(Inner { root, exe, installation, options, policy, firewall, changes, watched, leases })))
+    }
+
+    /// How instances are kept apart here; builds are kept apart in the same way.
+    pub fn policy(&self) -> &Policy {
+        &self.0.policy
     }
 
     /// Runs blocking work on an instance's directory; `act` names it for the error.
@@ -217,7 +270,15 @@ impl Inner {
             (Ok(Some((file, _))), look) => Ok((file, look)),
             // Nothing was started yet, so a damaged spec can be written anew.
             (_, Look::Absent | Look::Written) => {
-                Ok((prepare::write_spec(&self.root, &dir, &self.installation, spec)?, Look::Written))
+                let common = prepare::Common {
+                    root: &self.root,
+                    installation: &self.installation,
+                    policy: &self.policy,
+                    storage: self.options.storage.0,
+                };
+                let file = prepare::write_spec(&common, &dir, spec)?;
+                self.guard();
+                Ok((file, Look::Written))
             }
             (_, Look::Ended(exit)) => {
                 Err(EngineError::Refused(format!("instance {} ended: {}", spec.id, exit.message)))
@@ -228,9 +289,25 @@ impl Inner {
         }
     }
 
+    /// Lets the firewall know all leases. A failure is told, and stops no instance: hosts may forbid it.
+    fn guard(&self) {
+        let Some(firewall) = &self.firewall else { return };
+        let written = ports::leases(&self.root).and_then(|leases| firewall.write(leases));
+        if let Err(error) = written {
+            static TOLD: Once = Once::new();
+            TOLD.call_once(|| {
+                tracing::warn!(%error, "services are not kept from each other's ports: no firewall rules can be set");
+            });
+        }
+    }
+
     /// All instances, with the state of those that run.
     fn observe(&self) -> Result<Vec<(ObservedInstance, Option<StateFile>)>, EngineError> {
         let failed = |source| EngineError::Io { act: format!("read {}", self.root.display()), source };
+        // After a restart of the machine, and when somebody flushed all rules.
+        if self.firewall.as_ref().is_some_and(Firewall::is_due) {
+            self.guard();
+        }
         let mut found = Vec::new();
         for entry in std::fs::read_dir(&self.root).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
@@ -343,7 +420,9 @@ impl Engine for ProcessEngine {
             let groups = dir.state().ok().flatten().map(|s| s.cgroups).unwrap_or_default();
             cgroup::remove(&groups);
             remove_tree(dir.path())
-                .map_err(|source| EngineError::Io { act: format!("remove {}", dir.path().display()), source })
+                .map_err(|source| EngineError::Io { act: format!("remove {}", dir.path().display()), source })?;
+            inner.guard();
+            Ok(())
         })
         .await?;
         self.changed();
@@ -371,6 +450,18 @@ impl Engine for ProcessEngine {
     async fn listening_ports(&self, id: &InstanceId) -> Result<Vec<u16>, EngineError> {
         let processes = self.processes(id).await?.unwrap_or_default();
         self.blocking(format!("read the ports of {id}"), move |_| Ok(tree::listening_ports(&processes))).await
+    }
+
+    async fn dismantle(&self) -> Result<(), EngineError> {
+        let act = "remove the firewall rules";
+        self.blocking(act, move |inner| match &inner.firewall {
+            // Where there is no tool to make rules there are none.
+            Some(firewall) if firewall::probe().is_ok() => {
+                firewall.remove().map_err(|source| EngineError::Io { act: act.into(), source })
+            }
+            _ => Ok(()),
+        })
+        .await
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

@@ -1,8 +1,12 @@
 //! Leases of ports: a port is an instance's from the moment its `spec.json` is written until that is removed.
 
+use super::files::{InstanceDir, SpecFile};
+use super::firewall::Lease;
 use std::collections::BTreeSet;
+use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::ops::RangeInclusive;
+use std::path::Path;
 
 /// Below the range that kernels take outgoing ports from (32768–60999 unless changed).
 pub const LEASABLE: RangeInclusive<u16> = 20_000..=29_999;
@@ -13,6 +17,25 @@ pub fn choose(preferred: Option<u16>, seed: u32, leased: &BTreeSet<u16>) -> Opti
     let (first, count) = (u32::from(*LEASABLE.start()), u32::from(LEASABLE.end() - LEASABLE.start()) + 1);
     let range = (0..count).filter_map(|step| u16::try_from(first + (seed % count + step) % count).ok());
     preferred.into_iter().chain(range).find(|port| !leased.contains(port) && is_free(*port))
+}
+
+/// The ports of all instances below `root` that were not removed yet, whether they run or not.
+pub fn leased(root: &Path) -> io::Result<BTreeSet<u16>> {
+    Ok(specs(root)?.map(|spec| spec.port).collect())
+}
+
+/// The same with the user of each, where it has one of its own.
+pub fn leases(root: &Path) -> io::Result<BTreeSet<Lease>> {
+    Ok(specs(root)?.filter_map(|spec| Some((spec.files.user?, spec.port))).collect())
+}
+
+fn specs(root: &Path) -> io::Result<impl Iterator<Item = SpecFile>> {
+    let entries = match std::fs::read_dir(root) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        entries => entries?.flatten().collect(),
+    };
+    // A damaged spec holds no lease that could be read; whether its port is listened on is looked at anyway.
+    Ok(entries.into_iter().filter_map(|e| InstanceDir::new(e.path()).spec().ok().flatten()).map(|(spec, _)| spec))
 }
 
 /// Whether nothing on this machine listens on the port, on any address.

@@ -1,10 +1,12 @@
 //! From an [`InstanceSpec`] to the `spec.json` of the shim: the lease of a port and the whole environment. Blocking.
 
+use super::contain::{Contained, Place, contain};
 use super::files::{InstanceDir, MARKER, SpecFile};
 use super::ports;
 use crate::engine::EngineError;
+use crate::host::jail::policy::Policy;
 use crate::model::{Artifact, EnvName, InstallationId, InstanceSpec, Timestamp};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Where commands are looked for when neither build nor user says otherwise.
@@ -15,21 +17,29 @@ const LOG_LIMIT: u64 = 16 << 20;
 /// The parts of an artifact that is a directory.
 struct Directory<'a> {
     path: &'a Path,
+    root: &'a Path,
     prefix: &'a [PathBuf],
     env: &'a BTreeMap<EnvName, String>,
 }
 
+/// What all instances of an installation have in common.
+pub struct Common<'a> {
+    /// The directory of all instances.
+    pub root: &'a Path,
+    /// Whose they are.
+    pub installation: &'a InstallationId,
+    /// How they are kept apart.
+    pub policy: &'a Policy,
+    /// What the files of one may take where its size does not say, in bytes.
+    pub storage: u64,
+}
+
 /// Leases a port and writes the spec: from now on the instance is known, and its port is its own.
-pub fn write_spec(
-    root: &Path,
-    dir: &InstanceDir,
-    installation: &InstallationId,
-    spec: &InstanceSpec,
-) -> Result<SpecFile, EngineError> {
-    let directory = directory(&spec.artifact)?;
+pub fn write_spec(common: &Common<'_>, dir: &InstanceDir, spec: &InstanceSpec) -> Result<SpecFile, EngineError> {
+    let (root, directory) = (common.root, directory(&spec.artifact)?);
     let preferred = spec.sole.then_some(spec.port);
     let seed = u32::from_str_radix(&spec.id.as_str()[..7], 16).unwrap_or(0);
-    let leased = leased(root).map_err(|source| io(format!("read {}", root.display()), source))?;
+    let leased = ports::leased(root).map_err(|source| io(format!("read {}", root.display()), source))?;
     let port = ports::choose(preferred, seed, &leased).ok_or_else(|| {
         EngineError::Refused(format!(
             "all ports from {} to {} are in use",
@@ -37,9 +47,12 @@ pub fn write_spec(
             ports::LEASABLE.end()
         ))
     })?;
-    let file = spec_file(dir, installation, spec, &directory, port);
-    let written = dir.create().and_then(|()| std::fs::create_dir_all(dir.path().join("tmp")));
-    written.and_then(|()| dir.write_spec(&file)).map_err(|e| io(format!("write {}", dir.path().display()), e))?;
+    dir.create().map_err(|e| io(format!("create {}", dir.path().display()), e))?;
+    let place = Place { path: directory.path, root: directory.root, search: directory.prefix };
+    let storage = spec.size.storage.map_or(common.storage, |storage| storage.0);
+    let contained = contain(common.policy, dir, spec, place, storage)?;
+    let file = spec_file(common.installation, spec, &directory, port, contained);
+    dir.write_spec(&file).map_err(|e| io(format!("write {}", dir.path().display()), e))?;
     Ok(file)
 }
 
@@ -49,8 +62,8 @@ fn io(act: String, source: std::io::Error) -> EngineError {
 
 fn directory(artifact: &Artifact) -> Result<Directory<'_>, EngineError> {
     match artifact {
-        Artifact::Directory { path, path_prefix, env } if path.is_dir() => {
-            Ok(Directory { path, prefix: path_prefix, env })
+        Artifact::Directory { path, root, path_prefix, env } if path.is_dir() => {
+            Ok(Directory { path, root: root.as_ref().unwrap_or(path), prefix: path_prefix, env })
         }
         Artifact::Directory { path, .. } => {
             Err(EngineError::Refused(format!("the build in {} is gone; it has to be built again", path.display())))
@@ -61,23 +74,12 @@ fn directory(artifact: &Artifact) -> Result<Directory<'_>, EngineError> {
     }
 }
 
-/// The ports of all instances that were not removed yet, whether they run or not.
-fn leased(root: &Path) -> std::io::Result<BTreeSet<u16>> {
-    let entries = match std::fs::read_dir(root) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-        entries => entries?,
-    };
-    // A damaged spec holds no lease that could be read; whether its port is listened on is looked at anyway.
-    let specs = entries.flatten().filter_map(|e| InstanceDir::new(e.path()).spec().ok().flatten());
-    Ok(specs.map(|(spec, _)| spec.port).collect())
-}
-
 fn spec_file(
-    dir: &InstanceDir,
     installation: &InstallationId,
     spec: &InstanceSpec,
     directory: &Directory<'_>,
     port: u16,
+    contained: Contained,
 ) -> SpecFile {
     SpecFile {
         id: spec.id.clone(),
@@ -86,8 +88,7 @@ fn spec_file(
         name: spec.name.clone(),
         revision: spec.revision,
         config: spec.config.clone(),
-        directory: directory.path.to_owned(),
-        env: environment(dir, spec, directory, port),
+        env: environment(spec, directory, port, &contained),
         pre_run: spec.pre_run.clone(),
         command: spec.command.clone(),
         port,
@@ -95,26 +96,32 @@ fn spec_file(
         memory: spec.size.memory.0,
         log: spec.log.clone(),
         log_limit: LOG_LIMIT,
+        directory: contained.directory,
+        jail: contained.jail,
+        files: contained.files,
         written_at: Timestamp::now(),
     }
 }
 
 /// The whole environment, the weakest first: defaults, the build's, the user's, the port (row S7: the port wins).
 fn environment(
-    dir: &InstanceDir,
     spec: &InstanceSpec,
     directory: &Directory<'_>,
     port: u16,
+    contained: &Contained,
 ) -> BTreeMap<String, String> {
+    let temporary = contained.temporary.display().to_string();
     let mut env = BTreeMap::from([
-        ("HOME".to_owned(), dir.path().join("tmp").display().to_string()),
+        ("HOME".to_owned(), temporary.clone()),
         ("LANG".to_owned(), "C.UTF-8".to_owned()),
-        ("TMPDIR".to_owned(), dir.path().join("tmp").display().to_string()),
+        ("TMPDIR".to_owned(), temporary),
     ]);
     env.extend(directory.env.iter().map(|(name, value)| (name.to_string(), value.clone())));
     env.extend(spec.env.iter().map(|(name, value)| (name.to_string(), value.reveal().to_owned())));
     let base = env.get("PATH").map_or(DEFAULT_PATH, String::as_str);
-    let prefix = directory.prefix.iter().map(|path| path.display().to_string());
+    // Programs of a copied source are the copy's.
+    let own = |path: &PathBuf| path.strip_prefix(directory.path).map_or(path.clone(), |p| contained.directory.join(p));
+    let prefix = directory.prefix.iter().map(|path| own(path).display().to_string());
     let path = prefix.chain([base.to_owned()]).collect::<Vec<_>>().join(":");
     env.insert("PATH".into(), path);
     env.extend(

@@ -92,7 +92,7 @@ impl Seeded {
                 true => BuildSource::Repository,
                 false => BuildSource::Inline(Box::new(self.settings())),
             },
-            instance: InstanceSize { cpu: Cpu(self.0.u32(..4000)), memory: Memory(self.0.u64(..)) },
+            instance: InstanceSize { cpu: Cpu(self.0.u32(..4000)), memory: Memory(self.0.u64(..)), storage: None },
             env: self.env(),
             secrets: [("KEY".parse().unwrap(), SecretRef::Env(self.text()))].into(),
             health: HealthCheck::default(),
@@ -153,6 +153,7 @@ impl Seeded {
             build: self.digest(),
             artifact: Artifact::Directory {
                 path: format!("/builds/{}", self.0.u64(..)).into(),
+                root: self.0.bool().then(|| "/builds".into()),
                 path_prefix: self.many(|s| format!("/x/{}", s.0.u8(..)).into()),
                 env: self.env(),
             },

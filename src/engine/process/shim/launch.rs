@@ -1,6 +1,8 @@
 //! Finds and starts one command of an instance, and says in words why it could not.
 
-use super::super::files::SpecFile;
+use super::super::files::{MARKER, SpecFile};
+use crate::host::cgroup::Cgroups;
+use crate::host::jail::{self, Launch};
 use crate::model::StartCommand;
 use rustix::fs::{Access, access};
 use std::collections::BTreeMap;
@@ -8,7 +10,6 @@ use std::fs::File;
 use std::io::{self, PipeWriter, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 /// Why a command could not be started, with the exit code that a shell would give.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,20 +20,41 @@ pub struct Failure {
     pub message: String,
 }
 
-/// Starts a command in its own process group: standard input empty, output into the pipe, only its own environment.
-/// Returns its process id.
-pub fn start(spec: &SpecFile, command: &StartCommand, output: &PipeWriter) -> Result<i32, Failure> {
+/// Starts a command in its own process group, jail and control groups: standard input empty, output into the pipe, only
+/// its own environment. Returns its process id.
+pub fn start(
+    spec: &SpecFile,
+    command: &StartCommand,
+    output: &PipeWriter,
+    groups: &mut Cgroups,
+) -> Result<i32, Failure> {
     let (program, name, arguments) = resolve(spec, command)?;
-    let writers = output.try_clone().and_then(|first| Ok((first, output.try_clone()?)));
-    let (out, err) = writers.map_err(|error| failure(126, &name, &error.to_string()))?;
-    let mut process = Command::new(&program);
-    process.arg0(&name).args(arguments).env_clear().envs(&spec.env).current_dir(&spec.directory).process_group(0);
-    process.stdin(Stdio::null()).stdout(out).stderr(err);
-    // Set for towpath's own processes (`reconcile::entry`); what an application does with its memory is its own affair.
-    let _ = rustix::thread::disable_transparent_huge_pages(false);
-    let spawned = process.spawn();
-    let _ = rustix::thread::disable_transparent_huge_pages(true);
-    let child = spawned.map_err(|error| refused(&program, &name, &spec.directory, &error))?;
+    let failed = |error: &io::Error| failure(126, &name, &error.to_string());
+    // The file that this shim itself was started from, also when an upgrade has put another in its place.
+    let (mut process, door) =
+        jail::command(Path::new("/proc/self/exe"), (MARKER, spec.id.as_str())).map_err(|e| failed(&e))?;
+    let (out, err) = output.try_clone().and_then(|first| Ok((first, output.try_clone()?))).map_err(|e| failed(&e))?;
+    let mut child = process.stdout(out).stderr(err).process_group(0).spawn().map_err(|e| failed(&e))?;
+    // It holds the other end of the door.
+    drop(process);
+    groups.admit(child.id());
+    let launch = Launch {
+        program: program.clone(),
+        name: name.clone(),
+        arguments,
+        env: spec.env.clone(),
+        directory: spec.directory.clone(),
+        jail: spec.jail.clone(),
+    };
+    if let Err(stopped) = door.launch(&launch) {
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(if stopped.at_program {
+            refused(&program, &name, &spec.directory, &io::Error::from_raw_os_error(stopped.errno))
+        } else {
+            failure(126, &name, &format!("towpath could not {stopped}"))
+        });
+    }
     i32::try_from(child.id()).map_err(|_| failure(126, &name, "its process id is out of range"))
 }
 

@@ -6,9 +6,11 @@
 
 mod launch;
 mod log;
+mod stage;
+mod storage;
 
-use super::cgroup::{self, Cgroups};
 use super::files::{ExitFile, InstanceDir, SpecFile, StateFile};
+use crate::host::cgroup::{self, Cgroups, Limits};
 use crate::host::lines::LineSplitter;
 use crate::host::{boot_id, tree};
 use crate::model::{Digest, Memory, StartCommand, Timestamp};
@@ -17,11 +19,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process_group, wait};
 use signal_hook::consts::{SIGCHLD, SIGTERM};
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use storage::Storage;
 
 /// How long a stop waits when its request says nothing (`Retire` in the architecture).
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
@@ -29,6 +33,8 @@ const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 const LONGEST_LINE: usize = 8 << 10;
 /// How long processes may take to die of SIGKILL; only one that the kernel holds in a system call takes longer.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
+/// A state file names so many notices; all are in the log.
+const MOST_NOTICES: usize = 20;
 /// How long the lock is tried for: an engine that looks whether it is held takes it for a moment.
 const LOCK_ATTEMPTS: u32 = 40;
 
@@ -69,8 +75,16 @@ struct Keeper {
     todo: VecDeque<StartCommand>,
     current: Option<i32>,
     started: bool,
+    started_at: Timestamp,
     kill_at: Option<Instant>,
     killed: bool,
+    storage: Storage,
+    /// When to look at storage and memory next.
+    look_at: Instant,
+    out_of_memory_kills: u64,
+    notices: Vec<String>,
+    /// Why the instance was ended by its keeper.
+    ended_for: Option<String>,
 }
 
 impl Keeper {
@@ -101,7 +115,12 @@ impl Keeper {
     fn new(dir: InstanceDir, lock: File, spec: SpecFile, spec_digest: Digest) -> io::Result<Self> {
         let (output, input) = io::pipe()?;
         rustix::io::ioctl_fionbio(&output, true)?;
-        let cgroups = Cgroups::create(spec.installation.as_str(), spec.id.as_str(), spec.cpu, spec.memory);
+        // Programs open `/dev/stdout` by its path, which asks for permissions.
+        if let Some(user) = spec.files.user {
+            std::os::unix::fs::fchown(&input, Some(user), Some(user))?;
+        }
+        let limits = Limits { cpu: Some(spec.cpu), memory: spec.memory };
+        let cgroups = Cgroups::create(spec.installation.as_str(), spec.id.as_str(), limits);
         let mut todo: VecDeque<StartCommand> = spec.pre_run.iter().cloned().map(StartCommand::Shell).collect();
         todo.push_back(spec.command.clone());
         Ok(Self {
@@ -119,28 +138,55 @@ impl Keeper {
             todo,
             current: None,
             started: false,
+            started_at: Timestamp::now(),
             kill_at: None,
             killed: false,
+            storage: Storage::default(),
+            look_at: Instant::now() + storage::FIRST_LOOK,
+            out_of_memory_kills: 0,
+            notices: Vec::new(),
+            ended_for: None,
         })
     }
 
     fn keep(mut self) -> i32 {
-        let ended = match self.start_next() {
+        let ended = match self.set_stage().and_then(|()| self.start_next()) {
             Ok(()) => self.watch(),
             Err(ended) => ended,
         };
         self.end(ended)
     }
 
+    /// Gives the instance its own files.
+    fn set_stage(&mut self) -> Result<(), Ended> {
+        let failed = |error: io::Error| Ended {
+            code: 126,
+            signal: None,
+            message: format!("the instance could not be given files of its own: {error}"),
+        };
+        self.storage = stage::set(&self.dir, &self.spec).map_err(failed)?;
+        if let Some(notice) = self.storage.notice() {
+            self.say(&notice);
+        }
+        Ok(())
+    }
+
+    /// A line of towpath's own in the application's log.
+    fn say(&mut self, text: &str) {
+        let stamp = Timestamp::now().to_string();
+        self.log.line(&stamp, format!("towpath: {text}").as_bytes());
+        self.log.flush(&stamp);
+    }
+
     /// Starts the next `pre-run` line or the start command.
     fn start_next(&mut self) -> Result<(), Ended> {
         let (Some(command), Some(input)) = (self.todo.pop_front(), &self.input) else { return Ok(()) };
-        self.cgroups.enter();
-        let started = launch::start(&self.spec, &command, input);
-        self.cgroups.leave();
+        let started = launch::start(&self.spec, &command, input, &mut self.cgroups);
         let pid = started.map_err(|f| Ended { code: f.code, signal: None, message: f.message })?;
         self.current = Some(pid);
-        self.started = true;
+        if !std::mem::replace(&mut self.started, true) {
+            self.started_at = Timestamp::now();
+        }
         self.write_state(pid).map_err(|error| Ended {
             code: 126,
             signal: None,
@@ -155,10 +201,11 @@ impl Keeper {
             shim: own.pid,
             shim_start: own.start,
             app,
-            cgroups: self.cgroups.paths(),
+            cgroups: self.cgroups.paths().to_vec(),
             limited: self.cgroups.limited,
+            notices: self.notices.clone(),
             spec: self.spec_digest.clone(),
-            started_at: Timestamp::now(),
+            started_at: self.started_at,
         })
     }
 
@@ -172,6 +219,7 @@ impl Keeper {
             }
             self.copy_output(16);
             self.kill_when_due();
+            self.look_when_due();
             if let Some(ended) = self.reap()
                 && let Some(ended) = self.after(ended)
             {
@@ -180,9 +228,10 @@ impl Keeper {
         }
     }
 
-    /// Waits for output, a child, a stop, or the end of a stop's grace.
+    /// Waits for output, a child, a stop, the end of a stop's grace, or the next look at the storage.
     fn sleep(&self) {
-        let timeout = self.kill_at.filter(|_| !self.killed).map(|at| {
+        let kill_at = self.kill_at.filter(|_| !self.killed);
+        let timeout = kill_at.into_iter().chain([self.look_at]).min().map(|at| {
             let left = at.saturating_duration_since(Instant::now());
             Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() }
         });
@@ -214,9 +263,43 @@ impl Keeper {
         }
     }
 
+    /// Looks now and then whether the kernel or the disk refuses what the application does not tell.
+    fn look_when_due(&mut self) {
+        let now = Instant::now();
+        if now < self.look_at {
+            return;
+        }
+        let kills = self.cgroups.out_of_memory_kills();
+        if kills > self.out_of_memory_kills {
+            self.notice(format!("a process was killed: out of memory ({})", Memory(self.spec.memory)));
+        }
+        self.out_of_memory_kills = kills;
+        match self.storage.look() {
+            storage::Verdict::Room => {}
+            storage::Verdict::Full(message) => self.notice(message),
+            storage::Verdict::Beyond(message) => {
+                self.say(&message);
+                self.ended_for = Some(message);
+                self.killed = true;
+                tree::signal(&self.descendants(), Signal::KILL);
+            }
+        }
+        self.look_at = now + self.storage.pause(now.elapsed());
+    }
+
+    /// Tells the log, and through the state file the control plane.
+    fn notice(&mut self, message: String) {
+        self.say(&message);
+        if self.notices.len() < MOST_NOTICES {
+            self.notices.push(message);
+            // It is in the log; a state that cannot be written now is written with the next.
+            let _ = self.current.map(|app| self.write_state(app));
+        }
+    }
+
     fn descendants(&self) -> Vec<tree::Process> {
         let all = tree::all();
-        let mut roots = cgroup::members(&self.cgroups.paths());
+        let mut roots = cgroup::members(self.cgroups.paths());
         roots.push(rustix::process::getpid().as_raw_pid());
         let inside = all.iter().filter(|p| roots[..roots.len() - 1].contains(&p.pid)).cloned();
         inside.chain(tree::descendants(&roots, &all)).collect()
@@ -248,7 +331,13 @@ impl Keeper {
     }
 
     /// Goes on after a `pre-run` line; `Some` when this was the end.
-    fn after(&mut self, ended: Ended) -> Option<Ended> {
+    fn after(&mut self, mut ended: Ended) -> Option<Ended> {
+        if let Some(reason) = self.ended_for.take() {
+            return Some(Ended { message: reason, ..ended });
+        }
+        if ended.code != 0 && self.kill_at.is_none() && self.storage.is_full() {
+            let _ = write!(ended.message, "; {}", self.storage.full());
+        }
         if self.kill_at.is_some() {
             return Some(Ended { message: format!("stopped ({})", ended.message), ..ended });
         }
@@ -291,7 +380,7 @@ impl Keeper {
         self.lines.finish(&mut |line| log.line(&stamp, line));
         self.log.line(&stamp, format!("towpath: {}", ended.message).as_bytes());
         self.log.flush(&stamp);
-        cgroup::remove(&self.cgroups.paths());
+        cgroup::remove(self.cgroups.paths());
         self.write_end(&ended_file(Some(ended.code), ended.signal, ended.message, self.started))
     }
 
