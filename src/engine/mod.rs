@@ -93,6 +93,12 @@ pub trait Engine: Send + Sync {
     /// The TCP ports that the instance's processes listen on, to tell a person where an application listens instead.
     async fn listening_ports(&self, id: &InstanceId) -> Result<Vec<u16>, EngineError>;
 
+    /// What was refused to instances since the last call, for people: a full disk, a process killed for want of memory.
+    /// Found while observing.
+    fn take_notices(&self) -> Vec<(InstanceId, String)> {
+        Vec::new()
+    }
+
     /// Whether something between accepts connections before the application listens: then only an answer says that an
     /// instance is there.
     fn is_proxied(&self) -> bool {

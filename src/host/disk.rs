@@ -73,8 +73,8 @@ pub fn finish(mut child: Child, tool: &str, limit: Duration) -> io::Result<Outpu
 
 /// Whether a file system has no room left for data, or for files.
 pub fn is_full(path: &Path) -> bool {
-    // Less than this is full for all that matters: a write of one buffer fails.
-    const ROOM: u64 = 64 << 10;
+    // Less than this is full for all that matters: file systems refuse a large write before the last block is taken.
+    const ROOM: u64 = 1 << 20;
     rustix::fs::statvfs(path).is_ok_and(|stat| stat.f_bavail.saturating_mul(stat.f_frsize) < ROOM || stat.f_favail == 0)
 }
 

@@ -85,6 +85,21 @@ pub async fn pass(core: &Arc<Core>) {
     }
 }
 
+/// Makes events of what instances were refused: a full disk, a process killed for want of memory.
+async fn tell_notices(core: &Core) {
+    for (id, text) in core.engine.take_notices() {
+        let record = {
+            let state = core.state();
+            let service = state.world.instances.get(&id).map(|i| i.service.clone());
+            service.and_then(|service| state.world.services.get(&service).cloned())
+        };
+        if let Some(record) = record {
+            let message = format!("Instance {id}: {text}.");
+            core.emit_for(&record, "InstanceLimited", EventSeverity::Warn, message).await;
+        }
+    }
+}
+
 /// Asks the engine what runs, and tells routing what has ended.
 pub async fn observe(core: &Arc<Core>) {
     let asked = Instant::now();
@@ -123,6 +138,7 @@ pub async fn observe(core: &Arc<Core>) {
     for service in changed {
         core.publish(&service);
     }
+    tell_notices(core).await;
     for (record, id, message) in exited {
         let message = format!("Instance {id} {message}.");
         core.emit_for(&record, "InstanceExited", EventSeverity::Warn, message).await;

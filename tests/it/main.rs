@@ -28,6 +28,7 @@ mod plan_diff;
 mod plan_scripts;
 mod plan_speed;
 mod plan_stale;
+mod process_apart;
 mod process_build;
 mod process_engine;
 mod schema;

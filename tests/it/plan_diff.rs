@@ -107,7 +107,7 @@ fn count_fields(spec: &ServiceSpec, settings: &AppSettings) -> usize {
     } = settings;
     // Of the declaration itself: build, env, secrets, tags; its name makes another service. A reference is a branch, a tag
     // or a commit.
-    4 + 7 + 2 + 6 + 3 + 3 + 13
+    4 + 7 + 3 + 6 + 3 + 3 + 13
 }
 
 #[test]

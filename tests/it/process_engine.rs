@@ -16,19 +16,35 @@ use towpath::model::{
     StartCommand,
 };
 
-struct ProcessLab {
+pub struct ProcessLab {
     dir: tempfile::TempDir,
     engine: Arc<dyn Engine>,
+    /// What listens on a port that no service may connect to.
+    pub private: Option<std::net::TcpListener>,
 }
 
 impl ProcessLab {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let engine = open(dir.path().join("instances"));
-        Self { dir, engine }
+        Self { dir, engine, private: None }
     }
 
-    fn instance(&self, id: &InstanceId) -> PathBuf {
+    /// With a listener of towpath's own.
+    pub async fn with_private_port() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let private_ports = vec![listener.local_addr().unwrap().port()];
+        let options = ProcessOptions { private_ports, ..ProcessOptions::default() };
+        let engine = open_with(dir.path().join("instances"), options);
+        Self { dir, engine, private: Some(listener) }
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().canonicalize().unwrap()
+    }
+
+    pub fn instance(&self, id: &InstanceId) -> PathBuf {
         self.dir.path().join("instances").join(id.as_str())
     }
 
@@ -56,14 +72,15 @@ fn marker(id: &str) -> String {
 }
 
 fn open(root: PathBuf) -> Arc<dyn Engine> {
+    open_with(root, ProcessOptions::default())
+}
+
+fn open_with(root: PathBuf, options: ProcessOptions) -> Arc<dyn Engine> {
     // One of its own per laboratory: tests that run at once must not write each other's firewall rules.
     let mut id = [0; 16];
     id.copy_from_slice(&Digest::of(&root).as_str().as_bytes()[..16]);
     let installation = InstallationId::from_random(id);
-    Arc::new(
-        ProcessEngine::open(root, env!("CARGO_BIN_EXE_towpath").into(), installation, ProcessOptions::default())
-            .unwrap(),
-    )
+    Arc::new(ProcessEngine::open(root, env!("CARGO_BIN_EXE_towpath").into(), installation, options).unwrap())
 }
 
 fn random() -> [u8; 16] {

@@ -60,7 +60,9 @@ pub fn contain(
         None => copied(place.path, &disk.copy(), user)
             .map_err(|e| failed(format!("copy {} for instance {}", place.path.display(), spec.id), e))?,
     };
-    let files = Files { user, layered, storage, disk: policy.means.disks.is_ok(), copied: directory == disk.copy() };
+    // A copy is made where everybody sees it, a disk only where the instance does.
+    let sized = policy.means.disks.is_ok() && layered.is_some();
+    let files = Files { user, layered, storage, disk: sized, copied: directory == disk.copy() };
     let needs = needs(&files, &disk, dir, place, user);
     Ok(Contained { jail: policy.jail(&needs), files, directory, temporary })
 }

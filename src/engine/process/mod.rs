@@ -8,6 +8,7 @@ pub mod facts;
 mod files;
 mod firewall;
 mod instance;
+mod notices;
 mod ports;
 mod prepare;
 pub mod shim;
@@ -23,6 +24,7 @@ use async_trait::async_trait;
 use files::{ExitFile, InstanceDir, SpecFile, StateFile};
 use firewall::Firewall;
 use instance::Look;
+use notices::Notices;
 use rustix::process::{Signal, pidfd_send_signal};
 use std::collections::BTreeSet;
 use std::io;
@@ -81,6 +83,8 @@ struct Inner {
     changes: watch::Sender<u64>,
     /// The instances whose shims' ends are waited for.
     watched: Mutex<BTreeSet<InstanceId>>,
+    /// What instances were refused.
+    notices: Mutex<Notices>,
     /// Held from the choice of a port until its lease is on disk.
     leases: Mutex<()>,
 }
@@ -112,8 +116,10 @@ impl ProcessEngine {
         cgroup::settle();
         let ours = |users| Firewall::new(installation.as_str(), users, &options.private_ports);
         let firewall = policy.user_range().map(ours);
-        let (changes, watched, leases) = (watch::Sender::new(0), Mutex::default(), Mutex::default());
-        Ok(Self(Arc::new(Inner { root, exe, installation, options, policy, firewall, changes, watched, leases })))
+        let (changes, watched, leases, notices) =
+            (watch::Sender::new(0), Mutex::default(), Mutex::default(), Mutex::default());
+        let inner = Inner { root, exe, installation, options, policy, firewall, changes, watched, notices, leases };
+        Ok(Self(Arc::new(inner)))
     }
 
     /// How instances are kept apart here; builds are kept apart in the same way.
@@ -366,6 +372,7 @@ impl Engine for ProcessEngine {
         for (instance, state) in &found {
             if let Some(state) = state {
                 self.watch(&instance.id, state);
+                locked(&self.0.notices).note(&instance.id, &state.notices);
             }
         }
         Ok(found.into_iter().map(|(instance, _)| instance).collect())
@@ -462,6 +469,10 @@ impl Engine for ProcessEngine {
             _ => Ok(()),
         })
         .await
+    }
+
+    fn take_notices(&self) -> Vec<(InstanceId, String)> {
+        locked(&self.0.notices).take()
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

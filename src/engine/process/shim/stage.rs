@@ -31,8 +31,12 @@ pub fn set(dir: &InstanceDir, spec: &SpecFile) -> io::Result<Storage> {
     if let Some(root) = &files.layered {
         own_directory(&place.upper(), files.user, 0o755)?;
         own_directory(&place.work(), None, 0o700)?;
+        // Asked before the layer is there, which is the instance's own already.
+        let owner = std::fs::symlink_metadata(&spec.directory)?.uid();
         Layers { lower: root, upper: &place.upper(), work: &place.work() }.mount(root)?;
-        give_when_foreign(root, &spec.directory, files.user)?;
+        // Services with equal contents share a build, which then belongs to the first of them: in its layer the files
+        // become the instance's own. Only what is known about a file is written for that, not what it holds.
+        files.user.filter(|user| *user != owner).map_or(Ok(()), |user| users::give(root, user))?;
     }
     Ok(match disk {
         Ok(()) if files.disk => Storage::disk(place.path().to_owned(), files.storage),
@@ -45,13 +49,4 @@ fn own_directory(path: &Path, user: Option<u32>, mode: u32) -> io::Result<()> {
     std::fs::create_dir_all(path)?;
     std::fs::set_permissions(path, Permissions::from_mode(mode))?;
     user.map_or(Ok(()), |user| chown(path, Some(user), Some(user)))
-}
-
-/// Services with equal contents share a build, which then belongs to the first of them: in its layer the files become
-/// the instance's own. Only what is known about a file is written for that, not what it holds.
-fn give_when_foreign(root: &Path, directory: &Path, user: Option<u32>) -> io::Result<()> {
-    match user {
-        Some(user) if std::fs::symlink_metadata(directory)?.uid() != user => users::give(root, user),
-        _ => Ok(()),
-    }
 }
