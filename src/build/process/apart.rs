@@ -31,7 +31,8 @@ pub fn jail(policy: &Policy, build: &Build<'_>, passthrough: &BTreeMap<String, S
         vec![directory.join(super::SOURCE), at.home.clone(), at.venv.clone(), at.cache.clone(), temporary(directory)];
     // What the operator hands on names certificates and directories of packages.
     let handed_on = passthrough.values().flat_map(|value| value.split_whitespace()).map(PathBuf::from);
-    let read = handed_on.filter(|path| path.is_absolute() && path.exists()).chain([directory.join("tools"), at.bin.clone()]);
+    let read =
+        handed_on.filter(|path| path.is_absolute() && path.exists()).chain([directory.join("tools"), at.bin.clone()]);
     let interpreter = build.interpreter.path.parent().map(Path::to_owned);
     policy.jail(&Needs {
         read: read.collect(),
