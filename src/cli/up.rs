@@ -5,7 +5,8 @@ use super::failure::Failure;
 use crate::model::{Memory, RuntimeName};
 use crate::settings::{
     ApplyMode, BaseDomain, EngineChoice, IngressChoice, SourceSettings, UpSettings, default_data_dir,
-    default_known_hosts, has_proxy, parse_account, parse_first_user, parse_overcommit, parse_region, parse_runtime_image,
+    default_known_hosts, has_proxy, parse_account, parse_first_user, parse_overcommit, parse_region,
+    parse_runtime_image,
 };
 use clap::Args;
 use std::net::SocketAddr;
