@@ -60,6 +60,7 @@ const KEYS: &[Key] = &[
     key("build", "args", Map(VARIABLE, &Text), "Build arguments of the Dockerfile; they stay in the image's history."),
     key("instance", "cpu", Like(CPU), "From `0.01 vCPU` to `256 vCPU`.").default("1 vCPU").example("0.5 vCPU"),
     key("instance", "memory", Like(MEMORY), "From `16 MB` to `4096 GB`; 1 GB is 1024 MB.").default("2 GB").example("512 MB"),
+    key("instance", "storage", Like(MEMORY), "How much its files may take; the installation's setting if nothing is said.").example("1 GB"),
     key("health", "protocol", Choice(&["TCP", "HTTP", "tcp", "http"]), "`TCP`: a connection is enough. `HTTP`: an answer of 200 to 399 is.").default("TCP").example("HTTP"),
     key("health", "path", Like(r"^/[!-\u0022$-~]*$"), "What an HTTP check asks for.").default("/").example("/healthz"),
     key("health", "interval", Duration("1s", "20s"), "How often it is checked; whole seconds.").default("5s"),
