@@ -153,7 +153,7 @@ fn alike(line: &str) -> String {
 
 fn kind(word: &str) -> Option<&'static str> {
     let hex = |w: &str| w.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    if matches!(word.len(), 7 | 32 | 40) && hex(word) {
+    if matches!(word.len(), 7 | 8 | 12 | 32 | 40) && hex(word) {
         return Some("HEX");
     }
     if word.len() == 36 && word.split('-').count() == 5 && word.split('-').all(hex) {
@@ -161,6 +161,9 @@ fn kind(word: &str) -> Option<&'static str> {
     }
     if word.len() >= 20 && word.ends_with('Z') && word.contains('T') && word.starts_with("20") {
         return Some("TIME");
+    }
+    if word.len() == 5 && word.bytes().all(|b| b.is_ascii_digit()) {
+        return Some("PORT");
     }
     let number = word.trim_end_matches(['m', 's', 'h', 'd']);
     let is_duration = number.len() < word.len() && number.parse::<f64>().is_ok();
