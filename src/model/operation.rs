@@ -239,6 +239,10 @@ pub struct Operation {
     pub cancel_requested: bool,
     /// How it failed, if it did.
     pub failure: Option<Failure>,
+    /// Its place among the operations of its service, from 1: what is newest, whatever the clock was set to. 0 in records
+    /// of versions that had only times.
+    #[serde(default)]
+    pub number: u64,
     /// When it was accepted.
     pub created_at: Timestamp,
     /// When its first step began.
@@ -274,10 +278,16 @@ impl Operation {
             before: None,
             cancel_requested: false,
             failure: None,
+            number: 0,
             created_at: now,
             started_at: None,
             ended_at: None,
             updated_at: now,
         }
+    }
+
+    /// What operations of one service are ordered by, oldest first.
+    pub fn order(&self) -> (u64, Timestamp, &OperationId) {
+        (self.number, self.created_at, &self.id)
     }
 }

@@ -260,6 +260,7 @@ impl Prepared {
         let cause = self.cause(record);
         let mut operation = pass::new_operation(self.id.clone(), record.id.clone(), kind, cause, target, self.now);
         operation.previous = record.current;
+        operation.number = world.next_operation_number(&record.id);
         let mut writes = vec![Write::PutOperation(Box::new(operation.clone()))];
         if self.act == Act::Deploy {
             writes.extend(let_go(record, &operation));

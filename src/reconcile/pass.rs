@@ -303,6 +303,7 @@ fn begin_writes(
     let now = operation.created_at;
     let mut writes = Vec::new();
     let mut operation = operation;
+    operation.number = world.next_operation_number(&operation.service);
     if let Action::Create { id, label, spec, .. } = &change.action {
         let named = world.services.values().any(|r| r.deleted_at.is_none() && r.name == spec.name);
         if named {

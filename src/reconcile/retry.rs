@@ -21,7 +21,7 @@ pub fn is_due(world: &World, record: &ServiceRecord, held: &Held, now: Timestamp
 /// How often it was tried in a row, the last time included.
 fn tries(world: &World, record: &ServiceRecord, held: &Held) -> u32 {
     let mut of_service: Vec<&Operation> = world.operations.values().filter(|o| o.service == record.id).collect();
-    of_service.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
+    of_service.sort_by(|a, b| b.order().cmp(&a.order()));
     let failed = |o: &&&Operation| {
         let passing = o.failure.as_ref().is_some_and(|f| f.class != Class::Stalled);
         passing && o.status != OperationStatus::Succeeded && o.target.commit.as_ref() == Some(&held.commit)

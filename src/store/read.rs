@@ -13,7 +13,8 @@ impl Store {
     /// Operations of a service, newest first.
     pub async fn operations(&self, service: &ServiceId, limit: u32) -> Result<Vec<Operation>, StoreError> {
         let query = sqlx::query_as(
-            "SELECT id, record, checksum FROM operations WHERE service_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2",
+            "SELECT id, record, checksum FROM operations WHERE service_id = $1
+             ORDER BY number DESC, created_at DESC, id DESC LIMIT $2",
         );
         let mut lease = self.reader.lease().await?;
         let rows: Vec<(String, String, String)> = query
@@ -126,7 +127,7 @@ pub(super) async fn collect_world(c: &mut SqliteConnection, path: &Path) -> Resu
 /// All operations that are not final, and of each service the newest hundred.
 const NEWEST_OPERATIONS: &str = "SELECT id, record, checksum FROM (
         SELECT id, record, checksum, final,
-            ROW_NUMBER() OVER (PARTITION BY service_id ORDER BY created_at DESC, id DESC) AS newest
+            ROW_NUMBER() OVER (PARTITION BY service_id ORDER BY number DESC, created_at DESC, id DESC) AS newest
         FROM operations
     ) AS ranked
     WHERE newest <= 100 OR final = FALSE";

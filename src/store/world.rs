@@ -1,7 +1,7 @@
 //! The world in memory, changed by the same writes that the database takes.
 
 use super::{World, Write};
-use crate::model::{Operation, OperationId, ServiceId, Timestamp};
+use crate::model::{Operation, OperationId, ServiceId};
 use std::collections::BTreeMap;
 
 impl World {
@@ -10,6 +10,12 @@ impl World {
         let from = (service.clone(), OperationId::from_random([0; 16]));
         let (_, id) = self.open.range(from..).next().filter(|(owner, _)| owner == service)?;
         self.operations.get(id)
+    }
+
+    /// The number of a service's next operation.
+    pub fn next_operation_number(&self, service: &ServiceId) -> u64 {
+        let numbers = self.operations.values().filter(|o| &o.service == service).map(|o| o.number);
+        numbers.max().unwrap_or(0).saturating_add(1)
     }
 
     /// All operations that have not ended.
@@ -49,17 +55,18 @@ impl World {
 
     /// Keeps of each service the newest operations, and all that have not ended.
     pub fn prune_operations(&mut self, kept: usize) {
-        let mut of_service: BTreeMap<ServiceId, Vec<(Timestamp, OperationId)>> = BTreeMap::new();
+        let mut of_service: BTreeMap<&ServiceId, Vec<&Operation>> = BTreeMap::new();
         for operation in self.operations.values().filter(|o| o.status.is_final()) {
-            let entry = (operation.created_at, operation.id.clone());
-            of_service.entry(operation.service.clone()).or_default().push(entry);
+            of_service.entry(&operation.service).or_default().push(operation);
         }
+        let mut excess: Vec<OperationId> = Vec::new();
         for mut ended in of_service.into_values() {
-            ended.sort();
-            let excess = ended.len().saturating_sub(kept);
-            for (_, id) in ended.drain(..excess) {
-                self.operations.remove(&id);
-            }
+            ended.sort_by_key(|o| o.order());
+            let many = ended.len().saturating_sub(kept);
+            excess.extend(ended.drain(..many).map(|o| o.id.clone()));
+        }
+        for id in excess {
+            self.operations.remove(&id);
         }
     }
 

@@ -50,7 +50,7 @@ impl Store {
             "DELETE FROM operations WHERE id IN (
                 SELECT id FROM (
                     SELECT id, created_at, final,
-                        ROW_NUMBER() OVER (PARTITION BY service_id ORDER BY created_at DESC, id DESC) AS newest
+                        ROW_NUMBER() OVER (PARTITION BY service_id ORDER BY number DESC, created_at DESC, id DESC) AS newest
                     FROM operations
                 ) AS ranked
                 WHERE created_at < $1 AND newest > $2 AND final = TRUE
@@ -115,17 +115,18 @@ async fn put_service(c: &mut SqliteConnection, service: &ServiceRecord, sealed: 
 
 async fn put_operation(c: &mut SqliteConnection, operation: &Operation, sealed: Sealed) -> sqlx::Result<()> {
     sqlx::query(
-        "INSERT INTO operations (id, service_id, kind, status, final, created_at, record, checksum)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        "INSERT INTO operations (id, service_id, kind, status, final, number, created_at, record, checksum)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          ON CONFLICT (id) DO UPDATE SET service_id = excluded.service_id, kind = excluded.kind,
-            status = excluded.status, final = excluded.final, created_at = excluded.created_at,
-            record = excluded.record, checksum = excluded.checksum",
+            status = excluded.status, final = excluded.final, number = excluded.number,
+            created_at = excluded.created_at, record = excluded.record, checksum = excluded.checksum",
     )
     .bind(operation.id.as_str())
     .bind(operation.service.as_str())
     .bind(word(&operation.kind))
     .bind(word(&operation.status))
     .bind(operation.status.is_final())
+    .bind(i64::try_from(operation.number).unwrap_or(i64::MAX))
     .bind(operation.created_at.0)
     .bind(sealed.record)
     .bind(sealed.checksum)

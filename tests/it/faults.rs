@@ -2,6 +2,7 @@
 //! served goes on serving, a person is told where they look, and the end is as declared.
 
 mod application;
+mod clock;
 mod crash;
 mod disk;
 mod loss;
@@ -11,3 +12,4 @@ mod panics;
 mod processes;
 mod reboot;
 mod site;
+mod user;

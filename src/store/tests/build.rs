@@ -182,6 +182,7 @@ impl Seeded {
             before: None,
             cancel_requested: self.0.bool(),
             failure: self.maybe(Self::failure),
+            number: u64::from(self.0.u32(..)),
             created_at: self.time(),
             started_at: self.maybe(Self::time),
             ended_at: self.maybe(Self::time),
