@@ -98,6 +98,7 @@ pub fn step_word(step: Step) -> &'static str {
     match step {
         Step::Fetch => "fetch",
         Step::Build => "build",
+        Step::Release => "release",
         Step::Start => "start",
         Step::Check => "check",
         Step::Shift => "shift",

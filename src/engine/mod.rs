@@ -4,6 +4,7 @@
 //! it sees. It restarts nothing by itself; healing is the reconciler's. Imports `model` only.
 
 pub mod docker;
+pub mod once;
 pub mod process;
 
 use crate::model::{Class, InstanceId, InstanceSpec, ObservedInstance};
@@ -68,6 +69,12 @@ pub trait Engine: Send + Sync {
 
     /// Every instance of this installation that is on the engine, ended ones too until they are removed.
     async fn observe(&self) -> Result<Vec<ObservedInstance>, EngineError>;
+
+    /// Every command of this installation that runs once ([`Purpose::Once`]) and is on the engine, ended ones too until
+    /// they are removed. [`Engine::observe`] names none of them.
+    ///
+    /// [`Purpose::Once`]: crate::model::Purpose::Once
+    async fn one_offs(&self) -> Result<Vec<ObservedInstance>, EngineError>;
 
     /// Starts an instance and returns where it will answer. Starting an id that was started already returns the
     /// address of the one that is there. Returns once the process or container runs, not once it is healthy.

@@ -114,12 +114,26 @@ fn has_operator(text: &str) -> bool {
     false
 }
 
+/// What something that an engine starts is there for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Purpose {
+    /// To serve requests: an instance of its service.
+    #[default]
+    Serve,
+    /// To run one command once (a release command, `towpath run`): no instance of its service, never routed, never
+    /// healed, never counted.
+    Once,
+}
+
 /// Exactly what to start. An engine knows nothing of a service's history: it starts this, labels it, reports it.
 /// Not serializable as a whole: `env` holds secret values.
 #[derive(Clone, Debug)]
 pub struct InstanceSpec {
     /// The instance to be; starting the same id twice starts it once.
     pub id: InstanceId,
+    /// Whether it serves, or is a command that runs once.
+    pub purpose: Purpose,
     /// The service it belongs to.
     pub service: ServiceId,
     /// The service's name, for labels, logs and `ps`.

@@ -7,6 +7,8 @@ pub enum LineSource {
     AppRunner,
     /// The build commands' output: `[Build]`.
     Build,
+    /// The release command's output: `[Release]`.
+    Release,
 }
 
 impl LineSource {
@@ -15,6 +17,7 @@ impl LineSource {
         match self {
             Self::AppRunner => "[AppRunner]",
             Self::Build => "[Build]",
+            Self::Release => "[Release]",
         }
     }
 }

@@ -28,11 +28,12 @@ pub use docker_host::DockerHost;
 pub use dockerfile::{DockerfileBuild, RepositoryPath};
 pub use error::{Class, Invalid};
 pub use ids::{BuildId, Digest, InstallationId, InstanceId, OperationId, ServiceId};
-pub use instance::{Artifact, InstanceSpec, InstanceState, ObservedInstance, StartCommand};
+pub use instance::{Artifact, InstanceSpec, InstanceState, ObservedInstance, Purpose, StartCommand};
 pub use lines::{LineSink, LineSource};
 pub use names::{EnvName, HostLabel, RuntimeName, ServiceName};
 pub use operation::{
-    Cause, Failure, Operation, OperationKind, OperationStatus, OperationTarget, QUOTES, Reason, Step, Undo, headline,
+    Cause, Failure, Operation, OperationKind, OperationStatus, OperationTarget, QUOTES, Reason, ReleaseProgress, Step,
+    Undo, headline,
 };
 pub use problem::{Place, Problem, Severity};
 pub use record::{Event, EventSeverity, Held, HeldReason, InstanceRecord, InstanceRole, Owner, Pause, ServiceRecord};

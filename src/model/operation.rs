@@ -62,6 +62,8 @@ pub enum Step {
     Fetch,
     /// The artifact is made, or found.
     Build,
+    /// The release command runs, once per operation (row S9).
+    Release,
     /// New instances are started beside the old.
     Start,
     /// New instances become healthy.
@@ -144,6 +146,8 @@ pub enum Reason {
     BuildFailed,
     /// The engine could not start an instance.
     StartFailed,
+    /// The release command failed, or what became of it is unknown.
+    ReleaseFailed,
     /// New instances ended by themselves.
     InstanceExited,
     /// New instances did not become healthy before the deadline.
@@ -207,6 +211,16 @@ pub fn headline(message: &str) -> &str {
     }
 }
 
+/// How far the release command of an operation is (law 5: at most once per operation).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ReleaseProgress {
+    /// Written before it runs: where only this is known after a crash, it may have run, or have been cut.
+    Begun,
+    /// It ended well.
+    Done,
+}
+
 /// One operation with its progress. The store keeps it as of the last finished write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operation {
@@ -232,6 +246,9 @@ pub struct Operation {
     pub previous: Option<RevisionNumber>,
     /// Instances that it starts: their ids are written before they are started, so that none is orphaned or doubled.
     pub instances: Vec<InstanceId>,
+    /// How far its release command is; `None` before that, and where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseProgress>,
     /// What its shift replaces; written with the shift.
     #[serde(default)]
     pub before: Option<Box<Undo>>,
@@ -275,6 +292,7 @@ impl Operation {
             revision: None,
             previous: None,
             instances: Vec::new(),
+            release: None,
             before: None,
             cancel_requested: false,
             failure: None,

@@ -217,6 +217,22 @@ pub struct DeploySettings {
     pub start_deadline: Duration,
     /// How long a build may take; default 30 min.
     pub build_deadline: Duration,
+    /// Commands that run once per deployment, after the build and before any new instance starts (row S9), in this
+    /// order. What was stored before there were such has none; none is not written, so that digests stay what they were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub release: Vec<String>,
+    /// How long all of them together may take; default 10 min. Not written while it is that.
+    #[serde(default = "release_deadline", skip_serializing_if = "is_release_default")]
+    pub release_deadline: Duration,
+}
+
+/// Migrations take minutes; one that hangs on a lock should be seen the same hour.
+fn release_deadline() -> Duration {
+    Duration::from_secs(10 * 60)
+}
+
+fn is_release_default(deadline: &Duration) -> bool {
+    *deadline == release_deadline()
 }
 
 impl Default for DeploySettings {
@@ -225,6 +241,8 @@ impl Default for DeploySettings {
             drain: Duration::from_secs(30),
             start_deadline: Duration::from_secs(120),
             build_deadline: Duration::from_secs(30 * 60),
+            release: Vec::new(),
+            release_deadline: release_deadline(),
         }
     }
 }

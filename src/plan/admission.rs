@@ -133,6 +133,6 @@ fn reserved(view: &ServiceView) -> u64 {
 fn has_to_start(operation: &Operation) -> bool {
     let goes = matches!(operation.status, OperationStatus::Pending | OperationStatus::InProgress);
     let kind = !matches!(operation.kind, OperationKind::PauseService | OperationKind::DeleteService);
-    let step = matches!(operation.step, None | Some(Step::Fetch | Step::Build | Step::Start));
+    let step = matches!(operation.step, None | Some(Step::Fetch | Step::Build | Step::Release | Step::Start));
     goes && kind && step && !operation.target.in_place
 }

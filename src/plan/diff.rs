@@ -202,10 +202,12 @@ impl Differences {
     }
 
     fn deploy(&mut self, from: &DeploySettings, to: &DeploySettings) {
-        let DeploySettings { drain, start_deadline, build_deadline } = from;
+        let DeploySettings { drain, start_deadline, build_deadline, release, release_deadline } = from;
         self.span("deploy.drain", *drain, to.drain);
         self.span("deploy.startDeadline", *start_deadline, to.start_deadline);
         self.span("deploy.buildDeadline", *build_deadline, to.build_deadline);
+        self.lines("deploy.release", release, &to.release);
+        self.span("deploy.releaseDeadline", *release_deadline, to.release_deadline);
     }
 }
 

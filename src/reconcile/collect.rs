@@ -99,6 +99,9 @@ pub fn no_room_to_build(core: &Core) -> Option<String> {
 pub async fn hourly(core: &Arc<Core>) {
     let now = core.now();
     gc(core, Extent::Remove).await;
+    if let Err(error) = core.one_offs.sweep().await {
+        tracing::warn!(error = %super::chain(&error), "commands that were left could not be removed");
+    }
     let forgotten: Vec<Write> = {
         let state = core.state();
         let deleted =

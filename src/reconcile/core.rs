@@ -9,6 +9,7 @@ use crate::api::control::{ManifestState, Snapshot};
 use crate::build::Builder;
 use crate::desired::Desired;
 use crate::engine::Engine;
+use crate::engine::once::OneOffs;
 use crate::link::Generation;
 use crate::link::handle::IngressHandle;
 use crate::model::InstanceId;
@@ -62,6 +63,8 @@ pub struct Config {
     pub caches: PathBuf,
     /// What is kept on disk.
     pub keep: crate::settings::Keep,
+    /// Where the output of commands that run once lies meanwhile.
+    pub one_offs: PathBuf,
     /// Where the keys of encrypted secrets lie.
     pub secrets: PathBuf,
     /// towpath's own environment, for `{ env: … }` secrets.
@@ -185,6 +188,8 @@ pub struct Core {
     parts: Arc<Parts>,
     /// Held while a person's act is admitted and stored.
     pub admitting: tokio::sync::Mutex<()>,
+    /// Commands that run once.
+    pub one_offs: OneOffs,
     /// Held while strays are removed.
     pub sweeping: tokio::sync::Mutex<()>,
     /// Bounds the builds that run at once.
@@ -240,6 +245,7 @@ impl Core {
             turns: BTreeMap::new(),
         };
         Arc::new(Self {
+            one_offs: OneOffs::new(parts.engine.clone(), parts.config.one_offs.clone()),
             builds: Semaphore::new(parts.config.parallel_builds),
             artifacts: tokio::sync::RwLock::new(()),
             parts: Arc::new(parts),

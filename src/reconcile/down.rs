@@ -5,8 +5,8 @@ use super::core::Core;
 use super::engines;
 use super::up::UpError;
 use crate::cli::Leftovers;
-use crate::engine::Engine;
-use crate::model::{InstanceId, Timestamp};
+use crate::engine::{Engine, EngineError};
+use crate::model::{InstanceId, ObservedInstance, Timestamp};
 use crate::settings::datadir::DataDir;
 use crate::store::{Store, World, Write};
 use futures_util::stream::{self, StreamExt};
@@ -55,9 +55,16 @@ struct Stopped {
     failed: usize,
 }
 
+/// Instances, and commands that run once.
+async fn everything_on(engine: &Arc<dyn Engine>) -> Result<Vec<ObservedInstance>, EngineError> {
+    let mut all = engine.observe().await?;
+    all.extend(engine.one_offs().await?);
+    Ok(all)
+}
+
 /// Stops and removes everything on an engine that carries our label.
 async fn labelled(engine: &Arc<dyn Engine>) -> Stopped {
-    let observed = match engine.observe().await {
+    let observed = match everything_on(engine).await {
         Ok(observed) => observed,
         Err(error) => {
             tracing::error!(error = %super::chain(&error), "what runs could not be listed");

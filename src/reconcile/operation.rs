@@ -212,8 +212,8 @@ impl Run {
     async fn attempt(&mut self, step: Step) -> Option<Result<(), Failure>> {
         let (core, token) = (self.core.clone(), self.token.clone());
         let limit = steps::deadline(step, &self.deploy_settings());
-        // The builder ends its commands itself when it is cancelled; every other step can be let go at any point.
-        let by_drop = steps::can_be_cancelled(step) && step != Step::Build;
+        // A build and a release command end themselves when they are cancelled; every other step can be let go.
+        let by_drop = steps::can_be_cancelled(step) && !matches!(step, Step::Build | Step::Release);
         tokio::select! {
             result = within(limit, step, deploy::execute(self, step)) => {
                 // Asked to stop at the last moment: after this step it might be too late.

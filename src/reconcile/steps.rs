@@ -4,6 +4,8 @@ use crate::model::{DeploySettings, OperationKind, OperationTarget, Step};
 use std::time::Duration;
 
 const BUILT: &[Step] = &[Step::Fetch, Step::Build, Step::Start, Step::Check, Step::Shift, Step::Drain, Step::Retire];
+const RELEASED: &[Step] =
+    &[Step::Fetch, Step::Build, Step::Release, Step::Start, Step::Check, Step::Shift, Step::Drain, Step::Retire];
 const KEPT: &[Step] = &[Step::Start, Step::Check, Step::Shift, Step::Drain, Step::Retire];
 const IN_PLACE: &[Step] = &[Step::Shift];
 const PAUSED: &[Step] = &[Step::Shift, Step::Drain, Step::Retire];
@@ -16,6 +18,7 @@ pub fn sequence(kind: OperationKind, target: &OperationTarget) -> &'static [Step
         OperationKind::DeleteService => DELETED,
         _ if target.in_place => IN_PLACE,
         _ if target.revision.is_some() => KEPT,
+        _ if target.spec.as_ref().is_some_and(|spec| !spec.deploy.release.is_empty()) => RELEASED,
         _ => BUILT,
     }
 }
@@ -27,13 +30,13 @@ pub fn after(kind: OperationKind, target: &OperationTarget, done: Step) -> Optio
     steps.get(place + 1).copied()
 }
 
-/// How long a step may take before the operation fails, with the settings that hold for the service. `None` for a build:
-/// it may wait for others, and keeps its own deadline once it has begun.
+/// How long a step may take before the operation fails, with the settings that hold for the service. `None` for a build,
+/// which may wait for others, and for a release command: both keep their own deadlines, and clean up after themselves.
 pub fn deadline(step: Step, deploy: &DeploySettings) -> Option<Duration> {
     // The waits have deadlines of their own, with better messages: these margins let them speak first.
     match step {
         Step::Fetch => Some(Duration::from_secs(600)),
-        Step::Build => None,
+        Step::Build | Step::Release => None,
         Step::Start => Some(Duration::from_secs(120)),
         Step::Check => Some(deploy.start_deadline + Duration::from_secs(30)),
         Step::Shift => Some(Duration::from_secs(30)),
@@ -59,7 +62,7 @@ pub enum AfterFailure {
 pub fn after_failure(kind: OperationKind, step: Step) -> AfterFailure {
     match step {
         Step::Drain | Step::Retire | Step::Clean if kind == OperationKind::DeleteService => AfterFailure::Stop,
-        Step::Fetch | Step::Build | Step::Start | Step::Check => AfterFailure::Discard,
+        Step::Fetch | Step::Build | Step::Release | Step::Start | Step::Check => AfterFailure::Discard,
         Step::Shift => AfterFailure::PutBack,
         Step::Drain | Step::Retire | Step::Clean => AfterFailure::GoOn,
     }
@@ -70,7 +73,8 @@ pub fn can_be_cancelled(step: Step) -> bool {
     step < Step::Shift
 }
 
-/// Whether a newer version takes the place of a deployment that is at this step (before its start step).
+/// Whether a newer version takes the place of a deployment that is at this step (before its start step). Not while its
+/// release command runs: a newer commit is no reason to cut a migration; it waits its turn.
 pub fn can_be_superseded(step: Step) -> bool {
     matches!(step, Step::Fetch | Step::Build)
 }
@@ -105,6 +109,27 @@ mod tests {
     }
 
     #[test]
+    fn a_release_command_runs_between_build_and_start_and_only_where_something_was_built() {
+        let manifest = "services:\n  shop:\n    source: { repository: ./shop }\n    build: apprunner.yaml\n    \
+            deploy: { release: ./migrate }\n";
+        let parsed = crate::desired::parse_manifest("t", "/".as_ref(), manifest, &crate::model::Catalogue::builtin());
+        let spec = Some(parsed.value.unwrap().services[0].spec.clone());
+        let with = |revision, in_place| OperationTarget { spec: spec.clone(), ..target(revision, in_place) };
+        let steps = sequence(OperationKind::StartDeployment, &with(None, false));
+        assert_eq!(steps[1..4], [Step::Build, Step::Release, Step::Start]);
+        for (kind, target) in [
+            (OperationKind::StartDeployment, with(Some(1), false)),
+            (OperationKind::ResumeService, with(Some(1), false)),
+            (OperationKind::UpdateService, with(None, true)),
+            (OperationKind::PauseService, with(None, false)),
+            (OperationKind::DeleteService, with(None, false)),
+            (OperationKind::CreateService, target(None, false)),
+        ] {
+            assert!(!sequence(kind, &target).contains(&Step::Release), "{kind:?}");
+        }
+    }
+
+    #[test]
     fn a_deletion_that_cannot_remove_everything_fails_instead_of_forgetting_it() {
         assert_eq!(after_failure(OperationKind::DeleteService, Step::Retire), AfterFailure::Stop);
         assert_eq!(after_failure(OperationKind::PauseService, Step::Retire), AfterFailure::GoOn);
@@ -123,6 +148,8 @@ mod tests {
         for step in [Step::Shift, Step::Drain, Step::Retire, Step::Clean] {
             assert!(!can_be_cancelled(step) && !can_be_superseded(step), "{step:?}");
         }
-        assert!(can_be_cancelled(Step::Check) && !can_be_superseded(Step::Check));
+        for step in [Step::Release, Step::Check] {
+            assert!(can_be_cancelled(step) && !can_be_superseded(step), "{step:?}");
+        }
     }
 }

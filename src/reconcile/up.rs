@@ -117,6 +117,7 @@ pub async fn run(settings: UpSettings) -> Result<(), UpError> {
     super::watch::follow(&core);
     forward_changes(&core);
     give_up_half_healings(&core).await;
+    sweep_one_offs(&core).await;
     operation::spawn_open(&core);
     let looping = tokio::spawn(pass::run(core.clone()));
     let ending = signals.wait(&core).await;
@@ -150,6 +151,7 @@ async fn start(settings: &UpSettings) -> Result<(Arc<Core>, DataDir, Opened), Up
     let http_port = ingress.addresses().first().map_or(80, std::net::SocketAddr::port);
     let config = config(settings, &data, http_port)?;
     empty_directory(&config.trees)?;
+    empty_directory(&config.one_offs)?;
     let core = Core::new(Parts { store, engine, builder, git, poller, ingress, logs, config }, world);
     Ok((core, data, opened))
 }
@@ -271,6 +273,7 @@ fn config(settings: &UpSettings, data: &DataDir, http_port: u16) -> Result<Confi
         host_memory: host_memory(),
         catalogue: Catalogue::builtin(),
         trees: data.cache().join("trees"),
+        one_offs: data.cache().join("one-offs"),
         secrets: data.secrets(),
         data: data.root().to_owned(),
         mirrors: data.mirrors(),
@@ -312,6 +315,16 @@ async fn serve(
     Ok(async move {
         let _ = tokio::join!(socket_task, network_task);
     })
+}
+
+/// What a crash left of commands that run once goes before anything may ask how they ended.
+async fn sweep_one_offs(core: &Core) {
+    match core.one_offs.sweep().await {
+        Ok(0) => {}
+        Ok(count) => tracing::warn!(count, "removed commands that an earlier towpath had left"),
+        // Tried again every hour.
+        Err(error) => tracing::warn!(error = %super::chain(&error), "commands that were left could not be removed"),
+    }
 }
 
 /// Every source of *look again* in one place.

@@ -114,6 +114,7 @@ async fn run(
 async fn output_of(lab: &Lab, image: Artifact, words: &[&str]) -> String {
     let engine = DockerEngine::connect(&lab.host, lab.installation.clone(), Reach::Auto).await.unwrap();
     let spec = InstanceSpec {
+        purpose: towpath::model::Purpose::Serve,
         id: lab.installation.as_str().parse().unwrap(),
         service: ServiceId::from_random([2; 16]),
         name: "shop".parse().unwrap(),

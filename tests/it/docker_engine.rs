@@ -39,6 +39,7 @@ pub async fn spec(lab: &Lab, number: u8) -> InstanceSpec {
     // Tests share the engine, and its names of containers.
     let id: InstanceId = format!("{number:02x}{}", &lab.installation.as_str()[2..]).parse().unwrap();
     InstanceSpec {
+        purpose: towpath::model::Purpose::Serve,
         log: lab.directory.path().join(format!("{id}.log")),
         id,
         service: ServiceId::from_random([7; 16]),

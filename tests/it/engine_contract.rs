@@ -8,8 +8,10 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+use towpath::engine::once::{Ended, OneOffs};
 use towpath::engine::{Engine, EngineError};
-use towpath::model::{InstanceId, InstanceSpec, InstanceState, ObservedInstance, Secret, StartCommand};
+use towpath::model::{InstanceId, InstanceSpec, InstanceState, ObservedInstance, Purpose, Secret, StartCommand};
 
 /// A place with an engine of its own.
 #[async_trait]
@@ -336,6 +338,103 @@ pub async fn nothing_of_a_stopped_instance_is_left(lab: &dyn Lab) {
     clean_up(&*engine, &spec.id).await;
 }
 
+/// A command that runs once, and its lines.
+async fn once(
+    one_offs: &OneOffs,
+    spec: InstanceSpec,
+    limit: Duration,
+    stop: CancellationToken,
+) -> (Result<Ended, EngineError>, Vec<String>) {
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(16);
+    let read = async {
+        let mut lines = Vec::new();
+        while let Some(line) = receiver.recv().await {
+            lines.push(line);
+        }
+        lines
+    };
+    let spec = InstanceSpec { purpose: Purpose::Once, log: one_offs.log_path(&spec.id), ..spec };
+    tokio::join!(one_offs.run(spec, limit, stop, sender), read)
+}
+
+fn one_offs(engine: Arc<dyn Engine>, spec: &InstanceSpec) -> OneOffs {
+    OneOffs::new(engine, spec.log.parent().unwrap().join("one-offs"))
+}
+
+async fn nothing_left(engine: &dyn Engine, one_offs: &OneOffs, id: &InstanceId) {
+    assert_eq!(engine.one_offs().await.unwrap(), []);
+    assert!(!one_offs.log_path(id).exists());
+}
+
+/// A command that runs once has its service's variables; its lines and its exit code come back, and nothing is left.
+pub async fn a_command_that_runs_once_gives_its_lines_and_its_code(lab: &dyn Lab) {
+    let script = "import os, sys\nprint('db', os.environ['TOKEN'])\nprint('no', file=sys.stderr, flush=True)\n\
+        print('x' * 20000)\nsys.stdout.write('end')\nsys.stdout.flush()\nsys.exit(3)";
+    let (engine, mut spec) = (lab.engine(), lab.spec(script).await);
+    spec.env.insert("TOKEN".parse().unwrap(), Secret::new("s3".into()));
+    let (one_offs, id) = (one_offs(engine.clone(), &spec), spec.id.clone());
+    let (ended, lines) = once(&one_offs, spec, PATIENCE, CancellationToken::new()).await;
+    let Ended::Exited { code, message } = ended.unwrap() else { panic!() };
+    assert_eq!((code, message.as_str()), (Some(3), "exited with code 3"));
+    for line in ["db s3", "no", "end"] {
+        assert!(lines.iter().any(|l| l == line), "{line}: {lines:?}");
+    }
+    assert_eq!(lines.concat().matches('x').count(), 20_000, "{lines:?}");
+    nothing_left(&*engine, &one_offs, &id).await;
+}
+
+/// One that hangs is cut at its deadline, one that is stopped or that nobody waits for any more at once.
+pub async fn a_command_that_runs_once_is_cut_by_deadline_stop_and_drop(lab: &dyn Lab) {
+    const HANG: &str = "import time\nprint('begun', flush=True)\ntime.sleep(600)";
+    let (engine, spec) = (lab.engine(), lab.spec(HANG).await);
+    let (one_offs, id) = (one_offs(engine.clone(), &spec), spec.id.clone());
+    let (ended, lines) = once(&one_offs, spec, Duration::from_secs(3), CancellationToken::new()).await;
+    assert_eq!((ended.unwrap(), lines), (Ended::Overdue, vec!["begun".to_owned()]));
+    nothing_left(&*engine, &one_offs, &id).await;
+
+    let (spec, stop) = (lab.spec(HANG).await, CancellationToken::new());
+    let begun = async {
+        eventually("the command", || async { engine.one_offs().await.unwrap().pop() }).await;
+        stop.cancel();
+    };
+    let ((ended, _), ()) = tokio::join!(once(&one_offs, spec, Duration::from_secs(600), stop.clone()), begun);
+    assert_eq!(ended.unwrap(), Ended::Stopped);
+
+    let dropped = once(&one_offs, lab.spec(HANG).await, Duration::from_secs(600), CancellationToken::new());
+    tokio::select! {
+        _ = dropped => panic!("it hangs"),
+        _ = eventually("the command", || async { engine.one_offs().await.unwrap().pop() }) => {}
+    }
+    eventually("its end", || async { engine.one_offs().await.unwrap().is_empty().then_some(()) }).await;
+}
+
+/// One that cannot be started is refused by its name, and leaves nothing.
+pub async fn a_command_that_runs_once_and_is_not_there_is_refused_by_name(lab: &dyn Lab) {
+    let (engine, mut spec) = (lab.engine(), lab.spec("").await);
+    spec.command = StartCommand::Words(vec!["migrrate".into()]);
+    let (one_offs, id) = (one_offs(engine.clone(), &spec), spec.id.clone());
+    let (ended, _) = once(&one_offs, spec, PATIENCE, CancellationToken::new()).await;
+    match ended {
+        Err(EngineError::Refused(message)) => assert!(message.contains("migrrate"), "{message}"),
+        other => panic!("{other:?}"),
+    }
+    nothing_left(&*engine, &one_offs, &id).await;
+}
+
+/// What a crash left is no instance of the service, is found by its label, and goes.
+pub async fn a_command_that_a_crash_left_is_no_instance_and_is_swept(lab: &dyn Lab) {
+    let (engine, spec) = (lab.engine(), lab.spec("import time; time.sleep(600)").await);
+    let spec = InstanceSpec { purpose: Purpose::Once, ..spec };
+    engine.start(&spec).await.unwrap();
+    let other = lab.reopened();
+    assert_eq!(observed(&*other, &spec.id).await, None);
+    assert_eq!(other.one_offs().await.unwrap().into_iter().map(|i| i.id).collect::<Vec<_>>(), [spec.id.clone()]);
+    let one_offs = one_offs(other.clone(), &spec);
+    assert_eq!(one_offs.sweep().await.unwrap(), 1);
+    assert_eq!(one_offs.sweep().await.unwrap(), 0);
+    nothing_left(&*other, &one_offs, &spec.id).await;
+}
+
 /// Waits until the log holds this text; the whole log.
 pub async fn wait_for_log(spec: &InstanceSpec, text: &str) -> String {
     eventually(&format!("`{text}` in the log"), || async {
@@ -366,6 +465,10 @@ macro_rules! engine_contract {
             output_is_logged_to_the_last_line_with_times
             another_engine_adopts_what_runs
             nothing_of_a_stopped_instance_is_left
+            a_command_that_runs_once_gives_its_lines_and_its_code
+            a_command_that_runs_once_is_cut_by_deadline_stop_and_drop
+            a_command_that_runs_once_and_is_not_there_is_refused_by_name
+            a_command_that_a_crash_left_is_no_instance_and_is_swept
         );
     };
     (@each $lab:expr, $($clause:ident)*) => {

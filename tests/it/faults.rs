@@ -11,5 +11,6 @@ mod outside;
 mod panics;
 mod processes;
 mod reboot;
+mod release;
 mod site;
 mod user;

@@ -55,6 +55,8 @@ const MUTATIONS: &[Mutation] = &[
     ("autoscaling.minSize", InPlace, |s| s.scaling.min_size += 1),
     ("autoscaling.maxSize", InPlace, |s| s.scaling.max_size += 1),
     ("deploy.drain", InPlace, |s| s.deploy.drain += Duration::from_nanos(1)),
+    ("deploy.release", InPlace, |s| s.deploy.release.push("./migrate".into())),
+    ("deploy.releaseDeadline", InPlace, |s| s.deploy.release_deadline += Duration::from_millis(1)),
     ("deploy.startDeadline", InPlace, |s| s.deploy.start_deadline += Duration::from_millis(1)),
     ("deploy.buildDeadline", InPlace, |s| s.deploy.build_deadline += Duration::from_secs(60)),
     ("tags.team", InPlace, |s| drop(s.tags.insert("team".into(), "web".into()))),
@@ -89,7 +91,7 @@ fn count_fields(spec: &ServiceSpec, settings: &AppSettings) -> usize {
         unhealthy_threshold: _,
     } = health;
     let Scaling { max_concurrency: _, min_size: _, max_size: _ } = scaling;
-    let DeploySettings { drain: _, start_deadline: _, build_deadline: _ } = deploy;
+    let DeploySettings { drain: _, start_deadline: _, build_deadline: _, release: _, release_deadline: _ } = deploy;
     let AppSettings {
         runtime: _,
         runtime_version: _,
@@ -107,7 +109,7 @@ fn count_fields(spec: &ServiceSpec, settings: &AppSettings) -> usize {
     } = settings;
     // Of the declaration itself: build, env, secrets, tags; its name makes another service. A reference is a branch, a tag
     // or a commit.
-    4 + 7 + 3 + 6 + 3 + 3 + 13
+    4 + 7 + 3 + 6 + 3 + 5 + 13
 }
 
 #[test]

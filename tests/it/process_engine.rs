@@ -105,6 +105,7 @@ impl Lab for ProcessLab {
         std::fs::create_dir_all(&app).unwrap();
         std::fs::write(app.join("app.py"), script).unwrap();
         InstanceSpec {
+            purpose: towpath::model::Purpose::Serve,
             service: ServiceId::from_random([1; 16]),
             name: "shop".parse().unwrap(),
             revision: serde_json::from_str::<RevisionNumber>("3").unwrap(),

@@ -117,7 +117,7 @@ fn is_later(fields: &Fields) -> bool {
 }
 
 /// One command, or a list of them.
-fn commands(fields: &Fields, key: &str, findings: &mut Findings) -> Vec<String> {
+pub(super) fn commands(fields: &Fields, key: &str, findings: &mut Findings) -> Vec<String> {
     let Some(node) = fields.present(key, "a command or a list of commands", findings) else { return Vec::new() };
     let items: &[Node] = match &node.value {
         Value::Sequence(items) => items,

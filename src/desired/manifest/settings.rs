@@ -159,6 +159,7 @@ pub(super) fn deploy(service: &Fields, findings: &mut Findings) -> DeploySetting
     let default = DeploySettings::default();
     let Some(fields) = service.mapping("deploy", findings) else { return default };
     let fields = keys::check(fields, "deploy", findings);
+    let release = super::build::commands(&fields, "release", findings);
     let mut read = |key, least, most, default| {
         let range = Duration::from_secs(least)..=Duration::from_secs(most);
         duration(&fields, key, range, findings).map_or(default, |(duration, _)| duration)
@@ -167,5 +168,7 @@ pub(super) fn deploy(service: &Fields, findings: &mut Findings) -> DeploySetting
         drain: read("drain", 0, HOUR, default.drain),
         start_deadline: read("startDeadline", 1, HOUR, default.start_deadline),
         build_deadline: read("buildDeadline", 1, 24 * HOUR, default.build_deadline),
+        release_deadline: read("releaseDeadline", 1, 24 * HOUR, default.release_deadline),
+        release,
     }
 }

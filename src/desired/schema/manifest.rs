@@ -73,6 +73,8 @@ const KEYS: &[Key] = &[
     key("deploy", "drain", Duration("0s", "1h"), "How long running requests may go on at a switch.").default("30s"),
     key("deploy", "startDeadline", Duration("1s", "1h"), "How long an instance may take to become healthy.").default("2m"),
     key("deploy", "buildDeadline", Duration("1s", "24h"), "How long a build may take.").default("30m"),
+    key("deploy", "release", COMMANDS, "A command, or a list of them, that runs once per deployment, after the build and before new instances start.").example("./migrate up"),
+    key("deploy", "releaseDeadline", Duration("1s", "24h"), "How long the release commands may take together.").default("10m"),
     key("secret", "file", Text, "A file that holds the value, relative to the manifest.").example("secrets/db"),
     key("secret", "env", Text, "A variable of towpath's own environment that holds the value.").example("SHOP_DB"),
     key("secret", "secret", Text, "A secret of the top level, by its name."),

@@ -6,7 +6,7 @@
 use super::labels::Labels;
 use super::lease::Lease;
 use crate::engine::EngineError;
-use crate::model::{Artifact, InstallationId, InstanceSpec, StartCommand};
+use crate::model::{Artifact, InstallationId, InstanceSpec, Purpose, StartCommand};
 use bollard::models::{
     ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigLogConfig, NetworkingConfig,
     PortBinding, RestartPolicy, RestartPolicyNameEnum,
@@ -92,7 +92,7 @@ fn host_config(spec: &InstanceSpec, place: &Place<'_>, port: String) -> HostConf
             config: Some([("max-size", "8m"), ("max-file", "2")].map(|(k, v)| (k.into(), v.into())).into()),
         }),
         network_mode: Some(place.network.to_owned()),
-        port_bindings: published(place.lease, port),
+        port_bindings: published(place.lease, port).filter(|_| spec.purpose == Purpose::Serve),
         ..HostConfig::default()
     }
 }

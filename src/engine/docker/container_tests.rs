@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 fn spec() -> InstanceSpec {
     InstanceSpec {
+        purpose: crate::model::Purpose::Serve,
         id: InstanceId::from_random([1; 16]),
         service: ServiceId::from_random([2; 16]),
         name: "shop".parse().unwrap(),

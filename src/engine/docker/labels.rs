@@ -1,6 +1,6 @@
 //! The labels on containers and networks: how everything of ours is found again, and what it was meant to be.
 
-use crate::model::{Digest, InstallationId, InstanceId, InstanceSpec, RevisionNumber, ServiceId};
+use crate::model::{Digest, InstallationId, InstanceId, InstanceSpec, Purpose, RevisionNumber, ServiceId};
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,12 +19,15 @@ const IMAGE: &str = "io.towpath.image";
 const MEMORY: &str = "io.towpath.memory";
 const CPU: &str = "io.towpath.cpu";
 const ENVIRONMENT: &str = "io.towpath.environment";
+/// There only on a command that runs once.
+const ONCE: &str = "io.towpath.once";
 
 /// What a container's labels say. Labels cannot be changed once a container exists, so they hold what was meant, and
 /// whatever differs from them was changed by hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Labels {
     pub instance: InstanceId,
+    pub purpose: Purpose,
     pub service: ServiceId,
     pub service_name: String,
     pub revision: RevisionNumber,
@@ -47,6 +50,7 @@ impl Labels {
     pub fn of(spec: &InstanceSpec, image: &str, address: SocketAddr, environment: &[String]) -> Self {
         Self {
             instance: spec.id.clone(),
+            purpose: spec.purpose,
             service: spec.service.clone(),
             service_name: spec.name.to_string(),
             revision: spec.revision,
@@ -62,6 +66,7 @@ impl Labels {
 
     /// As Docker takes them.
     pub fn to_map(&self, installation: &InstallationId) -> HashMap<String, String> {
+        let once = (self.purpose == Purpose::Once).then(|| (ONCE, "true".to_owned()));
         [
             (INSTALLATION, installation.to_string()),
             (INSTANCE, self.instance.to_string()),
@@ -77,6 +82,7 @@ impl Labels {
             (ENVIRONMENT, self.environment.clone()),
         ]
         .into_iter()
+        .chain(once)
         .map(|(key, value)| (key.to_owned(), value))
         .collect()
     }
@@ -86,6 +92,7 @@ impl Labels {
         let get = |key: &str| map.get(key).cloned();
         Some(Self {
             instance: get(INSTANCE)?.parse().ok()?,
+            purpose: if map.contains_key(ONCE) { Purpose::Once } else { Purpose::Serve },
             service: get(SERVICE)?.parse().ok()?,
             service_name: get(SERVICE_NAME)?,
             revision: RevisionNumber(get(REVISION)?.parse().ok()?),
@@ -115,6 +122,7 @@ mod tests {
     fn labels_read_back_as_they_were_written() {
         let labels = Labels {
             instance: InstanceId::from_random([1; 16]),
+            purpose: Purpose::Once,
             service: ServiceId::from_random([2; 16]),
             service_name: "shop".into(),
             revision: RevisionNumber(7),
@@ -128,6 +136,8 @@ mod tests {
         };
         let map = labels.to_map(&InstallationId::from_random([3; 16]));
         assert_eq!(Labels::read(&map), Some(labels));
+        let without: HashMap<_, _> = map.into_iter().filter(|(key, _)| key != ONCE).collect();
+        assert_eq!(Labels::read(&without).map(|l| l.purpose), Some(Purpose::Serve), "as before there were such");
     }
 
     #[test]

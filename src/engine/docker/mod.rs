@@ -21,7 +21,7 @@ mod start;
 pub use examine::{DockerFacts, examine};
 
 use super::{Engine, EngineError, InstanceUsage};
-use crate::model::{DockerHost, InstallationId, InstanceId, InstanceSpec, ObservedInstance};
+use crate::model::{DockerHost, InstallationId, InstanceId, InstanceSpec, ObservedInstance, Purpose};
 use async_trait::async_trait;
 use bollard::Docker;
 use bollard::models::{ContainerInspectResponse, ContainerStatsResponse, ContainerSummary};
@@ -143,6 +143,22 @@ impl DockerEngine {
         Ok(None)
     }
 
+    /// Everything of one purpose; the output of all that runs is copied from now on.
+    async fn observe_of(&self, purpose: Purpose) -> Result<Vec<ObservedInstance>, EngineError> {
+        let bridge = network::ensure(&self.docker, &self.installation).await?;
+        self.proxied.store(!self.is_direct(&bridge), Ordering::Relaxed);
+        self.guard.ensure(&bridge).await;
+        let ids: Vec<String> = self.list(None).await?.into_iter().filter_map(|c| c.id).collect();
+        let inspections: Vec<_> = ids.iter().map(|id| self.inspect(id)).collect();
+        let inspected: Vec<Option<ContainerInspectResponse>> =
+            futures_util::stream::iter(inspections).buffered(PARALLEL).try_collect().await?;
+        inspected.iter().flatten().for_each(|inspect| self.follow(inspect));
+        let present = inspected.iter().flatten();
+        let seen: Vec<_> = present.filter_map(|inspect| observe::instance(inspect, &bridge.name, purpose)).collect();
+        self.followers.keep(&inspected.iter().flatten().filter_map(observe::labels).map(|l| l.instance).collect());
+        Ok(seen)
+    }
+
     async fn inspect(&self, container: &str) -> Result<Option<ContainerInspectResponse>, EngineError> {
         call_optional("inspect a container", self.docker.inspect_container(container, None)).await
     }
@@ -242,18 +258,11 @@ impl Engine for DockerEngine {
     }
 
     async fn observe(&self) -> Result<Vec<ObservedInstance>, EngineError> {
-        let bridge = network::ensure(&self.docker, &self.installation).await?;
-        self.proxied.store(!self.is_direct(&bridge), Ordering::Relaxed);
-        self.guard.ensure(&bridge).await;
-        let ids: Vec<String> = self.list(None).await?.into_iter().filter_map(|c| c.id).collect();
-        let inspections: Vec<_> = ids.iter().map(|id| self.inspect(id)).collect();
-        let inspected: Vec<Option<ContainerInspectResponse>> =
-            futures_util::stream::iter(inspections).buffered(PARALLEL).try_collect().await?;
-        inspected.iter().flatten().for_each(|inspect| self.follow(inspect));
-        let present = inspected.iter().flatten();
-        let seen: Vec<_> = present.filter_map(|inspect| observe::instance(inspect, &bridge.name)).collect();
-        self.followers.keep(&seen.iter().map(|i| i.id.clone()).collect());
-        Ok(seen)
+        self.observe_of(Purpose::Serve).await
+    }
+
+    async fn one_offs(&self) -> Result<Vec<ObservedInstance>, EngineError> {
+        self.observe_of(Purpose::Once).await
     }
 
     async fn start(&self, spec: &InstanceSpec) -> Result<SocketAddr, EngineError> {

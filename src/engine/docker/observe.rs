@@ -2,7 +2,7 @@
 
 use super::container::{CPU_PERIOD, cpu_quota};
 use super::labels::{Labels, environment_digest};
-use crate::model::{Cpu, InstanceState, Memory, ObservedInstance, Timestamp};
+use crate::model::{Cpu, InstanceState, Memory, ObservedInstance, Purpose, Timestamp};
 use bollard::models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, RestartPolicyNameEnum};
 use std::collections::BTreeSet;
 
@@ -11,9 +11,13 @@ pub(super) fn labels(inspect: &ContainerInspectResponse) -> Option<Labels> {
     Labels::read(inspect.config.as_ref()?.labels.as_ref()?)
 }
 
-/// One instance; `None` when the container is not ours.
-pub(super) fn instance(inspect: &ContainerInspectResponse, network: &str) -> Option<ObservedInstance> {
-    let labels = labels(inspect)?;
+/// One instance; `None` when the container is not ours, or not of this purpose.
+pub(super) fn instance(
+    inspect: &ContainerInspectResponse,
+    network: &str,
+    purpose: Purpose,
+) -> Option<ObservedInstance> {
+    let labels = labels(inspect).filter(|l| l.purpose == purpose)?;
     let state = inspect.state.clone().unwrap_or_default();
     Some(ObservedInstance {
         state: instance_state(&state, labels.memory),

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 fn inspected() -> ContainerInspectResponse {
     let labels = Labels {
         instance: InstanceId::from_random([1; 16]),
+        purpose: Purpose::Serve,
         service: ServiceId::from_random([2; 16]),
         service_name: "shop".into(),
         revision: RevisionNumber(1),
@@ -46,7 +47,7 @@ fn inspected() -> ContainerInspectResponse {
 fn drift_after(change: impl FnOnce(&mut ContainerInspectResponse)) -> Vec<String> {
     let mut inspect = inspected();
     change(&mut inspect);
-    instance(&inspect, "ours").unwrap().drift
+    instance(&inspect, "ours", Purpose::Serve).unwrap().drift
 }
 
 fn end(oom: bool, code: i64) -> InstanceState {
@@ -61,7 +62,7 @@ fn end(oom: bool, code: i64) -> InstanceState {
 
 #[test]
 fn a_container_as_it_was_made_has_no_drift() {
-    let observed = instance(&inspected(), "ours").unwrap();
+    let observed = instance(&inspected(), "ours", Purpose::Serve).unwrap();
     assert_eq!((observed.drift, observed.state), (vec![], InstanceState::Running));
     assert_eq!(observed.started_at.to_string(), "2026-11-22T13:06:13.513Z");
 }

@@ -7,7 +7,7 @@
 use crate::host::files::{read_small, write_atomic};
 use crate::host::jail::Jail;
 use crate::model::{
-    Digest, InstallationId, InstanceId, RevisionNumber, ServiceId, ServiceName, StartCommand, Timestamp,
+    Digest, InstallationId, InstanceId, Purpose, RevisionNumber, ServiceId, ServiceName, StartCommand, Timestamp,
 };
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -30,6 +30,9 @@ const LARGEST_FILE: u64 = 8 << 20;
 pub struct SpecFile {
     /// The instance.
     pub id: InstanceId,
+    /// Whether it serves, or is a command that runs once. What was written before there were such serves.
+    #[serde(default)]
+    pub purpose: Purpose,
     /// The installation that owns it.
     pub installation: InstallationId,
     /// The service it belongs to.

@@ -3,7 +3,7 @@
 use super::files::{ExitFile, InstanceDir, MARKER, SpecFile, StateFile};
 use crate::host::cgroup;
 use crate::host::{boot_id, tree};
-use crate::model::{Digest, InstanceId, InstanceState, ObservedInstance, Timestamp};
+use crate::model::{Digest, InstanceId, InstanceState, ObservedInstance, Purpose, Timestamp};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -93,10 +93,14 @@ pub fn address(spec: &SpecFile) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, spec.port).into()
 }
 
-/// An instance as the reconciler sees it; `None` when there is none, or when its spec cannot say whose it is.
-pub fn observe(dir: &InstanceDir, id: &InstanceId) -> io::Result<Option<(ObservedInstance, Option<StateFile>)>> {
+/// An instance as the reconciler sees it; `None` when there is none of this purpose, or when its spec cannot say whose it is.
+pub fn observe(
+    dir: &InstanceDir,
+    id: &InstanceId,
+    purpose: Purpose,
+) -> io::Result<Option<(ObservedInstance, Option<StateFile>)>> {
     let look = look(dir, id)?;
-    let Some((spec, digest)) = dir.spec()? else { return Ok(None) };
+    let Some((spec, digest)) = dir.spec()?.filter(|(spec, _)| spec.purpose == purpose) else { return Ok(None) };
     let mut drift = Vec::new();
     let (state, live) = match look {
         Look::Absent => return Ok(None),

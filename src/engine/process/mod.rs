@@ -19,7 +19,7 @@ pub use crate::host::cgroup::limits_enforced;
 use super::{Engine, EngineError, InstanceUsage};
 use crate::host::jail::{policy::Policy, users};
 use crate::host::{boot_id, files::remove_tree, tree};
-use crate::model::{InstallationId, InstanceId, InstanceSpec, Memory, ObservedInstance, Timestamp};
+use crate::model::{InstallationId, InstanceId, InstanceSpec, Memory, ObservedInstance, Purpose, Timestamp};
 use async_trait::async_trait;
 use files::{ExitFile, InstanceDir, SpecFile, StateFile};
 use firewall::Firewall;
@@ -136,6 +136,18 @@ impl ProcessEngine {
         let inner = Arc::clone(&self.0);
         let done = tokio::task::spawn_blocking(move || work(&inner)).await;
         done.unwrap_or_else(|error| Err(EngineError::Io { act: act.into(), source: io::Error::other(error) }))
+    }
+
+    /// Everything of one purpose; ends of what runs are waited for from now on.
+    async fn list(&self, purpose: Purpose) -> Result<Vec<ObservedInstance>, EngineError> {
+        let found = self.blocking("read the instances", move |inner| inner.observe(purpose)).await?;
+        for (instance, state) in &found {
+            if let Some(state) = state {
+                self.watch(&instance.id, state);
+                locked(&self.0.notices).note(&instance.id, &state.notices);
+            }
+        }
+        Ok(found.into_iter().map(|(instance, _)| instance).collect())
     }
 
     async fn look(&self, id: &InstanceId) -> Result<Look, EngineError> {
@@ -307,8 +319,8 @@ impl Inner {
         }
     }
 
-    /// All instances, with the state of those that run.
-    fn observe(&self) -> Result<Vec<(ObservedInstance, Option<StateFile>)>, EngineError> {
+    /// Everything of one purpose, with the state of what runs.
+    fn observe(&self, purpose: Purpose) -> Result<Vec<(ObservedInstance, Option<StateFile>)>, EngineError> {
         let failed = |source| EngineError::Io { act: format!("read {}", self.root.display()), source };
         // After a restart of the machine, and when somebody flushed all rules.
         if self.firewall.as_ref().is_some_and(Firewall::is_due) {
@@ -318,7 +330,7 @@ impl Inner {
         for entry in std::fs::read_dir(&self.root).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
             let Some(id) = name.to_str().and_then(|n| n.parse::<InstanceId>().ok()) else { continue };
-            match instance::observe(&self.dir(&id), &id) {
+            match instance::observe(&self.dir(&id), &id, purpose) {
                 Ok(Some(instance)) => found.push(instance),
                 Ok(None) => {}
                 // One bad directory does not hide the others.
@@ -368,14 +380,11 @@ impl Engine for ProcessEngine {
     }
 
     async fn observe(&self) -> Result<Vec<ObservedInstance>, EngineError> {
-        let found = self.blocking("read the instances", Inner::observe).await?;
-        for (instance, state) in &found {
-            if let Some(state) = state {
-                self.watch(&instance.id, state);
-                locked(&self.0.notices).note(&instance.id, &state.notices);
-            }
-        }
-        Ok(found.into_iter().map(|(instance, _)| instance).collect())
+        self.list(Purpose::Serve).await
+    }
+
+    async fn one_offs(&self) -> Result<Vec<ObservedInstance>, EngineError> {
+        self.list(Purpose::Once).await
     }
 
     async fn start(&self, spec: &InstanceSpec) -> Result<SocketAddr, EngineError> {

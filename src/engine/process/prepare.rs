@@ -83,6 +83,7 @@ fn spec_file(
 ) -> SpecFile {
     SpecFile {
         id: spec.id.clone(),
+        purpose: spec.purpose,
         installation: installation.clone(),
         service: spec.service.clone(),
         name: spec.name.clone(),

@@ -1,8 +1,9 @@
-//! The steps of operations: fetch, build, start, check, shift, drain, retire, clean. Each is safe to execute again.
+//! The steps of operations: fetch, build, release, start, check, shift, drain, retire, clean. Each is safe to execute again.
 
 pub mod details;
 mod fetch;
 mod make;
+mod release;
 mod retire;
 mod shift;
 mod shifted;
@@ -22,6 +23,7 @@ pub async fn execute(run: &mut Run, step: Step) -> Result<(), Failure> {
     match step {
         Step::Fetch => fetch::fetch(run).await,
         Step::Build => make::build(run).await,
+        Step::Release => release::release(run).await,
         Step::Start => start::start(run).await,
         Step::Check => start::check(run).await,
         Step::Shift => shift::shift(run).await,

@@ -2,8 +2,8 @@
 
 use super::{interrupted, stalled};
 use crate::model::{
-    AppSettings, EnvName, Failure, HealthProtocol, InstanceId, InstanceRecord, InstanceRole, InstanceSpec, Reason,
-    Revision, RevisionNumber, ServiceRecord, Step,
+    AppSettings, EnvName, Failure, HealthProtocol, InstanceId, InstanceRecord, InstanceRole, InstanceSpec, Purpose,
+    Reason, Revision, RevisionNumber, ServiceRecord, Step,
 };
 use crate::reconcile::await_healthy::{self, Outcome};
 use crate::reconcile::core::Core;
@@ -14,7 +14,7 @@ use crate::store::{World, Write};
 use futures_util::future::join_all;
 
 /// The revision that an operation starts: its own, or the kept one it names.
-fn revision_of(run: &Run, step: Step) -> Result<Revision, Failure> {
+pub(super) fn revision_of(run: &Run, step: Step) -> Result<Revision, Failure> {
     let number = run.operation.revision.or(run.operation.target.revision);
     let state = run.core.state();
     number
@@ -82,6 +82,7 @@ pub async fn instance_spec(
     let alone = core.state().world.instances.values().filter(|i| i.service == service.id && &i.id != id).count() == 0;
     let port_env = port_variables(settings);
     Ok(InstanceSpec {
+        purpose: Purpose::Serve,
         id: id.clone(),
         service: service.id.clone(),
         name: service.name.clone(),

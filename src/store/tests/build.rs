@@ -179,6 +179,7 @@ impl Seeded {
             revision: self.maybe(|s| RevisionNumber(s.0.u32(..))),
             previous: self.maybe(|s| RevisionNumber(s.0.u32(..))),
             instances: self.many(|s| InstanceId::from_random(s.bytes())),
+            release: self.maybe(|_| ReleaseProgress::Begun),
             before: None,
             cancel_requested: self.0.bool(),
             failure: self.maybe(Self::failure),

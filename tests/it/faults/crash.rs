@@ -1,13 +1,20 @@
 //! `kill -9` of the control plane at every step of every operation type, enumerated from the step machine itself.
 
-use super::site::{Site, operations};
+use super::site::{RELEASE, Site, operations};
 use crate::installation::{Installation, get};
-use towpath::model::{OperationKind, OperationTarget, RevisionNumber, Step};
+use towpath::model::{Catalogue, OperationKind, OperationTarget, RevisionNumber, Step};
 use towpath::reconcile::steps;
+
+/// A target with a release command, as `shop` and `fresh` have: operations that build have a step for it.
+fn released() -> OperationTarget {
+    let manifest = format!("services:\n{}", crate::faults::node::service("shop", RELEASE));
+    let parsed = towpath::desired::parse_manifest("t", "/".as_ref(), &manifest, &Catalogue::builtin());
+    OperationTarget::deploying(parsed.value.unwrap().services[0].spec.clone(), None)
+}
 
 /// Both moments of every step of an operation.
 fn points(kind: OperationKind, revision: Option<u32>, in_place: bool) -> Vec<String> {
-    let target = OperationTarget { spec: None, commit: None, revision: revision.map(RevisionNumber), in_place };
+    let target = OperationTarget { revision: revision.map(RevisionNumber), in_place, ..released() };
     let name = |value: serde_json::Value| value.as_str().unwrap().to_owned();
     let (kind_name, steps) = (name(serde_json::to_value(kind).unwrap()), steps::sequence(kind, &target));
     let moments = |step: &Step| {

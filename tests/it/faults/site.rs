@@ -7,6 +7,9 @@ use std::fmt::Write as _;
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
+/// What `shop` and `fresh` declare of deployments.
+pub const RELEASE: &str = "    deploy: { drain: 2s, release: node -e 0 }\n";
+
 const LIMIT: Duration = Duration::from_secs(40);
 
 pub struct Site {
@@ -38,14 +41,15 @@ impl Site {
     fn declare(&self) {
         let mut text = String::from("services:\n");
         let own = format!(
-            "    env: {{ LEVEL: \"{}\" }}\n    health: {{ interval: {}s }}\n    deploy: {{ drain: 2s }}\n",
+            "    env: {{ LEVEL: \"{}\" }}\n    health: {{ interval: {}s }}\n{RELEASE}",
             self.level, self.interval
         );
         let _ = write!(text, "{}", node::service("shop", &own));
         // It stays as it is: only `shop` follows the branch.
         let _ = write!(text, "{}", node::service("rest", "").replace("./app }", "./app, autoDeploy: false }"));
         if self.fresh {
-            let _ = write!(text, "{}", node::service("fresh", "").replace("./app }", "./app, autoDeploy: false }"));
+            let _ =
+                write!(text, "{}", node::service("fresh", RELEASE).replace("./app }", "./app, autoDeploy: false }"));
         }
         self.installation.declare(&text);
     }
