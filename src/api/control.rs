@@ -1,6 +1,7 @@
 //! What the wire asks of the control plane. The reconciler implements it; the wire knows nothing else of it.
 
 use super::collection::{Collection, Extent};
+use super::commands::{CommandBegun, CommandOutput, CommandRequest};
 use crate::desired::{Desired, ManifestFiles, ManifestVersion};
 use crate::model::{
     Event, InstanceId, Operation, OperationId, Problem, Revision, RevisionNumber, ServiceId, ServiceName,
@@ -170,6 +171,21 @@ pub trait ControlPlane: Send + Sync + 'static {
 
     /// Removes from the disk what is not kept, or shows what would go.
     async fn collect(&self, extent: Extent, by: Principal) -> Result<Collection, Refusal>;
+
+    /// Begins a command that runs once in what a service runs now.
+    async fn run_command(
+        &self,
+        service: &ServiceId,
+        request: CommandRequest,
+        by: Principal,
+    ) -> Result<CommandBegun, Refusal>;
+
+    /// What a command printed after its first `after` lines, and how it ended; waits a little for more. A command that is
+    /// not asked for any more is stopped.
+    async fn command_output(&self, id: &InstanceId, after: u64) -> Result<CommandOutput, Refusal>;
+
+    /// Stops a command.
+    async fn stop_command(&self, id: &InstanceId, by: Principal) -> Result<(), Refusal>;
 
     /// Stops everything gracefully: traffic, instances, itself. Returns when the stop has begun.
     async fn shut_down(&self, by: Principal) -> Result<(), Refusal>;

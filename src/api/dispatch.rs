@@ -3,7 +3,7 @@
 use super::control::{ControlPlane, Principal, Refusal};
 use super::errors::{ApiError, Fault};
 use super::logs::{self, LogReader};
-use super::{collection, events, operations, plans, revisions, services, status};
+use super::{collection, commands, events, operations, plans, revisions, services, status};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::Arc;
@@ -66,6 +66,9 @@ pub async fn dispatch(context: &Context, call: Call) -> Result<Value, ApiError> 
         "Towpath.ListEvents" => events::list(context, call.read()?).await,
         "Towpath.GetLogEvents" => logs::get_events(context, call.read()?).await,
         "Towpath.ListLogStreams" => logs::list_streams(context, call.read()?).await,
+        "Towpath.RunCommand" => commands::run(context, &call).await,
+        "Towpath.GetCommandOutput" => commands::get_output(context, call.read()?).await,
+        "Towpath.StopCommand" => commands::stop(context, &call).await,
         "Towpath.Collect" => collection::collect(context, &call).await,
         "Towpath.ShutDown" => services::shut_down(context, &call).await,
         other => Err(unknown(other).into()),

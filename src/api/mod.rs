@@ -7,6 +7,7 @@
 
 pub mod arn;
 pub mod collection;
+pub mod commands;
 pub mod control;
 pub mod dispatch;
 pub mod errors;

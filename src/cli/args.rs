@@ -1,6 +1,7 @@
 //! The commands and their flags.
 
 use super::install_service::InstallServiceArgs;
+use super::run::RunArgs;
 use super::secrets::SecretsCommand;
 use super::up::UpArgs;
 use crate::desired::duration;
@@ -74,6 +75,8 @@ pub enum Command {
     Rollback(RollbackArgs),
     /// Stop a running operation; the old version goes on
     Cancel(CancelArgs),
+    /// Run a command once in what a service runs now: a migration, a data fix
+    Run(RunArgs),
     /// List a service's operations, newest first
     Operations {
         /// The service

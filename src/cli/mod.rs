@@ -1,7 +1,8 @@
 //! Commands and how they print.
 //!
 //! Parses, calls the server of a data directory over its control socket, and prints text for people or JSON for
-//! machines. Exit codes: 0 done, 1 error, 64 wrong usage; `plan --detailed-exitcode`: 0 nothing to do, 1 error, 2 changes.
+//! machines. Exit codes: 0 done, 1 error, 64 wrong usage; `plan --detailed-exitcode`: 0 nothing to do, 1 error, 2 changes;
+//! `run`: the command's own.
 //! Must not decide anything that the control plane decides.
 
 mod acts;
@@ -20,6 +21,7 @@ mod offline;
 mod operations;
 mod plan;
 pub mod problems;
+mod run;
 mod screen;
 mod secrets;
 mod service_units;
@@ -159,6 +161,7 @@ async fn call(
         Command::Cancel(args) => acts::cancel(screen, client, &args).await?,
         Command::Operations { service } => operations::operations(screen, client, &service).await?,
         Command::Events { service, tail } => events::events(screen, client, service.as_deref(), tail).await?,
+        Command::Run(args) => return run::run(screen, client, args).await,
         Command::Logs(args) => logs::logs(screen, client, &args).await?,
     }
     Ok(ExitCode::SUCCESS)

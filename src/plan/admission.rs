@@ -36,6 +36,16 @@ pub fn admit(observed: &Observed, policy: &Policy, service: &ServiceId, spec: &S
     Budget::new(observed, policy).take_all(Need::of_new_set(spec, view))
 }
 
+/// Whether a command that runs once fits the host's memory, beside `taken` bytes of other commands.
+///
+/// # Errors
+/// As [`admit`].
+pub fn admit_command(observed: &Observed, policy: &Policy, memory: Memory, taken: u64) -> Result<(), String> {
+    let mut budget = Budget::new(observed, policy);
+    budget.used = budget.used.saturating_add(taken);
+    budget.take_all(Need { instances: 1, each: memory })
+}
+
 /// What is left of the host's memory while a plan is made.
 pub(super) struct Budget {
     /// `None`: it could not be read, and nothing is held back.

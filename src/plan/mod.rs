@@ -26,7 +26,7 @@ mod stale;
 mod subject;
 mod words;
 
-pub use admission::admit;
+pub use admission::{admit, admit_command};
 pub use diff::{diff, rebuilds, replaces};
 pub use planner::plan;
 pub use render::{exit_code, render_text};

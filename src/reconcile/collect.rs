@@ -7,7 +7,7 @@ mod survey;
 use super::core::Core;
 use super::operation::was_left;
 use crate::api::collection::{Collection, Extent};
-use crate::model::{BuildId, EventSeverity, RevisionNumber, ServiceId, Timestamp};
+use crate::model::{EventSeverity, RevisionNumber, ServiceId, Timestamp};
 use crate::store::{World, Write};
 use decide::Room;
 use std::collections::BTreeSet;
@@ -38,7 +38,8 @@ pub fn excess_revisions(world: &World, service: &ServiceId, keep: usize) -> Vec<
 /// collection will.
 pub async fn collect(core: &Core) {
     let Ok(_none_is_being_made) = core.artifacts.try_write() else { return };
-    let needed: BTreeSet<BuildId> = core.state().world.revisions.values().map(|r| r.build.clone()).collect();
+    let mut needed = core.commands.builds();
+    needed.extend(core.state().world.revisions.values().map(|r| r.build.clone()));
     let there = match core.builder.list().await {
         Ok(there) => there,
         Err(error) => {

@@ -1,14 +1,15 @@
 //! What people ask of the control plane: acts on services, plans, applies. Refusals say what to do instead.
 
 use super::core::{Core, StopReason};
-use super::{operation, pass, snapshot, steps};
+use super::{commands, operation, pass, snapshot, steps};
 use crate::api::collection::{Collection, Extent};
+use crate::api::commands::{CommandBegun, CommandOutput, CommandRequest};
 use crate::api::control::{Act, ControlPlane, PlanAnswer, Principal, Refusal, Snapshot};
 use crate::desired::ManifestFiles;
 use crate::model::record::refused_while_paused;
 use crate::model::{
-    Cause, Event, Operation, OperationId, OperationKind, OperationTarget, Owner, Revision, RevisionNumber, ServiceId,
-    ServiceName, ServiceRecord, ServiceSpec, Severity,
+    Cause, Event, InstanceId, Operation, OperationId, OperationKind, OperationTarget, Owner, Revision, RevisionNumber,
+    ServiceId, ServiceName, ServiceRecord, ServiceSpec, Severity,
 };
 use crate::observed::Observed;
 use crate::plan::{Plan, Policy};
@@ -159,6 +160,23 @@ impl ControlPlane for Control {
 
     async fn collect(&self, extent: Extent, _by: Principal) -> Result<Collection, Refusal> {
         Ok(super::collect::gc(&self.0, extent).await)
+    }
+
+    async fn run_command(
+        &self,
+        service: &ServiceId,
+        request: CommandRequest,
+        by: Principal,
+    ) -> Result<CommandBegun, Refusal> {
+        commands::begin(&self.0, service, request, by).await
+    }
+
+    async fn command_output(&self, id: &InstanceId, after: u64) -> Result<CommandOutput, Refusal> {
+        commands::output(&self.0, id, after).await
+    }
+
+    async fn stop_command(&self, id: &InstanceId, by: Principal) -> Result<(), Refusal> {
+        commands::stop(&self.0, id, &by)
     }
 
     async fn shut_down(&self, by: Principal) -> Result<(), Refusal> {

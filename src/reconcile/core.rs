@@ -190,6 +190,8 @@ pub struct Core {
     pub admitting: tokio::sync::Mutex<()>,
     /// Commands that run once.
     pub one_offs: OneOffs,
+    /// Those of them that people asked for.
+    pub commands: super::commands::Commands,
     /// Held while strays are removed.
     pub sweeping: tokio::sync::Mutex<()>,
     /// Bounds the builds that run at once.
@@ -246,6 +248,7 @@ impl Core {
         };
         Arc::new(Self {
             one_offs: OneOffs::new(parts.engine.clone(), parts.config.one_offs.clone()),
+            commands: super::commands::Commands::default(),
             builds: Semaphore::new(parts.config.parallel_builds),
             artifacts: tokio::sync::RwLock::new(()),
             parts: Arc::new(parts),

@@ -7,6 +7,7 @@ pub mod adopt;
 pub mod advice;
 pub mod await_healthy;
 pub mod collect;
+pub mod commands;
 pub mod contained;
 pub mod control;
 pub mod core;

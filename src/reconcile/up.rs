@@ -123,6 +123,8 @@ pub async fn run(settings: UpSettings) -> Result<(), UpError> {
     let ending = signals.wait(&core).await;
     core.stopping.cancel();
     let _ = tokio::time::timeout(Duration::from_secs(30), looping).await;
+    // Nobody could follow them to their end.
+    core.one_offs.end_all().await;
     let result = match ending {
         Ending::ControlPlaneOnly => Ok(()),
         Ending::Everything => match super::down::everything(&core).await {

@@ -7,6 +7,7 @@ mod commands;
 mod fixture;
 mod hostile;
 mod memory;
+mod run;
 mod usage;
 mod wire;
 
@@ -100,10 +101,11 @@ async fn towpath_on(data: Option<&Path>, arguments: &[&str]) -> Ran {
 
 async fn towpath_in(here: &Path, data: Option<&Path>, arguments: &[&str]) -> Ran {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_towpath"));
-    command.args(arguments).current_dir(here).env_clear().env("HOME", here).stdin(std::process::Stdio::null());
+    command.current_dir(here).env_clear().env("HOME", here).stdin(std::process::Stdio::null());
     if let Some(data) = data {
         command.arg("--data-dir").arg(data);
     }
+    command.args(arguments);
     let Output { status, stdout, stderr } =
         tokio::time::timeout(Duration::from_secs(30), command.kill_on_drop(true).output()).await.unwrap().unwrap();
     Ran {

@@ -2,6 +2,7 @@
 
 mod hands;
 mod lab;
+mod one_offs;
 mod own;
 mod restart;
 

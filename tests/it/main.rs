@@ -22,6 +22,7 @@ mod installation;
 mod logs;
 mod manifest_directory;
 mod newcomer;
+mod one_offs;
 mod plan_builders;
 mod plan_checker;
 mod plan_diff;

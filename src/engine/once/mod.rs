@@ -11,6 +11,7 @@ mod tail;
 use super::{Engine, EngineError};
 use crate::model::{InstanceId, InstanceSpec, InstanceState};
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +27,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const ASK: Duration = Duration::from_secs(1);
 /// How long a command that is stopped may take to finish by itself.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long all of them together may take to end.
+const END_TIME: Duration = Duration::from_secs(15);
 /// How often a removal is tried; the next sweep tries again.
 const REMOVALS: u32 = 3;
 /// How long whoever reads the output may let the rest of it wait, once the command has ended or is to end.
@@ -57,12 +60,14 @@ struct Inner {
     directory: PathBuf,
     /// The commands that somebody waits for.
     live: Mutex<BTreeSet<InstanceId>>,
+    /// Cancelled when all are to end.
+    ending: CancellationToken,
 }
 
 impl OneOffs {
     /// Commands on this engine, whose output lies in `directory` meanwhile (made when it is needed).
     pub fn new(engine: Arc<dyn Engine>, directory: PathBuf) -> Self {
-        Self(Arc::new(Inner { engine, directory, live: Mutex::default() }))
+        Self(Arc::new(Inner { engine, directory, live: Mutex::default(), ending: CancellationToken::new() }))
     }
 
     /// The file that the output of a command goes to while it runs.
@@ -86,8 +91,27 @@ impl OneOffs {
         let stop = stop.child_token();
         let _dropped = stop.clone().drop_guard();
         // In a task of its own, so that the removal is not dropped with whoever waits.
-        let task = tokio::spawn(async move { inner.run(&spec, limit, &stop, &lines).await });
+        let task = tokio::spawn(async move {
+            tokio::select! {
+                ended = inner.run(&spec, limit, &stop, &lines) => ended,
+                // Never by itself: it cancels what the other waits for.
+                never = inner.pass_on(&stop) => match never {},
+            }
+        });
         task.await.unwrap_or_else(|error| Err(lost("run the command", io::Error::other(error))))
+    }
+
+    /// Stops all commands, and those that begin from now on; returns when none is left, or does not end in time.
+    pub async fn end_all(&self) {
+        self.0.ending.cancel();
+        let none_left = async {
+            while !self.0.live().is_empty() {
+                sleep(LOOK).await;
+            }
+        };
+        if timeout(END_TIME, none_left).await.is_err() {
+            tracing::warn!("commands do not end in time; the next start removes them");
+        }
     }
 
     /// Removes what an earlier towpath left. Returns how much that was.
@@ -113,6 +137,13 @@ fn lost(act: &str, source: io::Error) -> EngineError {
 }
 
 impl Inner {
+    /// Stops a command when all are to end.
+    async fn pass_on(&self, stop: &CancellationToken) -> Infallible {
+        self.ending.cancelled().await;
+        stop.cancel();
+        std::future::pending().await
+    }
+
     /// A poisoned lock guards a set that is whole at every moment.
     fn live(&self) -> MutexGuard<'_, BTreeSet<InstanceId>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
@@ -131,11 +162,11 @@ impl Inner {
         // After the removal the engine has copied all there is.
         self.remove_patiently(&spec.id).await;
         if let Ok(ended) = &ended {
-            let message = match ended {
-                Ended::Exited { message, .. } => message.as_str(),
-                Ended::Overdue | Ended::Stopped => "",
+            let is_its_end = |line: &str| match ended {
+                Ended::Exited { message, .. } => line == message,
+                Ended::Overdue | Ended::Stopped => line.starts_with("stopped ("),
             };
-            let _ = timeout(PATIENCE, tail.finish(lines, message)).await;
+            let _ = timeout(PATIENCE, tail.finish(lines, is_its_end)).await;
         }
         self.forget_output(&spec.log).await;
         self.live().remove(&spec.id);

@@ -48,8 +48,8 @@ impl Tail {
         }
     }
 
-    /// Hands out the rest, without the keeper's own last line, which says how the command ended: `message`.
-    pub async fn finish(&mut self, lines: &mpsc::Sender<String>, message: &str) {
+    /// Hands out the rest, without the keeper's own last line, which says how the command ended.
+    pub async fn finish(&mut self, lines: &mpsc::Sender<String>, is_its_end: impl Fn(&str) -> bool) {
         if !self.copy(lines).await {
             return;
         }
@@ -60,7 +60,7 @@ impl Tail {
                 return;
             }
         }
-        if let Some(line) = self.held.take().filter(|l| message.is_empty() || l.strip_prefix(OWN) != Some(message)) {
+        if let Some(line) = self.held.take().filter(|l| !l.strip_prefix(OWN).is_some_and(is_its_end)) {
             let _ = lines.send(line).await;
         }
     }
@@ -142,7 +142,7 @@ mod tests {
         std::fs::write(path, "T one\nT towpath: mine\nT tw").unwrap();
         assert!(tail.copy(&sender).await);
         write(path);
-        tail.finish(&sender, message).await;
+        tail.finish(&sender, |line| line == message).await;
         drop(sender);
         let mut lines = Vec::new();
         while let Some(line) = receiver.recv().await {

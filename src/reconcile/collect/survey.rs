@@ -85,11 +85,12 @@ async fn builds(core: &Core, found: &mut Vec<(Stored, Target)>, left: &mut Vec<S
             _ => None,
         })
         .collect();
-    let needed: BTreeSet<BuildId> = {
+    let mut needed = core.commands.builds();
+    {
         let state = core.state();
         let kept = state.world.revisions.iter().filter(|(key, _)| !going.contains(key));
-        kept.map(|(_, revision)| revision.build.clone()).collect()
-    };
+        needed.extend(kept.map(|(_, revision)| revision.build.clone()));
+    }
     match core.builder.usage().await {
         Ok(usage) => found.extend(
             usage

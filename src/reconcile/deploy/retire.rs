@@ -48,6 +48,7 @@ pub(super) async fn retire(run: &mut Run) -> Result<(), Failure> {
 }
 
 pub(super) async fn clean(run: &mut Run) -> Result<(), Failure> {
+    run.core.commands.end_of(&run.service.id).await;
     let (id, now) = (run.service.id.clone(), run.core.now());
     run.save_with(move |world| {
         let Some(mut record) = world.services.get(&id).cloned() else { return Vec::new() };

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use std::sync::{Arc, Mutex};
 use tokio_util::sync::CancellationToken;
 use towpath::api::collection::{Collection, Extent, Kind, Removal};
+use towpath::api::commands::{CommandBegun, CommandEnd, CommandOutput, CommandRequest, Outcome};
 use towpath::api::control::{Act, ControlPlane, LogStream, PlanAnswer, Principal, Refusal, Snapshot};
 use towpath::api::logs::{LogLine, LogPage, LogReader, LogStart, LogStreamSummary};
 use towpath::desired::ManifestFiles;
@@ -213,6 +214,42 @@ impl ControlPlane for Memory {
         self.note(format!("collect {extent:?}"), by);
         let removal = Removal { kind: Kind::Build, name: "abc".into(), bytes: Some(5 << 20), why: "old".into() };
         Ok(Collection { removals: vec![removal], left: vec![], disk_percent: Some(40) })
+    }
+
+    /// `say` prints its words and exits with 7; `hang` goes on until it is stopped.
+    async fn run_command(
+        &self,
+        _service: &ServiceId,
+        request: CommandRequest,
+        by: Principal,
+    ) -> Result<CommandBegun, Refusal> {
+        self.note(format!("run {:?} for {:?}", request.words, request.limit), by);
+        let seed = if request.words[0] == "hang" { 2 } else { 1 };
+        Ok(CommandBegun { command_id: InstanceId::from_random([seed; 16]), revision: RevisionNumber(3) })
+    }
+
+    async fn command_output(&self, id: &InstanceId, after: u64) -> Result<CommandOutput, Refusal> {
+        let stopped = self.asked.lock().unwrap().iter().any(|(what, _)| what == "stop");
+        let end = |outcome, exit_code, message: &str| Some(CommandEnd { outcome, exit_code, message: message.into() });
+        let lines = vec![format!("line {after}")];
+        match (id == &InstanceId::from_random([1; 16]), after) {
+            (true, 0) => Ok(CommandOutput { lines, next: 1, end: None }),
+            (true, _) => Ok(CommandOutput { lines, next: 2, end: end(Outcome::Exited, Some(7), "exited with code 7") }),
+            (false, _) if stopped => Ok(CommandOutput {
+                lines: vec![],
+                next: after,
+                end: end(Outcome::Stopped, None, "stopped by local:me"),
+            }),
+            (false, _) => {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                Ok(CommandOutput { lines: vec![], next: after, end: None })
+            }
+        }
+    }
+
+    async fn stop_command(&self, _id: &InstanceId, by: Principal) -> Result<(), Refusal> {
+        self.note("stop", by);
+        Ok(())
     }
 
     async fn shut_down(&self, by: Principal) -> Result<(), Refusal> {
