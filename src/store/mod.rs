@@ -8,6 +8,7 @@
 
 mod backup;
 mod connection;
+mod entries;
 mod error;
 mod files;
 mod open;
@@ -18,6 +19,7 @@ mod tests;
 mod world;
 mod write;
 
+pub use entries::{Entry, EntryWrite};
 pub use error::StoreError;
 pub use open::Opened;
 
