@@ -14,12 +14,14 @@
 //! - [`telemetry`]: logs and events.
 //! - [`secrets`]: values that stand encrypted in git.
 //! - [`reconcile`]: the loop that wakes, plans and executes.
+//! - [`access`]: who may do what.
 //! - [`api`]: the wire.
 //! - [`settings`]: the installation's settings.
 //! - [`cli`]: commands and how they print.
 
 #![deny(unsafe_code)]
 
+pub mod access;
 pub mod api;
 pub mod build;
 pub mod cli;

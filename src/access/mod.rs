@@ -1,0 +1,26 @@
+//! Who may do what: users with access keys, signatures of requests, policies and their evaluation.
+//!
+//! Imports `model` and `store`. In: requests as they came, what is stored. Out: who calls, and whether they may. The state is
+//! kept whole in memory and written through. Signatures and policies are pure; must not know what operations do.
+
+mod administration;
+mod administrator;
+mod authority;
+mod caller;
+mod directory;
+mod error;
+mod keys;
+pub mod policy;
+mod rights;
+mod session;
+pub mod signature;
+mod vault;
+
+pub use administration::Attached;
+pub use authority::{Access, Place};
+pub use caller::{Caller, Identity, Session};
+pub use directory::{AccessKey, Directory, Group, KeyStatus, Policy, Role, Sort, User};
+pub use error::{AccessError, Code};
+pub use rights::RequestFacts;
+pub use session::{AssumeRole, Temporary};
+pub use signature::SignatureFault;
