@@ -1,6 +1,7 @@
-//! From a target to the function that answers it. One function, so that access control has one choke point.
+//! From a target to the function that answers it. Only [`super::door`] can make a [`Call`]: it is the one choke point.
 
 use super::control::{ControlPlane, Principal, Refusal};
+use super::door::Pass;
 use super::errors::{ApiError, Fault};
 use super::logs::{self, LogReader};
 use super::{collection, commands, events, operations, plans, revisions, services, status};
@@ -9,6 +10,7 @@ use serde_json::Value;
 use std::sync::Arc;
 
 /// What operations work on.
+#[derive(Clone)]
 pub struct Context {
     /// The control plane.
     pub control: Arc<dyn ControlPlane>,
@@ -22,8 +24,10 @@ pub struct Call {
     pub target: String,
     /// The body: a JSON object.
     pub input: Value,
-    /// Who calls: `local:<user>`.
+    /// Who calls: an ARN, or `local:<user>`.
     pub principal: String,
+    /// That the door let it in.
+    pub(super) _pass: Pass,
 }
 
 impl Call {
@@ -46,7 +50,7 @@ impl Call {
 ///
 /// # Errors
 /// Everything in the table of [`super::errors`].
-pub async fn dispatch(context: &Context, call: Call) -> Result<Value, ApiError> {
+pub(super) async fn dispatch(context: &Context, call: Call) -> Result<Value, ApiError> {
     match call.target.as_str() {
         "AppRunner.ListServices" => services::list(context, call.read()?),
         "AppRunner.DescribeService" => services::describe(context, call.read()?).await,
@@ -75,7 +79,7 @@ pub async fn dispatch(context: &Context, call: Call) -> Result<Value, ApiError> 
     }
 }
 
-fn unknown(target: &str) -> Fault {
+pub(super) fn unknown(target: &str) -> Fault {
     let shown: String = target.chars().take(100).flat_map(char::escape_debug).collect();
     Fault::UnknownOperation(format!("there is no operation `{shown}` here"))
 }

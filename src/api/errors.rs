@@ -1,6 +1,7 @@
 //! The one table of errors on the wire (house rule 8): code, status, public message. Internals are logged, never sent.
 
 use super::control::Refusal;
+use crate::access::SignatureFault;
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::json;
@@ -35,7 +36,13 @@ pub enum Fault {
     /// Another token was given.
     #[error("the token in the request is not this server's: it is made anew at each start")]
     TokenWrong,
-    /// The caller may not call at all.
+    /// The signature is missing, malformed or another's.
+    #[error(transparent)]
+    Signature(SignatureFault),
+    /// Who is at the other end of the control socket may not call at all.
+    #[error("{0}")]
+    Stranger(String),
+    /// No policy lets the caller do it (row A5).
     #[error("{0}")]
     Denied(String),
     /// Not `POST`.
@@ -75,7 +82,10 @@ impl ApiError {
             }
             Self::Fault(Fault::TokenMissing) => (StatusCode::FORBIDDEN, "MissingAuthenticationTokenException"),
             Self::Fault(Fault::TokenWrong) => (StatusCode::FORBIDDEN, "UnrecognizedClientException"),
-            Self::Fault(Fault::Denied(_)) => (StatusCode::FORBIDDEN, "AccessDeniedException"),
+            Self::Fault(Fault::Signature(fault)) => signature_row(fault),
+            Self::Fault(Fault::Stranger(_)) => (StatusCode::FORBIDDEN, "AccessDeniedException"),
+            // JSON services of AWS answer 400.
+            Self::Fault(Fault::Denied(_)) => (StatusCode::BAD_REQUEST, "AccessDeniedException"),
             Self::Fault(Fault::Method) => (StatusCode::METHOD_NOT_ALLOWED, "UnknownOperationException"),
             Self::Fault(Fault::UnknownOperation(_)) => (StatusCode::NOT_FOUND, "UnknownOperationException"),
             Self::Fault(Fault::Serialization(_)) => (StatusCode::BAD_REQUEST, "SerializationException"),
@@ -85,7 +95,7 @@ impl ApiError {
     }
 
     /// What the caller may know. The request id leads from it to the log line with the rest.
-    fn public_message(&self, request_id: &str) -> String {
+    pub(super) fn public_message(&self, request_id: &str) -> String {
         match self {
             Self::Refused(Refusal::Internal(_)) => {
                 format!("An unexpected service exception occurred (request {request_id}).")
@@ -109,6 +119,16 @@ impl ApiError {
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
         }
         response
+    }
+}
+
+fn signature_row(fault: &SignatureFault) -> Row {
+    match fault {
+        SignatureFault::Missing => (StatusCode::FORBIDDEN, "MissingAuthenticationTokenException"),
+        SignatureFault::Incomplete(_) => (StatusCode::BAD_REQUEST, "IncompleteSignatureException"),
+        SignatureFault::UnknownKey => (StatusCode::BAD_REQUEST, "UnrecognizedClientException"),
+        SignatureFault::Mismatch(_) => (StatusCode::FORBIDDEN, "InvalidSignatureException"),
+        SignatureFault::ExpiredToken => (StatusCode::FORBIDDEN, "ExpiredTokenException"),
     }
 }
 

@@ -1,32 +1,42 @@
 //! The AWS JSON wire: dispatch by target, errors in one table.
 //!
-//! In comes `POST /` with the operation in `X-Amz-Target`, over a Unix socket in the data directory ([`serve_control`]);
-//! out goes AWS JSON 1.0. App Runner's operations go by their own names and shapes, ours by `Towpath.*`. The TCP
-//! listener ([`serve_api`]) answers `GET /healthz` only. The wire knows the control plane by [`control::ControlPlane`]
-//! and log files by [`logs::LogReader`], and decides nothing itself.
+//! In comes `POST /` with the operation in `X-Amz-Target`, over a Unix socket in the data directory ([`serve_control`]) or
+//! signed over TCP ([`serve_api`]); out goes AWS JSON 1.0. App Runner's operations go by their own names and shapes, ours
+//! by `Towpath.*`. STS is spoken in AWS Query. The wire knows the control plane by [`control::ControlPlane`] and log
+//! files by [`logs::LogReader`], and decides nothing itself.
 
 pub mod arn;
 pub mod collection;
 pub mod commands;
 pub mod control;
+mod crowd;
 pub mod dispatch;
+mod door;
 pub mod errors;
 mod events;
+pub mod identities;
 pub mod logs;
+mod network;
 mod operations;
 mod paging;
 mod plans;
+mod protocol;
 mod revisions;
 pub mod server;
 mod service_shape;
 mod services;
 mod socket;
 mod status;
+mod sts;
+mod subjects;
 pub mod token;
 pub mod urls;
 pub mod views;
 
+pub use door::Door;
 pub use errors::{ApiError, Fault};
-pub use server::{serve_api, serve_control};
+pub use network::serve_api;
+pub use server::serve_control;
 pub use socket::ServeError;
+pub use subjects::targets;
 pub use token::Token;

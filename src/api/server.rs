@@ -1,14 +1,15 @@
-//! The two listeners: the control socket (peers by credentials, a bearer token, AWS JSON) and the API's TCP port.
+//! The control socket: peers by credentials, a bearer token, AWS JSON; and how any connection is served.
 //!
 //! Bounds: connections at a time, header and body time, body size, time to answer. Nothing here knows an operation.
 
-use super::control::ControlPlane;
-use super::dispatch::{self, Call, Context};
+use super::door::Door;
 use super::errors::{ApiError, CONTENT_TYPE, Fault, answer};
-use super::logs::LogReader;
+use super::network::read_object as read_json;
 use super::socket::Peer;
 pub use super::socket::{ServeError, bind_control};
 use super::token::Token;
+use crate::access::{Caller, RequestFacts};
+use crate::model::Timestamp;
 use crate::model::ids::uuid4;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -21,7 +22,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -30,11 +31,11 @@ pub const BODY_BYTES: usize = 4 << 20;
 /// Connections served at a time; more wait to be accepted.
 const CONNECTIONS: usize = 64;
 const HEADER_TIME: Duration = Duration::from_secs(10);
-const BODY_TIME: Duration = Duration::from_secs(15);
+pub(super) const BODY_TIME: Duration = Duration::from_secs(15);
 /// Below the client's own limit of 30 s, so that it hears why.
-const ANSWER_TIME: Duration = Duration::from_secs(25);
+pub(super) const ANSWER_TIME: Duration = Duration::from_secs(25);
 /// How long answers that are under way may take once a stop began.
-const STOP_TIME: Duration = Duration::from_secs(5);
+pub(super) const STOP_TIME: Duration = Duration::from_secs(5);
 
 /// Serves the control socket until `shutdown`; answers under way get five seconds more. The socket's directory is made
 /// (0700) if it is not there; a stale socket is removed after nobody was found listening. The token is what
@@ -45,12 +46,11 @@ const STOP_TIME: Duration = Duration::from_secs(5);
 pub async fn serve_control(
     socket: &Path,
     token: Token,
-    control: Arc<dyn ControlPlane>,
-    logs: Arc<dyn LogReader>,
+    door: Arc<Door>,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
     let listener = bind_control(socket).await?;
-    serve_control_on(listener, socket, token, control, logs, shutdown).await;
+    serve_control_on(listener, socket, token, door, shutdown).await;
     Ok(())
 }
 
@@ -59,11 +59,10 @@ pub async fn serve_control_on(
     listener: UnixListener,
     socket: &Path,
     token: Token,
-    control: Arc<dyn ControlPlane>,
-    logs: Arc<dyn LogReader>,
+    door: Arc<Door>,
     shutdown: CancellationToken,
 ) {
-    let router = Router::new().fallback(control_call).with_state(Arc::new(Control { token, control, logs }));
+    let router = Router::new().fallback(control_call).with_state(Arc::new(Control { token, door }));
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     while let Some((stream, permit)) = next(&shutdown, &permits, || async { listener.accept().await }).await {
         let (router, shutdown) = (router.clone(), shutdown.clone());
@@ -76,20 +75,6 @@ pub async fn serve_control_on(
     finish(&permits).await;
     // Best effort: a socket that is left is found stale by the next start.
     let _ = tokio::fs::remove_file(socket).await;
-}
-
-/// Serves the API's TCP listener until `shutdown`: `GET /healthz` answers 200, everything else 403.
-pub async fn serve_api(listener: TcpListener, shutdown: CancellationToken) {
-    let router = Router::new().fallback(api_call);
-    let permits = Arc::new(Semaphore::new(CONNECTIONS));
-    while let Some((stream, permit)) = next(&shutdown, &permits, || async { listener.accept().await }).await {
-        let (router, shutdown) = (router.clone(), shutdown.clone());
-        tokio::spawn(async move {
-            serve_connection(stream.0, router, shutdown).await;
-            drop(permit);
-        });
-    }
-    finish(&permits).await;
 }
 
 /// The next connection with its permit; `None` once `shutdown` came. A failed accept (out of descriptors) waits a
@@ -126,7 +111,7 @@ async fn finish(permits: &Semaphore) {
     let _ = tokio::time::timeout(STOP_TIME, all).await;
 }
 
-async fn serve_connection<S>(stream: S, router: Router, shutdown: CancellationToken)
+pub(super) async fn serve_connection<S>(stream: S, router: Router, shutdown: CancellationToken)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
 {
@@ -151,8 +136,7 @@ where
 /// What the control socket's calls share.
 struct Control {
     token: Token,
-    control: Arc<dyn ControlPlane>,
-    logs: Arc<dyn LogReader>,
+    door: Arc<Door>,
 }
 
 async fn control_call(
@@ -175,22 +159,17 @@ async fn control_answer(
 ) -> Result<serde_json::Value, ApiError> {
     admit(&shared.token, &peer, request.headers())?;
     let target = target(request.method(), request.uri().path(), request.headers())?;
+    let user_agent = super::network::text_of(request.headers(), "user-agent");
     let input = read_object(request).await?;
     tracing::debug!(request_id = id, target, principal = peer.name, "a call");
-    let context = Context { control: shared.control.clone(), logs: shared.logs.clone() };
-    let call = Call { target, input, principal: peer.name };
-    // A task of its own: an act that has begun is not cut off half-way when the caller goes or the time is over.
-    let answer = tokio::spawn(async move { dispatch::dispatch(&context, call).await });
-    match tokio::time::timeout(ANSWER_TIME, answer).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(panic)) => Err(super::control::Refusal::Internal(panic.to_string()).into()),
-        Err(_) => Err(Fault::AnswerTimeout.into()),
-    }
+    // A Unix socket carries nothing off this machine.
+    let facts = RequestFacts { now: Timestamp::now(), source: None, secure: true, user_agent };
+    shared.door.call(&Caller::local(&peer.name), &facts, target, input).await
 }
 
 fn admit(token: &Token, peer: &Peer, headers: &HeaderMap) -> Result<(), Fault> {
     if !peer.admitted {
-        return Err(Fault::Denied(format!("`{}` is neither this server's user nor root", peer.name)));
+        return Err(Fault::Stranger(format!("`{}` is neither this server's user nor root", peer.name)));
     }
     let given = headers.get(header::AUTHORIZATION).ok_or(Fault::TokenMissing)?;
     if given.to_str().is_ok_and(|given| token.admits(given)) { Ok(()) } else { Err(Fault::TokenWrong) }
@@ -227,25 +206,7 @@ async fn read_object(request: Request) -> Result<serde_json::Value, Fault> {
         Ok(Err(_)) => return Err(Fault::Serialization("the request's body was cut off".into())),
         Ok(Ok(body)) => body.to_bytes(),
     };
-    if bytes.is_empty() {
-        return Ok(serde_json::Value::Object(serde_json::Map::new()));
-    }
-    match serde_json::from_slice(&bytes) {
-        Ok(value @ serde_json::Value::Object(_)) => Ok(value),
-        Ok(_) => Err(Fault::Serialization("the request's body must be one JSON object".into())),
-        Err(error) => Err(Fault::Serialization(format!("the request's body is not JSON: {error}"))),
-    }
-}
-
-async fn api_call(request: Request) -> Response<Body> {
-    let id = uuid4(fastrand::u128(..).to_le_bytes());
-    if matches!(*request.method(), Method::GET | Method::HEAD) && request.uri().path() == "/healthz" {
-        let mut response = answer(StatusCode::OK, &serde_json::json!({ "status": "ok" }), &id);
-        response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-        return response;
-    }
-    let denied = "this listener answers `GET /healthz` only: use the `towpath` command on the server's machine";
-    ApiError::from(Fault::Denied(denied.into())).respond(&id)
+    read_json(&bytes)
 }
 
 #[cfg(test)]
@@ -259,7 +220,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, token.header().parse().unwrap());
         let stranger = Peer { admitted: false, name: "local:mallory".into() };
-        assert!(matches!(admit(&token, &stranger, &headers), Err(Fault::Denied(_))));
+        assert!(matches!(admit(&token, &stranger, &headers), Err(Fault::Stranger(_))));
         assert_eq!(admit(&token, &Peer { admitted: true, name: "local:me".into() }, &headers), Ok(()));
     }
 }

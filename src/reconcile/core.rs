@@ -166,7 +166,7 @@ impl State {
 /// What the reconciler is given to work with.
 pub struct Parts {
     /// What must survive a restart.
-    pub store: Store,
+    pub store: Arc<Store>,
     /// What runs instances.
     pub engine: Arc<dyn Engine>,
     /// What makes artifacts.

@@ -2,6 +2,7 @@
 
 use super::core::{Config, Core, Parts};
 use super::{control::Control, operation, pass, printer};
+use crate::access::{Access, Place};
 use crate::api;
 use crate::link::Keeper;
 use crate::link::handle::{IngressConfig, IngressHandle};
@@ -47,6 +48,9 @@ pub enum UpError {
     /// What builds cannot be used.
     #[error(transparent)]
     Build(#[from] crate::build::BuildError),
+    /// Access control cannot be opened.
+    #[error(transparent)]
+    Access(#[from] crate::access::AccessError),
     /// The control socket cannot be had.
     #[error(transparent)]
     Serve(#[from] crate::api::server::ServeError),
@@ -80,6 +84,7 @@ impl UpError {
             Self::DataDir(error) => error.hint(),
             Self::Store(error) => error.hint(),
             Self::Source(error) => error.hint(),
+            Self::Access(error) => error.hint(),
             Self::Serve(error) => error.hint(),
             Self::Interrupted => Some("`towpath down` stops what an earlier start left".into()),
             Self::Link(_) | Self::Build(_) | Self::Engine(_) | Self::Io { .. } | Self::NotStopped(_) => None,
@@ -140,9 +145,11 @@ pub async fn run(settings: UpSettings) -> Result<(), UpError> {
 
 /// Opens everything.
 async fn start(settings: &UpSettings) -> Result<(Arc<Core>, DataDir, Opened), UpError> {
+    check_exposure(settings)?;
     let root = std::path::absolute(&settings.data_dir).map_err(io("find the working directory"))?;
     let data = DataDir::open(&root)?;
     let (store, world, opened) = Store::open(&data.store(), Timestamp::now()).await?;
+    let store = Arc::new(store);
     let installation = installation(&store, &world).await?;
     let (engine, builder) = super::engines::choose(settings, &data, &store, &world, &installation).await?;
     let identity = engine.identity().await.ok();
@@ -293,6 +300,26 @@ fn host_memory() -> Option<Memory> {
     Some(Memory(info.totalram * unit))
 }
 
+/// Whoever reads a request on its way may read what is in it: off this machine the API speaks TLS or not at all.
+fn check_exposure(settings: &UpSettings) -> Result<(), UpError> {
+    if settings.api.ip().is_loopback() {
+        return Ok(());
+    }
+    let message = format!("the API would answer on {} without TLS, where others can read along", settings.api);
+    let hint = "bind it to a loopback address (`--api 127.0.0.1:8090`), and put a TLS proxy in front of it";
+    Err(UpError::Setting(Invalid::new(message).hint(hint)))
+}
+
+/// Opens access control; at the very first start with a key for the administrator.
+async fn open_access(core: &Core, data: &DataDir, settings: &UpSettings) -> Result<Arc<Access>, UpError> {
+    let place = Place { region: settings.region.clone(), account: settings.account.clone() };
+    let access = Access::open(core.store.clone(), &data.secrets(), place).await?;
+    if access.ensure_administrator(&data.admin_credentials(), Timestamp::now()).await? {
+        tracing::info!(file = %data.admin_credentials().display(), "made the administrator's access key");
+    }
+    Ok(Arc::new(access))
+}
+
 /// Starts the control socket and the API listener.
 async fn serve(
     core: &Arc<Core>,
@@ -308,10 +335,12 @@ async fn serve(
     let token =
         api::token::Token::create(&data.control_token()).map_err(io("write the token of the control socket"))?;
     let stop = core.stopping.clone();
-    let on_network = tokio::spawn(api::server::serve_api(listener, stop.clone()));
+    let context = api::dispatch::Context { control, logs };
+    let door = Arc::new(api::Door { context, access: open_access(core, data, settings).await? });
+    let on_network = tokio::spawn(api::serve_api(listener, door.clone(), stop.clone()));
     let control_listener = api::server::bind_control(&socket).await?;
     let on_socket = tokio::spawn(async move {
-        api::server::serve_control_on(control_listener, &socket, token, control, logs, stop).await;
+        api::server::serve_control_on(control_listener, &socket, token, door, stop).await;
     });
     let (socket_task, network_task) = (on_socket, on_network);
     Ok(async move {

@@ -265,6 +265,11 @@ impl DataDir {
         Ok(dir)
     }
 
+    /// The administrator's first access key, in a file that AWS' clients read.
+    pub fn admin_credentials(&self) -> PathBuf {
+        self.root.join("admin.credentials")
+    }
+
     /// What lives only while a control plane runs.
     pub fn run(&self) -> PathBuf {
         self.root.join("run")

@@ -6,7 +6,7 @@
 mod commands;
 mod fixture;
 mod hostile;
-mod memory;
+pub mod memory;
 mod run;
 mod usage;
 mod wire;
@@ -17,7 +17,19 @@ use std::process::Output;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-use towpath::api::{Token, serve_control};
+use towpath::access::{Access, Place};
+use towpath::api::dispatch::Context;
+use towpath::api::{Door, Token, serve_control};
+use towpath::model::Timestamp;
+use towpath::store::Store;
+
+/// The door of a data directory, with a control plane in memory behind it.
+pub async fn door(data: &Path, memory: Arc<Memory>) -> Arc<Door> {
+    let (store, _, _) = Store::open(&data.join("store"), Timestamp::now()).await.unwrap();
+    let place = Place { region: "local-1".into(), account: "000000000000".into() };
+    let access = Arc::new(Access::open(Arc::new(store), data, place).await.unwrap());
+    Arc::new(Door { context: Context { control: memory.clone(), logs: memory }, access })
+}
 
 /// A server on a data directory of its own.
 struct Server {
@@ -40,11 +52,12 @@ impl Server {
         let token = Token::create(&run.join("token")).unwrap();
         let stop = CancellationToken::new();
         memory.stopped_by(stop.clone());
+        let door = door(data.path(), memory.clone()).await;
         let task = {
-            let (memory, stop, token) = (memory.clone(), stop.clone(), token.clone());
+            let (stop, token) = (stop.clone(), token.clone());
             tokio::spawn(async move {
                 let socket = run.join("control.sock");
-                serve_control(&socket, token, memory.clone(), memory, stop).await.unwrap();
+                serve_control(&socket, token, door, stop).await.unwrap();
             })
         };
         let server = Self { data, memory, token, stop, task };

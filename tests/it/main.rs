@@ -1,6 +1,7 @@
 //! All integration tests in one binary, so that they are linked once: a module per room, and the whole in `spine`.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "clippy exempts test functions only, not what they call")]
 
+mod access;
 mod applications;
 mod arrows;
 mod cases;

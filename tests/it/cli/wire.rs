@@ -198,13 +198,8 @@ async fn a_failure_of_ours_is_answered_without_its_internals() {
 async fn two_servers_do_not_share_a_socket_and_a_stale_one_is_replaced() {
     let server = Server::start().await;
     let taken = server.socket();
-    let second = towpath::api::serve_control(
-        &taken,
-        server.token.clone(),
-        server.memory.clone(),
-        server.memory.clone(),
-        server.stop.clone(),
-    );
+    let door = super::door(tempfile::tempdir().unwrap().path(), server.memory.clone()).await;
+    let second = towpath::api::serve_control(&taken, server.token.clone(), door, server.stop.clone());
     assert!(matches!(second.await, Err(towpath::api::ServeError::InUse(_))));
     assert_eq!(call(&server, "AppRunner.ListServices", json!({})).await.status, 200);
 
@@ -214,8 +209,9 @@ async fn two_servers_do_not_share_a_socket_and_a_stale_one_is_replaced() {
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
     let stop = tokio_util::sync::CancellationToken::new();
     let serving = tokio::spawn({
-        let (socket, token, memory, stop) = (socket.clone(), server.token.clone(), server.memory.clone(), stop.clone());
-        async move { towpath::api::serve_control(&socket, token, memory.clone(), memory, stop).await }
+        let (socket, token, stop) = (socket.clone(), server.token.clone(), stop.clone());
+        let door = super::door(dir.path(), server.memory.clone()).await;
+        async move { towpath::api::serve_control(&socket, token, door, stop).await }
     });
     while tokio::net::UnixStream::connect(&socket).await.is_err() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
@@ -226,29 +222,4 @@ async fn two_servers_do_not_share_a_socket_and_a_stale_one_is_replaced() {
     stop.cancel();
     assert!(serving.await.unwrap().is_ok());
     assert!(!socket.exists());
-}
-
-#[tokio::test]
-async fn the_api_listener_answers_healthz_only() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let stop = tokio_util::sync::CancellationToken::new();
-    let serving = tokio::spawn(towpath::api::serve_api(listener, stop.clone()));
-    let ask = |method: &'static str, path: &'static str| async move {
-        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        let io = hyper_util::rt::TokioIo::new(stream);
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
-        tokio::spawn(connection);
-        let request = Request::builder().method(method).uri(path).header("host", "x").body(Full::<Bytes>::default());
-        let (head, body) = sender.send_request(request.unwrap()).await.unwrap().into_parts();
-        (head.status.as_u16(), body.collect().await.unwrap().to_bytes())
-    };
-    assert_eq!(ask("GET", "/healthz").await, (200, Bytes::from_static(b"{\"status\":\"ok\"}")));
-    for (method, path) in [("POST", "/"), ("GET", "/"), ("POST", "/healthz"), ("GET", "/healthz/..")] {
-        let (status, body) = ask(method, path).await;
-        let body: Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!((status, &body["__type"]), (403, &json!("AccessDeniedException")), "{method} {path}");
-    }
-    stop.cancel();
-    tokio::time::timeout(std::time::Duration::from_secs(10), serving).await.unwrap().unwrap();
 }

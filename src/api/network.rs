@@ -1,0 +1,178 @@
+//! The API on the network: signed AWS JSON and AWS Query over TCP, `GET /healthz` for everybody.
+//!
+//! A request is read whole within bounds, its signature verified, and only then looked into. Answers and refusals come in the
+//! caller's own protocol, never as HTML.
+
+use super::crowd::{Crowd, Seat};
+use super::door::Door;
+use super::errors::{ApiError, Fault, answer};
+use super::protocol::{Protocol, Wanted};
+use super::server::{BODY_TIME, STOP_TIME, serve_connection};
+use super::sts;
+use crate::access::signature::Request as Signed;
+use crate::access::{Access, Caller, RequestFacts};
+use crate::model::Timestamp;
+use crate::model::ids::uuid4;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, Response, StatusCode, header};
+use axum::{Extension, Router};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::Value;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+/// The largest request body, as AWS JSON services have it.
+const BODY_BYTES: usize = 1 << 20;
+/// Connections at a time.
+const CONNECTIONS: usize = 1024;
+
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug)]
+struct Origin {
+    address: IpAddr,
+    secure: bool,
+}
+
+/// Serves the API's TCP listener until `shutdown`.
+pub async fn serve_api(listener: TcpListener, door: Arc<Door>, shutdown: CancellationToken) {
+    let router = Router::new().fallback(network_call).with_state(door);
+    let crowd = Crowd::new(CONNECTIONS);
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let origin = Origin { address: peer.ip(), secure: false };
+                spawn(stream, origin, &router, &crowd, &shutdown);
+            }
+            Err(error) => {
+                // Out of descriptors: a listener does not end for it.
+                tracing::warn!(%error, "failed to accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    finish(&crowd).await;
+}
+
+/// Serves one connection in a task of its own. Where nobody can give way, the connection is closed unheard.
+fn spawn(stream: TcpStream, origin: Origin, router: &Router, crowd: &Arc<Crowd>, shutdown: &CancellationToken) {
+    let Some(seat) = crowd.enter() else { return };
+    let (seat, shutdown) = (Arc::new(seat), shutdown.clone());
+    let router = router.clone().layer(Extension(seat.clone())).layer(Extension(origin));
+    tokio::spawn(async move {
+        let closed = seat.closed();
+        tokio::select! {
+            () = serve_connection(stream, router, shutdown) => {}
+            () = closed.cancelled() => {}
+        }
+    });
+}
+
+/// Waits for answers under way.
+async fn finish(crowd: &Crowd) {
+    let empty = async {
+        while crowd.size() > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let _ = tokio::time::timeout(STOP_TIME, empty).await;
+}
+
+async fn network_call(
+    State(door): State<Arc<Door>>,
+    Extension(seat): Extension<Arc<Seat>>,
+    Extension(origin): Extension<Origin>,
+    request: Request,
+) -> Response<Body> {
+    let id = uuid4(fastrand::u128(..).to_le_bytes());
+    if matches!(*request.method(), Method::GET | Method::HEAD) && request.uri().path() == "/healthz" {
+        let mut response = answer(StatusCode::OK, &serde_json::json!({ "status": "ok" }), &id);
+        response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+        return response;
+    }
+    let (head, body) = request.into_parts();
+    let protocol = Protocol::of(&head);
+    match network_answer(&door, &seat, origin, (&head, body), protocol).await {
+        Ok(Answer::Json(value)) => answer(StatusCode::OK, &value, &id),
+        Ok(Answer::Query(result)) => result.respond(&id),
+        Err(error) => protocol.refuse(&error, &id),
+    }
+}
+
+/// An answer in its protocol.
+enum Answer {
+    Json(Value),
+    Query(sts::Answer),
+}
+
+async fn network_answer(
+    door: &Arc<Door>,
+    seat: &Arc<Seat>,
+    origin: Origin,
+    (head, body): (&Parts, Body),
+    protocol: Protocol,
+) -> Result<Answer, ApiError> {
+    protocol.check(head)?;
+    let body = read_body(head, body).await?;
+    let wanted = Wanted::read(protocol, head, &body);
+    let caller = authenticate(&door.access, head, &body, wanted.services())?;
+    let _work = seat.work();
+    protocol.check_content(head)?;
+    let user_agent = text_of(&head.headers, "user-agent");
+    let facts = RequestFacts { now: Timestamp::now(), source: Some(origin.address), secure: origin.secure, user_agent };
+    match wanted {
+        Wanted::Target(target) => door.call(&caller, &facts, target, read_object(&body)?).await.map(Answer::Json),
+        Wanted::Sts(parameters) => sts::answer(door, &caller, &facts, &parameters).map(Answer::Query),
+        Wanted::Nothing(why) => Err(Fault::UnknownOperation(why).into()),
+    }
+}
+
+/// A header that is text, cut where nobody reads on.
+pub(super) fn text_of(headers: &HeaderMap, name: &str) -> Option<String> {
+    let text = headers.get(name)?.to_str().ok()?;
+    Some(text.chars().take(256).collect())
+}
+
+fn authenticate(access: &Access, head: &Parts, body: &[u8], services: &[&str]) -> Result<Caller, Fault> {
+    let request = Signed {
+        method: head.method.as_str(),
+        path: head.uri.path(),
+        query: head.uri.query().unwrap_or_default(),
+        headers: &head.headers,
+        body,
+    };
+    access.authenticate(&request, services, Timestamp::now()).map_err(Fault::Signature)
+}
+
+async fn read_body(head: &Parts, body: Body) -> Result<Bytes, Fault> {
+    let announced = head.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > BODY_BYTES as u64) {
+        return Err(Fault::TooLarge(BODY_BYTES));
+    }
+    match tokio::time::timeout(BODY_TIME, Limited::new(body, BODY_BYTES).collect()).await {
+        Err(_) => Err(Fault::BodyTimeout),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Fault::TooLarge(BODY_BYTES)),
+        Ok(Err(_)) => Err(Fault::Serialization("the request's body was cut off".into())),
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+    }
+}
+
+/// A body as one JSON object; nothing at all is an empty one.
+pub(super) fn read_object(bytes: &[u8]) -> Result<Value, Fault> {
+    if bytes.is_empty() {
+        return Ok(Value::Object(serde_json::Map::new()));
+    }
+    match serde_json::from_slice(bytes) {
+        Ok(value @ Value::Object(_)) => Ok(value),
+        Ok(_) => Err(Fault::Serialization("the request's body must be one JSON object".into())),
+        Err(error) => Err(Fault::Serialization(format!("the request's body is not JSON: {error}"))),
+    }
+}
