@@ -1,5 +1,6 @@
 //! The commands and their flags.
 
+use super::identities::{GroupsCommand, KeysCommand, PoliciesCommand, RolesCommand, UsersCommand};
 use super::install_service::InstallServiceArgs;
 use super::run::RunArgs;
 use super::secrets::SecretsCommand;
@@ -101,6 +102,21 @@ pub enum Command {
     /// Encrypt values that are kept in git
     #[command(subcommand)]
     Secrets(SecretsCommand),
+    /// Manage users: who may call the API
+    #[command(subcommand)]
+    Users(UsersCommand),
+    /// Manage groups of users
+    #[command(subcommand)]
+    Groups(GroupsCommand),
+    /// Manage roles: rights that others may take on for a while
+    #[command(subcommand)]
+    Roles(RolesCommand),
+    /// Manage policies: what may be done
+    #[command(subcommand)]
+    Policies(PoliciesCommand),
+    /// Manage access keys: what API clients sign with
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Show the output of a service's instances, of a deployment, or its life
     Logs(LogsArgs),
     /// Look at what of this machine helps or hinders, and say how to mend it

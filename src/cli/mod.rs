@@ -13,6 +13,7 @@ mod down;
 mod events;
 mod failure;
 mod gc;
+mod identities;
 mod init;
 mod install_service;
 mod logs;
@@ -147,6 +148,11 @@ async fn call(
         | Command::Schema { .. }
         | Command::Completions { .. }
         | Command::Man { .. } => return Err(Failure::Silent),
+        Command::Users(command) => identities::users(screen, client, &command).await?,
+        Command::Groups(command) => identities::groups(screen, client, &command).await?,
+        Command::Roles(command) => identities::roles(screen, client, &command).await?,
+        Command::Policies(command) => identities::policies(screen, client, &command).await?,
+        Command::Keys(command) => identities::keys(screen, client, &command).await?,
         Command::Gc { dry_run } => gc::gc(screen, client, dry_run).await?,
         Command::Down => down::down(screen, client, data_dir, hooks.stop_leftovers).await?,
         Command::Doctor(args) => return doctor::doctor(screen, client, data_dir, args, hooks).await,
