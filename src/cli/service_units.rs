@@ -1,5 +1,6 @@
 //! The two systemd units. Pure: settings in, texts out.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 /// The name of the unit that decides.
@@ -30,104 +31,116 @@ impl Units {
     /// The unit of the control plane. Its end leaves instances (`KillMode=process`) and traffic alone, its out-of-memory the
     /// instances (`OOMPolicy=continue`); it makes cgroups of its own below its own (`Delegate=yes`).
     pub fn control(&self) -> String {
-        let user = self.user.as_ref().map(|user| format!("User={user}\n")).unwrap_or_default();
         let flags: String = self.flags.iter().map(|flag| format!(" {}", word(flag))).collect();
-        format!(
-            "[Unit]\n\
-             Description=towpath: what git declares is what runs\n\
-             Wants=network-online.target {INGRESS}\n\
-             After=network-online.target docker.service {INGRESS}\n\
-             StartLimitIntervalSec=0\n\
-             \n\
-             [Service]\n\
-             Type=exec\n\
-             ExecStart={} up --manifest {} --data-dir {} --ingress await{flags}\n\
-             {user}\
-             Restart=on-failure\n\
-             RestartSec=2\n\
-             # Instances and traffic outlive the control plane; the next one takes them over.\n\
-             KillMode=process\n\
-             Delegate=yes\n\
-             OOMPolicy=continue\n\
-             TimeoutStopSec=60\n\
-             LimitNOFILE=1048576\n\
-             TasksMax=infinity\n\
-             UMask=0077\n\
-             ProtectClock=yes\n\
-             ProtectKernelLogs=yes\n\
-             ProtectKernelModules=yes\n\
-             RestrictRealtime=yes\n\
-             \n\
-             [Install]\n\
-             WantedBy=multi-user.target\n",
-            path(&self.program),
-            path(&self.manifest),
-            path(&self.data_dir),
-        )
+        let (program, manifest, data) = (path(&self.program), path(&self.manifest), path(&self.data_dir));
+        let start = format!("{program} up --manifest {manifest} --data-dir {data} --ingress await{flags}");
+        let unit = [
+            line("Description", "towpath: what git declares is what runs"),
+            line("Wants", format!("network-online.target {INGRESS}")),
+            line("After", format!("network-online.target docker.service {INGRESS}")),
+        ];
+        let user = self.user.iter().map(|user| line("User", user));
+        let service = [line("ExecStart", start)].into_iter().chain(user).chain([CONTROL_SERVICE.to_owned()]);
+        whole(unit, service)
     }
 
     /// The unit of the ingress: it needs its directory and its sockets, and gets nothing else. It ends by itself only when
     /// `towpath down` says so, and then it stays down.
     pub fn ingress(&self) -> String {
-        let directory = self.data_dir.join("ingress");
-        let (user, identity, prepare) = match (self.ingress_user, &self.user) {
-            (Some((uid, gid)), _) => {
-                let make = "ExecStartPre=+/usr/bin/install -d -m";
-                let (data, directory) = (path(&self.data_dir), path(&directory));
-                let install = format!("{make} 0711 {data}\n{make} 0700 -o {uid} -g {gid} {directory}\n");
-                // An id without an account, which `User=` does not take: it starts as root and becomes it before anything else.
-                let drop = "CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_DAC_OVERRIDE\n".to_owned();
-                (drop, format!(" --uid {uid} --gid {gid}"), install)
-            }
-            (None, Some(user)) => {
-                let make = format!("ExecStartPre=+/usr/bin/install -d -m 0700 -o {user}");
-                let install = format!("{make} {}\n{make} {}\n", path(&self.data_dir), path(&directory));
-                (format!("User={user}\nCapabilityBoundingSet=\n"), String::new(), install)
-            }
-            (None, None) => (String::new(), String::new(), String::new()),
-        };
-        format!(
-            "[Unit]\n\
-             Description=towpath: the ingress, which carries traffic\n\
-             StartLimitIntervalSec=0\n\
-             \n\
-             [Service]\n\
-             Type=exec\n\
-             {prepare}\
-             ExecStart={} ingress --dir {} --cores {}{identity}\n\
-             {user}\
-             Restart=on-failure\n\
-             RestartSec=100ms\n\
-             OOMScoreAdjust=-500\n\
-             TimeoutStopSec=40\n\
-             LimitNOFILE=1048576\n\
-             UMask=0077\n\
-             NoNewPrivileges=yes\n\
-             PrivateDevices=yes\n\
-             PrivateTmp=yes\n\
-             ProtectClock=yes\n\
-             ProtectControlGroups=yes\n\
-             ProtectHostname=yes\n\
-             ProtectKernelLogs=yes\n\
-             ProtectKernelModules=yes\n\
-             ProtectKernelTunables=yes\n\
-             ProtectSystem=strict\n\
-             ReadWritePaths={}\n\
-             RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX\n\
-             RestrictNamespaces=yes\n\
-             RestrictRealtime=yes\n\
-             RestrictSUIDSGID=yes\n\
-             LockPersonality=yes\n\
-             SystemCallArchitectures=native\n\
-             \n\
-             [Install]\n\
-             WantedBy=multi-user.target\n",
-            path(&self.program),
-            path(&directory),
-            self.cores,
-            path(&self.data_dir),
-        )
+        let directory = path(&self.data_dir.join("ingress"));
+        let Identity { prepare, flags, user } = self.identity(&directory);
+        let start = format!("{} ingress --dir {directory} --cores {}{flags}", path(&self.program), self.cores);
+        let writes = line("ReadWritePaths", path(&self.data_dir));
+        let service = [prepare, line("ExecStart", start), user, INGRESS_SERVICE.to_owned(), writes];
+        whole([line("Description", "towpath: the ingress, which carries traffic")], service)
     }
+
+    /// Who the ingress runs as.
+    fn identity(&self, directory: &str) -> Identity {
+        let data = path(&self.data_dir);
+        let make = |flags: String, what: &str| line("ExecStartPre", format!("+/usr/bin/install -d -m {flags}{what}"));
+        match (self.ingress_user, &self.user) {
+            (Some((uid, gid)), _) => Identity {
+                prepare: make("0711 ".into(), &data) + &make(format!("0700 -o {uid} -g {gid} "), directory),
+                flags: format!(" --uid {uid} --gid {gid}"),
+                // An id without an account, which `User=` does not take: it starts as root and becomes it before anything else.
+                user: line("CapabilityBoundingSet", "CAP_SETUID CAP_SETGID CAP_DAC_OVERRIDE"),
+            },
+            (None, Some(user)) => Identity {
+                prepare: [&data, directory].map(|what| make(format!("0700 -o {user} "), what)).concat(),
+                flags: String::new(),
+                user: line("User", user) + &line("CapabilityBoundingSet", ""),
+            },
+            (None, None) => Identity::default(),
+        }
+    }
+}
+
+/// What follows from who the ingress runs as.
+#[derive(Default)]
+struct Identity {
+    /// Makes its directories.
+    prepare: String,
+    /// Further flags of it.
+    flags: String,
+    /// Lines of its unit.
+    user: String,
+}
+
+/// Instances and traffic outlive the control plane; the next one takes them over.
+const CONTROL_SERVICE: &str = "\
+Restart=on-failure
+RestartSec=2
+# Instances and traffic outlive the control plane; the next one takes them over.
+KillMode=process
+Delegate=yes
+OOMPolicy=continue
+TimeoutStopSec=60
+LimitNOFILE=1048576
+TasksMax=infinity
+UMask=0077
+ProtectClock=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+RestrictRealtime=yes
+";
+
+/// It is started again at once, and is kept from everything but its directory and its sockets.
+const INGRESS_SERVICE: &str = "\
+Restart=on-failure
+RestartSec=100ms
+OOMScoreAdjust=-500
+TimeoutStopSec=40
+LimitNOFILE=1048576
+UMask=0077
+NoNewPrivileges=yes
+PrivateDevices=yes
+PrivateTmp=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectSystem=strict
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+SystemCallArchitectures=native
+";
+
+/// What both units have, with their own lines in place. It is tried again for ever, since nothing else mends itself.
+fn whole(unit: impl IntoIterator<Item = String>, service: impl IntoIterator<Item = String>) -> String {
+    let (unit, service): (String, String) = (unit.into_iter().collect(), service.into_iter().collect());
+    format!(
+        "[Unit]\n{unit}StartLimitIntervalSec=0\n\n[Service]\nType=exec\n{service}\n[Install]\nWantedBy=multi-user.target\n"
+    )
+}
+
+fn line(key: &str, value: impl Display) -> String {
+    format!("{key}={value}\n")
 }
 
 fn path(path: &Path) -> String {

@@ -78,6 +78,7 @@ fn an_encrypted_secret_reaches_the_application_and_another_value_makes_a_revisio
     ok(&secrets(&data, &["encrypt", "--out", file.to_str().unwrap()], "hunter2-second", ""));
     installation.until("the new value serves", Duration::from_secs(60), |i| application_has(i, "hunter2-second"));
     installation.until("revision 2", SEEN, |i| i.service("shop")["revision"] == 2);
+    installation.until_status("shop", "RUNNING");
     installation.ok(&["rollback", "shop", "--wait"]);
     assert!(application_has(&installation, "hunter2-first"));
 

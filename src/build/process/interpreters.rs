@@ -31,8 +31,9 @@ pub async fn find(runtime: &Runtime, search: &[PathBuf]) -> Vec<Interpreter> {
 
 async fn candidates(runtime: &Runtime, search: &[PathBuf]) -> Vec<PathBuf> {
     let mut found = Vec::new();
+    let search = each_once(search).await;
     for name in names(runtime) {
-        for directory in search {
+        for directory in &search {
             let path = directory.join(&name);
             if !found.contains(&path) && tokio::fs::try_exists(&path).await.unwrap_or(false) {
                 found.push(path);
@@ -40,6 +41,20 @@ async fn candidates(runtime: &Runtime, search: &[PathBuf]) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+/// Directories under the first of their names: on most systems `/bin` is a link to `/usr/bin`. Files are not told apart by what they
+/// link to: the shims of a version manager are all one program, which answers by the name that it is called.
+async fn each_once(search: &[PathBuf]) -> Vec<PathBuf> {
+    let (mut known, mut named): (Vec<PathBuf>, Vec<PathBuf>) = (Vec::new(), Vec::new());
+    for directory in search {
+        let real = tokio::fs::canonicalize(directory).await.unwrap_or_else(|_| directory.clone());
+        if !known.contains(&real) {
+            known.push(real);
+            named.push(directory.clone());
+        }
+    }
+    named
 }
 
 /// The plain name first, then the versions. Others are not asked: an answer may take a version manager a second.
@@ -142,6 +157,21 @@ mod tests {
         let catalogue = crate::model::Catalogue::builtin();
         let runtime = catalogue.find(&"python3".parse().unwrap()).unwrap();
         assert_eq!(find(runtime, &[dir.path().into(), "/no/such/directory".into()]).await, []);
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_is_a_link_to_another_is_searched_once() {
+        use std::os::unix::fs::PermissionsExt;
+        let root = tempfile::tempdir().unwrap();
+        let (real, link) = (root.path().join("usr-bin"), root.path().join("bin"));
+        std::fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        std::fs::write(real.join("node"), "#!/bin/sh\necho v18.0.0\n").unwrap();
+        std::fs::set_permissions(real.join("node"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let catalogue = crate::model::Catalogue::builtin();
+        let runtime = catalogue.find(&"nodejs18".parse().unwrap()).unwrap();
+        let found = find(runtime, &[real.clone(), link]).await;
+        assert_eq!(found.iter().map(|i| i.path.clone()).collect::<Vec<_>>(), [real.join("node")]);
     }
 
     #[test]

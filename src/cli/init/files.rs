@@ -1,5 +1,6 @@
 //! The files of a source directory that say what it is: their names, and the contents of a few. Bounded, follows no links.
 
+use super::{node, python};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::Path;
@@ -9,7 +10,7 @@ const MOST_NAMES: usize = 10_000;
 /// How much of a file is read.
 const MOST_BYTES: u64 = 256 << 10;
 
-/// Files whose contents matter, wherever the language looks for them.
+/// Files whose contents matter beside the languages' own modules.
 const READ: &[&str] = &[
     "apprunner.yaml",
     "apprunner.yml",
@@ -24,27 +25,6 @@ const READ: &[&str] = &[
     "pyproject.toml",
     "Pipfile",
     "manage.py",
-    "main.py",
-    "app.py",
-    "server.py",
-    "application.py",
-    "wsgi.py",
-    "asgi.py",
-    "run.py",
-    "app/main.py",
-    "app/app.py",
-    "app/__init__.py",
-    "src/main.py",
-    "src/app.py",
-    "api/main.py",
-    "server.js",
-    "index.js",
-    "app.js",
-    "main.js",
-    "src/index.js",
-    "src/server.js",
-    "server.mjs",
-    "index.mjs",
     "go.mod",
     "main.go",
     "Gemfile",
@@ -52,6 +32,11 @@ const READ: &[&str] = &[
     "composer.json",
     "pom.xml",
 ];
+
+/// All files whose contents matter, wherever the language looks for them.
+fn read_names() -> impl Iterator<Item = &'static str> {
+    [READ, python::MODULES, node::SCRIPTS].into_iter().flatten().copied()
+}
 
 /// What a directory holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,7 +55,7 @@ impl Files {
         for entry in std::fs::read_dir(directory)?.take(MOST_NAMES) {
             names.extend(entry?.file_name().into_string());
         }
-        let texts = READ.iter().filter_map(|name| Some((*name, text(directory, name)?))).collect();
+        let texts = read_names().filter_map(|name| Some((name, text(directory, name)?))).collect();
         Ok(Self { names, texts })
     }
 
@@ -79,7 +64,7 @@ impl Files {
     pub fn of(files: &[(&str, &str)]) -> Self {
         let names = files.iter().map(|(name, _)| name.split('/').next().unwrap().to_owned()).collect();
         let content = |name: &str| files.iter().find(|(n, _)| *n == name).map(|(_, text)| (*text).to_owned());
-        Self { names, texts: READ.iter().filter_map(|name| Some((*name, content(name)?))).collect() }
+        Self { names, texts: read_names().filter_map(|name| Some((name, content(name)?))).collect() }
     }
 
     /// Whether the directory has an entry of this name.

@@ -6,7 +6,7 @@ use crate::model::{Catalogue, Language};
 use serde_json::Value;
 
 /// Files that start by themselves, in the order in which people name them.
-const SCRIPTS: &[&str] =
+pub(super) const SCRIPTS: &[&str] =
     &["server.js", "index.js", "app.js", "main.js", "src/index.js", "src/server.js", "server.mjs", "index.mjs"];
 
 /// Judges a directory as a Node.js application.

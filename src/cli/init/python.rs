@@ -5,7 +5,7 @@ use super::files::Files;
 use crate::model::{Catalogue, Language};
 
 /// Files that may hold the application object, in the order in which people name them.
-const MODULES: &[&str] = &[
+pub(super) const MODULES: &[&str] = &[
     "main.py",
     "app.py",
     "server.py",

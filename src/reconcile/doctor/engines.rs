@@ -2,10 +2,11 @@
 
 use crate::build::process::interpreters;
 use crate::cli::{Examination, Finding};
-use crate::engine::{docker, process};
+use crate::engine::docker;
+use crate::engine::process::facts::{self, Fact};
 use crate::model::{Catalogue, DockerHost, Language, Runtime};
 use crate::settings::search_path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Looks at what runs instances.
 pub(super) async fn examine(examination: &Examination) -> Vec<Finding> {
@@ -13,8 +14,7 @@ pub(super) async fn examine(examination: &Examination) -> Vec<Finding> {
     let answers = docker.verdict == crate::cli::Verdict::Ok;
     let mut findings = vec![docker];
     findings.extend(user(rustix::process::geteuid().is_root(), answers));
-    findings.push(cgroups(process::limits_enforced()));
-    findings.push(landlock(std::fs::read_to_string("/sys/kernel/security/lsm").ok().as_deref()));
+    findings.extend(protections(&examination.data_dir));
     let search = search_path();
     findings.push(program(
         "git",
@@ -49,38 +49,34 @@ fn user(root: bool, docker: bool) -> Option<Finding> {
     })
 }
 
-pub(super) fn cgroups(enforced: bool) -> Finding {
-    let mounted = std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
-    let version = if mounted { "version 2" } else { "version 1" };
-    if enforced {
-        return Finding::ok(
-            "cgroups",
-            format!("{version}: the process engine holds instances to their CPU and memory"),
-        );
+/// What the process engine can hold to here, found out by its own probe.
+fn protections(data_dir: &Path) -> Vec<Finding> {
+    // Tried where instances would live; before the first start in what is above it, where that can be written.
+    let above = data_dir.ancestors().find(|p| p.is_dir()).unwrap_or(Path::new("/"));
+    let writable = rustix::fs::access(above, rustix::fs::Access::WRITE_OK).is_ok();
+    let place = if writable { above.to_owned() } else { std::env::temp_dir() };
+    let surveyed = std::env::current_exe().and_then(|exe| facts::survey(&exe, &place));
+    match surveyed {
+        Ok(facts) => facts.into_iter().map(protection).collect(),
+        Err(error) => vec![Finding::warn(
+            "isolation",
+            format!("what keeps services apart could not be tried at `{}`: {error}", place.display()),
+            "run this as the user that runs `towpath up`, or as root",
+        )],
     }
-    Finding::warn(
-        "cgroups",
-        format!("{version}, not writable here: the process engine cannot hold instances to their CPU and memory"),
-        "run as root, or under systemd with `Delegate=yes`; the Docker engine has limits of its own",
-    )
 }
 
-/// The security modules that the kernel has in force.
-pub(super) fn landlock(modules: Option<&str>) -> Finding {
-    match modules {
-        Some(list) if list.trim().split(',').any(|m| m == "landlock") => {
-            Finding::ok("landlock", "in force in this kernel")
-        }
-        Some(list) => Finding::warn(
-            "landlock",
-            format!("not in force in this kernel (it has {})", list.trim()),
-            "boot with `lsm=landlock,…`, or use the Docker engine",
-        ),
-        None => Finding::warn(
-            "landlock",
-            "cannot be told: `/sys/kernel/security/lsm` cannot be read",
-            "mount it: `mount -t securityfs securityfs /sys/kernel/security`",
-        ),
+pub(super) fn protection(fact: Fact) -> Finding {
+    let Fact { name, holds: _, detail, mend } = fact;
+    let check = match name {
+        "Landlock" => "landlock",
+        "memory and CPU limits" => "cgroups",
+        _ => "isolation",
+    };
+    let found = if check == "isolation" { format!("{name}: {detail}") } else { detail };
+    match mend {
+        None => Finding::ok(check, found),
+        Some(mend) => Finding::warn(check, found, mend),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{engines, files, machine};
 use crate::cli::{Finding, Verdict};
+use crate::engine::process::facts::Fact;
 use crate::model::Timestamp;
 use crate::settings::datadir::DataDir;
 use std::fs::{self, Permissions};
@@ -15,6 +16,10 @@ const NOW: Timestamp = Timestamp(1_790_000_000_000);
 fn verdict(finding: &Finding) -> Verdict {
     assert_eq!(finding.mend.is_some(), finding.verdict != Verdict::Ok, "{finding:?}");
     finding.verdict
+}
+
+fn fact(name: &'static str, mend: Option<&'static str>) -> Fact {
+    Fact { name, holds: mend.is_none(), detail: "found out".into(), mend }
 }
 
 #[test]
@@ -38,11 +43,9 @@ fn facts_about_the_machine_get_the_verdict_that_they_deserve() {
             machine::clock_of(Timestamp(0), Some(Duration::from_millis(200)), Duration::from_millis(200)),
             Verdict::Problem,
         ),
-        (engines::landlock(Some("lockdown,capability,landlock\n")), Verdict::Ok),
-        (engines::landlock(Some("lockdown,capability")), Verdict::Warn),
-        (engines::landlock(None), Verdict::Warn),
-        (engines::cgroups(true), Verdict::Ok),
-        (engines::cgroups(false), Verdict::Warn),
+        (engines::protection(fact("Landlock", None)), Verdict::Ok),
+        (engines::protection(fact("memory and CPU limits", Some("run as root"))), Verdict::Warn),
+        (engines::protection(fact("storage limit", Some("install it"))), Verdict::Warn),
     ];
     for (finding, expected) in cases {
         assert_eq!(verdict(&finding), expected, "{finding:?}");
