@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 use towpath::cli::{self, Hooks};
-use towpath::reconcile::{doctor, entry};
+use towpath::reconcile::{doctor, entry, history};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -15,5 +15,6 @@ fn main() -> ExitCode {
         shim: entry::shim,
         stop_leftovers: entry::stop_leftovers,
         examine: doctor::examine,
+        manifest_at: history::manifest_at,
     })
 }

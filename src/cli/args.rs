@@ -30,7 +30,7 @@ pub struct Common {
     /// Where towpath keeps its state [default: /var/lib/towpath as root, else the user's own]
     #[arg(long, value_name = "DIR", global = true, env = "TOWPATH_DATA_DIR", hide_env_values = true)]
     pub data_dir: Option<PathBuf>,
-    /// How to print: text or json
+    /// How to print: text or json, a plan also as markdown
     #[arg(
         long,
         value_enum,
@@ -121,11 +121,11 @@ pub enum Command {
     Logs(LogsArgs),
     /// Look at what of this machine helps or hinders, and say how to mend it
     Doctor(DoctorArgs),
-    /// Print the JSON schema of the manifest or of apprunner.yaml, for editors
+    /// Print the JSON schema of the manifest or of apprunner.yaml, for editors, or that of a plan as JSON
     Schema {
-        /// Which file's: manifest or apprunner
+        /// Which schema: manifest, apprunner or plan
         #[arg(value_enum, value_name = "KIND", default_value = "manifest", hide_possible_values = true)]
-        kind: FileKind,
+        kind: SchemaKind,
     },
     /// Print what makes a shell complete these commands
     Completions {
@@ -210,6 +210,17 @@ pub enum FileKind {
     Apprunner,
 }
 
+/// What a schema is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaKind {
+    /// A manifest (`towpath.yaml`).
+    Manifest,
+    /// An `apprunner.yaml`.
+    Apprunner,
+    /// What `plan --output json` prints.
+    Plan,
+}
+
 /// `plan`.
 #[derive(Debug, Args)]
 pub struct PlanArgs {
@@ -222,6 +233,12 @@ pub struct PlanArgs {
     /// Write the plan to a file, for `towpath apply FILE`
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Compare with the manifest at a git revision, without a server
+    #[arg(long, value_name = "REV", conflicts_with = "out")]
+    pub against: Option<String>,
+    /// With --against: the manifest at this revision, not the one in the working tree
+    #[arg(long, value_name = "REV", requires = "against")]
+    pub rev: Option<String>,
 }
 
 /// `apply`.

@@ -6,6 +6,7 @@
 //! Must not decide anything that the control plane decides.
 
 mod acts;
+mod against;
 mod args;
 mod client;
 mod doctor;
@@ -31,11 +32,14 @@ mod up;
 mod validate;
 mod wait;
 
+pub use against::{PastManifest, ReadFile};
 pub use doctor::{Examination, Finding, Verdict};
 pub use down::Leftovers;
 
-use crate::settings::UpSettings;
-use args::{Cli, Command, Common};
+use crate::model::Invalid;
+use crate::settings::{Output, UpSettings};
+use against::Against;
+use args::{Cli, Command, Common, PlanArgs};
 use clap::Parser;
 use clap::error::ErrorKind;
 use client::Client;
@@ -62,6 +66,8 @@ pub struct Hooks {
     pub stop_leftovers: fn(&Path) -> Result<Leftovers, Box<dyn Error + Send + Sync>>,
     /// Looks at what of this machine helps or hinders.
     pub examine: fn(&Examination) -> Vec<Finding>,
+    /// The manifest at an absolute path, which the user calls so, at a git revision.
+    pub manifest_at: fn(&Path, &str, &str) -> Result<PastManifest, Invalid>,
 }
 
 /// Runs the command that the process' arguments name.
@@ -92,6 +98,11 @@ fn run(arguments: Vec<OsString>, hooks: Hooks) -> ExitCode {
 fn dispatch(cli: Cli, hooks: Hooks) -> ExitCode {
     let Cli { common, command } = cli;
     let screen = Screen::new(common.output);
+    if common.output == Output::Markdown && !matches!(command, Command::Plan(_)) {
+        let failure = Failure::new("`--output markdown` is for `towpath plan` only");
+        failure.hint("use `--output text` or `--output json`").print(&screen);
+        return ExitCode::from(USAGE);
+    }
     let ended = match command {
         Command::Up(args) => match args.settings(&common) {
             Ok(settings) => return (hooks.up)(settings),
@@ -101,6 +112,9 @@ fn dispatch(cli: Cli, hooks: Hooks) -> ExitCode {
             }
         },
         Command::Validate(args) => validate::validate(&screen, &args),
+        Command::Plan(PlanArgs { against: Some(revision), file, rev, detailed_exitcode, .. }) => {
+            against::against(&screen, &Against { file, revision, rev, detailed_exitcode }, hooks)
+        }
         Command::Init(args) => init::init(&screen, &args),
         Command::Schema { kind } => offline::print_schema(&screen, kind),
         Command::Completions { shell } => manual::completions(&screen, shell),

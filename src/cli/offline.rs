@@ -11,7 +11,11 @@ use crate::desired::{Desired, FileKind, ManifestFiles, check_file, parse_manifes
 use crate::model::{Catalogue, Problem, Timestamp};
 use crate::observed::{EngineView, Observed};
 use crate::plan::checker;
-use crate::plan::{self, Plan, Policy, Report, render_text};
+use crate::plan::{
+    self, Comparison, Plan, Policy, Report, comparison_document, plan_document, render_comparison,
+    render_comparison_markdown, render_markdown, render_text,
+};
+use crate::settings::Output;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -30,13 +34,14 @@ pub fn check_directory(path: &Path) -> Vec<Problem> {
     parse_manifest_files(&ManifestFiles::read(path, &path.display().to_string()), &Catalogue::builtin()).problems
 }
 
-/// Prints the JSON schema of a file: as text and as JSON the same.
-pub fn print_schema(screen: &Screen, kind: args::FileKind) -> Result<ExitCode, Failure> {
+/// Prints a JSON schema: as text and as JSON the same.
+pub fn print_schema(screen: &Screen, kind: args::SchemaKind) -> Result<ExitCode, Failure> {
     let catalogue = Catalogue::builtin();
-    screen.print_json(&match kind {
-        args::FileKind::Manifest => manifest_schema(&catalogue),
-        args::FileKind::Apprunner => apprunner_schema(&catalogue),
-    })?;
+    match kind {
+        args::SchemaKind::Manifest => screen.print_json(&manifest_schema(&catalogue))?,
+        args::SchemaKind::Apprunner => screen.print_json(&apprunner_schema(&catalogue))?,
+        args::SchemaKind::Plan => screen.print(plan::SCHEMA)?,
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -74,11 +79,49 @@ fn policy(desired: &Desired) -> Result<Policy, Failure> {
     Ok(Policy { seed, mass_delete_allowed, overcommit_percent: 100, apply_automatically: true })
 }
 
-/// A plan for people. The server sends what it observed when it is asked for a plan; without it nothing is taken to run.
-pub fn plan_text(view: &PlanView, screen: &Screen) -> String {
+/// A plan as it is asked for. The server sends what it observed when it is asked for a plan; without it nothing is taken to
+/// run.
+///
+/// # Errors
+/// When nobody reads it any more.
+pub fn print_plan(view: &PlanView, screen: &Screen) -> Result<(), Failure> {
+    let PlanView { plan, report, problems, observed } = view;
     let empty = nothing();
-    let observed = view.observed.as_ref().unwrap_or(&empty);
-    render_text(&view.plan, &view.report, observed, screen.color, screen.width)
+    let observed = observed.as_ref().unwrap_or(&empty);
+    match screen.output {
+        Output::Json => screen.print_json(&plan_document(plan, report, observed, problems).map_err(|e| no_json(&e))?),
+        Output::Markdown => screen.print(&render_markdown(plan, report, observed)),
+        Output::Text => screen.print(&render_text(plan, report, observed, screen.color, screen.width)),
+    }
+}
+
+/// A comparison as it is asked for.
+///
+/// # Errors
+/// As [`print_plan`].
+pub fn print_comparison(comparison: &Comparison, problems: &[Problem], screen: &Screen) -> Result<(), Failure> {
+    match screen.output {
+        Output::Json => screen.print_json(&comparison_document(comparison, problems).map_err(|e| no_json(&e))?),
+        Output::Markdown => screen.print(&render_comparison_markdown(comparison)),
+        Output::Text => screen.print(&render_comparison(comparison, screen.color, screen.width)),
+    }
+}
+
+/// The problems of a manifest that cannot be planned, beside the answer; as markdown they are the answer.
+///
+/// # Errors
+/// As [`print_plan`].
+pub fn print_problems(problems: &[Problem], screen: &Screen) -> Result<(), Failure> {
+    if screen.output == Output::Markdown {
+        screen.print(&plan::render_problems_markdown(problems))?;
+    }
+    problems.iter().for_each(|problem| screen.note(&problem_text(problem, screen.error_color)));
+    screen.note(&summary(problems));
+    Ok(())
+}
+
+fn no_json(error: &serde_json::Error) -> Failure {
+    Failure::caused("failed to write JSON", error)
 }
 
 /// One problem of a file, for people.

@@ -9,9 +9,9 @@ use super::validate::MANIFEST;
 use super::wait::{describe, follow, print_begun};
 use crate::api::views::PlanView;
 use crate::desired::ManifestFiles;
-use crate::model::{Problem, Severity};
-use crate::plan::{Note, Plan, exit_code};
-use serde::{Deserialize, Serialize};
+use crate::model::Severity;
+use crate::plan::{Plan, exit_code};
+use serde::Deserialize;
 use serde_json::json;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -23,18 +23,9 @@ const PLAN_BYTES: u64 = 4 << 20;
 /// Files of the store: their presence says that services exist which only a server can look at.
 const STORES: [&str; 2] = ["towpath.db", "store/towpath.db"];
 
-/// A plan as JSON: `towpath apply` reads it too, and leaves aside what is not the plan's own.
-#[derive(Serialize)]
-struct PlanJson<'a> {
-    #[serde(flatten)]
-    plan: &'a Plan,
-    notes: &'a [Note],
-    problems: &'a [Problem],
-}
-
 /// Shows what would change.
 pub async fn plan(screen: &Screen, client: &Client, data_dir: &Path, args: &PlanArgs) -> Result<ExitCode, Failure> {
-    let manifest = manifest(args)?;
+    let manifest = manifest(args.file.as_deref())?;
     let input = json!({ "Manifest": manifest, "WithObserved": true });
     let view: PlanView = match client.call("Towpath.Plan", &input).await {
         Ok(view) => view,
@@ -52,9 +43,9 @@ pub async fn plan(screen: &Screen, client: &Client, data_dir: &Path, args: &Plan
 }
 
 /// The named manifest; else the one here; else none, which is the server's own.
-fn manifest(args: &PlanArgs) -> Result<Option<ManifestFiles>, Failure> {
-    let file = match &args.file {
-        Some(file) => file.clone(),
+fn manifest(file: Option<&Path>) -> Result<Option<ManifestFiles>, Failure> {
+    let file = match file {
+        Some(file) => file.to_owned(),
         None if Path::new(MANIFEST).exists() => PathBuf::from(MANIFEST),
         None => return Ok(None),
     };
@@ -82,19 +73,16 @@ fn without_server(shown: &str, data_dir: &Path, manifest: Option<ManifestFiles>)
     }
 }
 
+/// With an error in the manifest there is no plan; as JSON the errors are in it.
 fn show(screen: &Screen, view: &PlanView) -> Result<(), Failure> {
     if screen.is_json() {
-        let json = PlanJson { plan: &view.plan, notes: &view.report.notes, problems: &view.problems };
-        return screen.print_json(&json);
-    }
-    for problem in &view.problems {
-        screen.note(&offline::problem_text(problem, screen.error_color));
+        return offline::print_plan(view, screen);
     }
     if view.problems.iter().any(|p| p.severity == Severity::Error) {
-        screen.note(&offline::summary(&view.problems));
-        return Ok(());
+        return offline::print_problems(&view.problems, screen);
     }
-    screen.print(&offline::plan_text(view, screen))
+    view.problems.iter().for_each(|problem| screen.note(&offline::problem_text(problem, screen.error_color)));
+    offline::print_plan(view, screen)
 }
 
 fn write(out: &Path, plan: &Plan) -> Result<(), Failure> {

@@ -72,7 +72,7 @@ impl<'a> Deletions<'a> {
 }
 
 /// All, or at least three and more than half.
-fn is_mass(deleted: usize, of: usize) -> bool {
+pub(super) fn is_mass(deleted: usize, of: usize) -> bool {
     deleted > 0 && (deleted == of || (deleted >= 3 && deleted * 2 > of))
 }
 

@@ -8,17 +8,24 @@
 //! - [`diff`]: which fields of two declarations differ.
 //! - [`check_stale`]: whether a stored plan still fits.
 //! - [`checker`]: the invariants of any state and plan, written without the planner.
-//! - [`render_text`], [`exit_code`]: a plan for people and for CI. As JSON a plan is itself.
+//! - [`compare()`]: two states of a manifest, whatever runs.
+//! - [`render_text`], [`render_markdown`], [`exit_code`]: a plan for people, for pull requests, for CI; [`plan_document`]: for
+//!   machines. What looks like a secret is shown by none of them.
 
 mod admission;
 pub mod checker;
+mod compare;
 mod deletion;
 mod diff;
+mod document;
 mod healing;
 mod ids;
 mod in_flight;
 mod judgement;
+mod markdown;
+mod mask;
 mod operations;
+mod page;
 mod planner;
 mod render;
 mod running;
@@ -27,10 +34,13 @@ mod subject;
 mod words;
 
 pub use admission::{admit, admit_command};
+pub use compare::{Comparison, Difference, DifferenceKind, State, compare};
 pub use diff::{diff, rebuilds, replaces};
+pub use document::{FORMAT_VERSION, SCHEMA, comparison_document, plan_document};
+pub use markdown::{MOST_BYTES, render_comparison_markdown, render_markdown, render_problems_markdown};
+pub use mask::HIDDEN;
 pub use planner::plan;
-pub use render::{exit_code, render_text};
-
+pub use render::{exit_code, render_comparison, render_text};
 pub use stale::{Stale, check_stale};
 
 use crate::desired::ManifestVersion;

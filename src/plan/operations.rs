@@ -129,6 +129,13 @@ fn create<'a>(subject: &Subject<'a>, around: &Surroundings<'a>) -> Decision<'a> 
 
 /// What tells a new service from another at a glance.
 fn first_fields(spec: &ServiceSpec, commit: Option<&CommitId>, subject: &Subject) -> Vec<FieldChange> {
+    let mut fields = declared_fields(spec);
+    fields.extend(commit.map(|c| commit_field(None, c, subject)));
+    fields
+}
+
+/// The part of it that is declared.
+pub(super) fn declared_fields(spec: &ServiceSpec) -> Vec<FieldChange> {
     let new = |field: &str, to: String| FieldChange { field: field.into(), from: None, to: Some(to) };
     let mut fields = vec![new("source.repository", spec.source.repository.to_string())];
     let Track { reference, directory } = &spec.source.track;
@@ -136,7 +143,6 @@ fn first_fields(spec: &ServiceSpec, commit: Option<&CommitId>, subject: &Subject
     fields.extend(reference.tag().map(|t| new("source.tag", t.to_string())));
     fields.extend(reference.commit().map(|c| new("source.commit", c.to_string())));
     fields.extend(directory.as_ref().map(|d| new("source.directory", d.to_string())));
-    fields.extend(commit.map(|c| commit_field(None, c, subject)));
     fields
 }
 
@@ -212,24 +218,21 @@ fn paused<'a>(subject: &Subject<'a>, view: &'a ServiceView, pause: &Pause) -> De
 pub(super) fn held_note(subject: &Subject, held: &Held) -> Note {
     let name = subject.name;
     let commit = held.commit.short();
+    // What goes on behind it is part of the same sentence.
+    let why = held.message.trim_end_matches('.');
     let message = match held.why {
         HeldReason::Failed => format!(
-            "commit {commit} failed: {}; a newer commit, a changed declaration or `towpath deploy {name}` tries again",
-            held.message
+            "commit {commit} failed: {why}; a newer commit, a changed declaration or `towpath deploy {name}` tries again"
         ),
-        HeldReason::Transient => format!("commit {commit} failed in passing: {}; it is tried again soon", held.message),
+        HeldReason::Transient => format!("commit {commit} failed in passing: {why}; it is tried again soon"),
         HeldReason::RolledBack => {
-            format!(
-                "commit {commit} was rolled back from: {}; a newer commit or `towpath deploy {name}` goes on",
-                held.message
-            )
+            format!("commit {commit} was rolled back from: {why}; a newer commit or `towpath deploy {name}` goes on")
         }
         HeldReason::Paused => {
             format!("commit {commit} arrived during a pause; a newer commit or `towpath deploy {name}` deploys")
         }
         HeldReason::Cancelled => format!(
-            "the deployment of commit {commit} was cancelled: {}; a newer commit or `towpath deploy {name}` deploys",
-            held.message
+            "the deployment of commit {commit} was cancelled: {why}; a newer commit or `towpath deploy {name}` deploys"
         ),
     };
     subject.note(NoteKind::Held, message)

@@ -2,11 +2,12 @@
 //!
 //! Colour only adds to what the symbols say. Nothing in a plan can reach the terminal as a control sequence.
 
-use super::words::{count, escaped};
-use super::{Action, Change, FieldChange, Note, NoteKind, Plan, Report};
-use crate::desired::ManifestVersion;
+use super::compare::Comparison;
+use super::page::{Entry, Mark, Page, note_text};
+use super::words::escaped;
+use super::{FieldChange, Note, Plan, Report};
 use crate::model::Place;
-use crate::observed::{EngineView, Observed, ServiceView};
+use crate::observed::Observed;
 
 /// Where the values of fields begin, unless a field's name is longer.
 const VALUES_AT: usize = 29;
@@ -19,45 +20,36 @@ pub fn exit_code(plan: &Plan) -> u8 {
 
 /// The plan as text, every line ended by a newline and, where words allow it, at most `width` columns wide.
 pub fn render_text(plan: &Plan, report: &Report, observed: &Observed, color: bool, width: usize) -> String {
-    let mut page = Page { text: String::new(), color, width: width.max(40) };
-    page.header(plan.manifest.as_ref(), observed);
-    for change in &plan.changes {
-        page.change(change);
-    }
-    for note in &report.notes {
-        page.note(note);
-    }
-    if !plan.changes.is_empty() || !report.notes.is_empty() {
-        page.text.push('\n');
-    }
-    page.line(&summary(plan, report));
-    page.text
+    render(&Page::of_plan(plan, report, observed), color, width)
 }
 
-/// The kinds of entries, each with its symbol and colour.
-#[derive(Clone, Copy)]
-enum Mark {
-    Create,
-    Change,
-    Delete,
-    Heal,
-    Wait,
+/// A comparison of two manifests as text, as [`render_text`].
+pub fn render_comparison(comparison: &Comparison, color: bool, width: usize) -> String {
+    render(&Page::of_comparison(comparison), color, width)
+}
+
+fn render(page: &Page, color: bool, width: usize) -> String {
+    let mut paper = Paper { text: String::new(), color, width: width.max(40) };
+    paper.line(&page.head);
+    paper.line("");
+    for entry in &page.entries {
+        paper.entry(entry);
+    }
+    for note in page.notes {
+        paper.note(note);
+    }
+    if !page.entries.is_empty() || !page.notes.is_empty() {
+        paper.line("");
+    }
+    paper.line(&page.summary);
+    paper.text
 }
 
 impl Mark {
-    fn of(action: &Action) -> Self {
-        match action {
-            Action::Create { .. } => Self::Create,
-            Action::Deploy { .. } | Action::Update { .. } => Self::Change,
-            Action::Delete { .. } => Self::Delete,
-            Action::Heal { .. } | Action::RemoveStrays { .. } => Self::Heal,
-        }
-    }
-
     fn symbol(self) -> char {
         match self {
             Self::Create => '+',
-            Self::Change => '~',
+            Self::Change | Self::Deploy => '~',
             Self::Delete => '-',
             Self::Heal => '!',
             Self::Wait => '·',
@@ -68,7 +60,7 @@ impl Mark {
     fn sgr(self) -> u8 {
         match self {
             Self::Create => 32,
-            Self::Change => 33,
+            Self::Change | Self::Deploy => 33,
             Self::Delete => 31,
             Self::Heal => 35,
             Self::Wait => 2,
@@ -76,49 +68,29 @@ impl Mark {
     }
 }
 
-struct Page {
+struct Paper {
     text: String,
     color: bool,
     width: usize,
 }
 
-impl Page {
+impl Paper {
     fn line(&mut self, text: &str) {
         self.text.push_str(text.trim_end());
         self.text.push('\n');
     }
 
-    fn header(&mut self, manifest: Option<&ManifestVersion>, observed: &Observed) {
-        let from = match manifest {
-            Some(version) => format!("{} at {}", escaped(&version.file), &version.digest.short()[..7]),
-            None => "no manifest".into(),
-        };
-        let serves = |v: &&ServiceView| v.current.is_some() && v.record.paused.is_none();
-        let running = count(observed.services.iter().filter(serves).count(), "service");
-        let engine = match &observed.engine {
-            EngineView::Answered { name } => escaped(name),
-            EngineView::Unreachable { .. } => "engine does not answer".into(),
-        };
-        self.line(&format!("{from} → {engine}, {running} running"));
-        self.line("");
-    }
-
-    fn change(&mut self, change: &Change) {
-        let mark = Mark::of(&change.action);
-        let name = change.service.as_ref().map_or("strays", |s| s.as_str());
-        self.title(mark, name, change.place.as_ref());
-        match &change.action {
-            Action::RemoveStrays { instances } => {
-                self.wrapped(6, &escaped(&change.effect));
-                for instance in instances {
-                    self.line(&format!("      instance {}", &instance.as_str()[..8]));
-                }
-            }
-            Action::Update { .. } | Action::Deploy { .. } => self.fields_with_effect(&change.fields, &change.effect),
-            _ => {
-                self.wrapped(6, &escaped(&change.effect));
-                self.fields(&change.fields);
-            }
+    fn entry(&mut self, entry: &Entry) {
+        self.title(entry.mark, entry.name, entry.place);
+        if matches!(entry.mark, Mark::Change | Mark::Deploy) {
+            return self.fields_with_effect(&entry.fields, entry.effect);
+        }
+        self.wrapped(6, &escaped(entry.effect));
+        for instance in entry.instances {
+            self.line(&format!("      instance {}", &instance.as_str()[..8]));
+        }
+        for field in &entry.fields {
+            self.line(&field_line(field, true));
         }
     }
 
@@ -155,22 +127,9 @@ impl Page {
         }
     }
 
-    fn fields(&mut self, fields: &[FieldChange]) {
-        for field in fields {
-            self.line(&field_line(field, true));
-        }
-    }
-
     fn note(&mut self, note: &Note) {
-        let kind = match note.kind {
-            NoteKind::Waits => "waits",
-            NoteKind::Held => "held back",
-            NoteKind::NeedsPerson => "needs you",
-            NoteKind::Unknown => "unknown",
-        };
-        let until = note.until.map(|at| format!(" (until {at})")).unwrap_or_default();
         self.title(Mark::Wait, note.service.as_ref().map_or("towpath", |s| s.as_str()), note.place.as_ref());
-        self.wrapped(6, &format!("{kind}: {}{until}", escaped(&note.message)));
+        self.wrapped(6, &note_text(note));
     }
 
     /// Breaks text between words so that no line passes the width; a longer word stands alone.
@@ -209,28 +168,4 @@ fn field_line(field: &FieldChange, new: bool) -> String {
 /// Columns of a text; characters of double width are rare in it and only shift an edge.
 fn columns(text: &str) -> usize {
     text.chars().count()
-}
-
-/// `Plan: 1 to create, 1 to change, 1 waiting.`
-fn summary(plan: &Plan, report: &Report) -> String {
-    let changes = |wanted: fn(&Action) -> bool| plan.changes.iter().filter(|c| wanted(&c.action)).count();
-    let notes = |kind: NoteKind| report.notes.iter().filter(|n| n.kind == kind).count();
-    let parts = [
-        (changes(|a| matches!(a, Action::Create { .. })), "to create"),
-        (changes(|a| matches!(a, Action::Update { .. })), "to change"),
-        (changes(|a| matches!(a, Action::Deploy { .. })), "to deploy"),
-        (changes(|a| matches!(a, Action::Delete { .. })), "to delete"),
-        (changes(|a| matches!(a, Action::Heal { .. } | Action::RemoveStrays { .. })), "to heal"),
-        (notes(NoteKind::Waits), "waiting"),
-        (notes(NoteKind::Held), "held back"),
-        (notes(NoteKind::NeedsPerson), "needing you"),
-        (notes(NoteKind::Unknown), "unknown"),
-    ];
-    let said: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
-    match (plan.changes.is_empty(), said.is_empty(), &plan.manifest) {
-        (true, true, Some(_)) => "Nothing to do: everything is as declared.".into(),
-        (true, true, None) => "Nothing to do: no manifest is in force yet.".into(),
-        (true, false, _) => format!("Nothing to do now: {}.", said.join(", ")),
-        (false, ..) => format!("Plan: {}.", said.join(", ")),
-    }
 }

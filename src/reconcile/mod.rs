@@ -19,6 +19,7 @@ pub mod entry;
 pub mod fault;
 pub mod heal;
 pub mod health;
+pub mod history;
 pub mod manifest;
 pub mod monitor;
 pub mod operation;

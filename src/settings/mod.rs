@@ -127,6 +127,8 @@ pub enum Output {
     Text,
     /// For machines.
     Json,
+    /// For pull requests; plans only.
+    Markdown,
 }
 
 /// `/var/lib/towpath` as root; else the user's state directory (`$XDG_STATE_HOME/towpath`, `~/.local/state/towpath`).

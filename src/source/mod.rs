@@ -5,6 +5,7 @@
 
 pub mod git;
 mod libgit2;
+pub mod past;
 pub mod poller;
 pub mod schedule;
 

@@ -16,9 +16,9 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A Python that has the validator: made once under `target/`, kept for the next run.
-fn python() -> PathBuf {
-    let venv = root().join("target/schema-venv-1");
+/// A Python that has the validator, GitHub's markdown and an emulator of terminals: made once under `target/`, kept for the next run.
+pub fn python() -> PathBuf {
+    let venv = root().join("target/schema-venv-2");
     let python = venv.join("bin/python");
     fs::create_dir_all(root().join("target")).unwrap();
     let lock = File::create(root().join("target/schema-venv.lock")).unwrap();
@@ -29,7 +29,8 @@ fn python() -> PathBuf {
             assert!(ran.status.success(), "{command:?}: {}", String::from_utf8_lossy(&ran.stderr));
         };
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv));
-        run(Command::new(&python).args(["-m", "pip", "install", "-q", "jsonschema>=4.20,<5", "PyYAML>=6,<7"]));
+        let packages = ["jsonschema>=4.20,<5", "PyYAML>=6,<7", "cmarkgfm>=2024", "pyte>=0.8,<0.9"];
+        run(Command::new(&python).args(["-m", "pip", "install", "-q"]).args(packages));
         File::create(venv.join("complete")).unwrap();
     }
     python

@@ -18,6 +18,9 @@ async fn wrong_usage_exits_64_and_says_what_is_wrong() {
         vec!["up", "--poll", "1ms"],
         vec!["up", "--http", "127.0.0.1:8090"],
         vec!["status", "--output", "xml"],
+        vec!["status", "--output", "markdown"],
+        vec!["plan", "--rev", "main"],
+        vec!["plan", "--against", "main", "--out", "p"],
         vec!["logs", "shop", "--events", "--deployment", "x"],
         vec!["logs", "shop", "--since", "10"],
     ] {

@@ -1,6 +1,6 @@
 //! Plan scripts: `fixtures/plan/*.script` describe desired and observed in a few lines; the plan and the report that
-//! come out are compared with the `.golden` beside each. `TOWPATH_BLESS=1` writes the golden files anew: read the
-//! difference before it is committed. `script.rs` says what a script may contain.
+//! come out are compared with the `.golden` beside each, and with the `.md` and `.json` where there are some (make an empty one
+//! to have it). `TOWPATH_BLESS=1` writes the golden files anew: read the difference before it is committed. `script.rs` says what a script may contain.
 
 mod keys;
 mod script;
@@ -9,7 +9,9 @@ use crate::plan_builders::NOON;
 use script::World;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use towpath::plan::{Action, Change, Plan, Report, check_stale, checker, exit_code, plan, render_text};
+use towpath::plan::{
+    Action, Change, Plan, Report, check_stale, checker, exit_code, plan, plan_document, render_markdown, render_text,
+};
 
 /// Columns of the rendered plans.
 const WIDTH: usize = 110;
@@ -37,13 +39,37 @@ fn run(file: &Path) -> Result<(), String> {
     let world = World::read(&text).map_err(|e| format!("{name}: {e}"))?;
     let (plan, report) = plan(world.desired.as_ref(), &world.observed, &world.policy, NOON);
     hold_invariants(&world, &plan, &report).map_err(|e| format!("{name}: {e}"))?;
-    let got = shown(&world, &plan, &report);
-    let golden = file.with_extension("golden");
-    if std::env::var_os("TOWPATH_BLESS").is_some() {
-        return std::fs::write(&golden, got).map_err(|e| format!("{name}: {e}"));
+    hold(&file.with_extension("golden"), shown(&world, &plan, &report))?;
+    if file.with_extension("md").exists() {
+        hold(&file.with_extension("md"), render_markdown(&plan, &report, &world.observed))?;
     }
-    let wanted = std::fs::read_to_string(&golden).map_err(|e| format!("{}: {e}", golden.display()))?;
+    if file.with_extension("json").exists() {
+        let document = plan_document(&plan, &report, &world.observed, &[]).map_err(|e| format!("{name}: {e}"))?;
+        hold(&file.with_extension("json"), format!("{document:#}\n"))?;
+    }
+    Ok(())
+}
+
+/// Compares with a golden file, or writes it.
+pub fn hold(golden: &Path, got: String) -> Result<(), String> {
+    let name = golden.display();
+    if std::env::var_os("TOWPATH_BLESS").is_some() {
+        return std::fs::write(golden, got).map_err(|e| format!("{name}: {e}"));
+    }
+    let wanted = std::fs::read_to_string(golden).map_err(|e| format!("{name}: {e}"))?;
     if wanted == got { Ok(()) } else { Err(format!("{name}\n--- golden\n{wanted}\n--- got\n{got}")) }
+}
+
+/// The plan of every script, with its name: in both forms for other programs.
+pub fn every_plan() -> Vec<(String, serde_json::Value, String)> {
+    let planned = |file: &PathBuf| {
+        let world = World::read(&std::fs::read_to_string(file).unwrap()).unwrap();
+        let (plan, report) = plan(world.desired.as_ref(), &world.observed, &world.policy, NOON);
+        let document = plan_document(&plan, &report, &world.observed, &[]).unwrap();
+        let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        (name, document, render_markdown(&plan, &report, &world.observed))
+    };
+    scripts().iter().map(planned).collect()
 }
 
 /// What holds of every plan, whatever the script is about.
