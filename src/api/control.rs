@@ -2,9 +2,10 @@
 
 use super::collection::{Collection, Extent};
 use super::commands::{CommandBegun, CommandOutput, CommandRequest};
+use crate::desired::export::SealedTexts;
 use crate::desired::{Desired, ManifestFiles, ManifestVersion};
 use crate::model::{
-    Event, InstanceId, Operation, OperationId, Problem, Revision, RevisionNumber, ServiceId, ServiceName,
+    Event, InstanceId, Operation, OperationId, Problem, Revision, RevisionNumber, ServiceId, ServiceName, ServiceSpec,
 };
 use crate::observed::{Observed, ServiceView};
 use crate::plan::{Plan, Report};
@@ -168,6 +169,11 @@ pub trait ControlPlane: Send + Sync + 'static {
         allow_mass_delete: bool,
         by: Principal,
     ) -> Result<Vec<OperationId>, Refusal>;
+
+    /// The encrypted texts of the secrets that declarations use, as far as they are kept.
+    async fn sealed_texts(&self, _specs: &[&ServiceSpec]) -> SealedTexts {
+        SealedTexts::new()
+    }
 
     /// Removes from the disk what is not kept, or shows what would go.
     async fn collect(&self, extent: Extent, by: Principal) -> Result<Collection, Refusal>;

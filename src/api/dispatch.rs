@@ -4,7 +4,7 @@ use super::control::{ControlPlane, Principal, Refusal};
 use super::door::Pass;
 use super::errors::{ApiError, Fault};
 use super::logs::{self, LogReader};
-use super::{collection, commands, events, operations, plans, revisions, services, status};
+use super::{collection, commands, events, export, operations, plans, revisions, services, status};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::Arc;
@@ -62,6 +62,7 @@ pub(super) async fn dispatch(context: &Context, call: Call) -> Result<Value, Api
         "Towpath.GetStatus" => status::get(context, call.read()?).await,
         "Towpath.Plan" => plans::plan(context, call.read()?).await,
         "Towpath.Apply" => plans::apply(context, &call).await,
+        "Towpath.Export" => export::export(context, call.read()?).await,
         "Towpath.Rollback" => revisions::rollback(context, &call).await,
         "Towpath.ListRevisions" => revisions::list(context, call.read()?).await,
         "Towpath.ListOperations" => operations::list_detailed(context, call.read()?).await,

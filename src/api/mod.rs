@@ -14,6 +14,7 @@ pub mod dispatch;
 mod door;
 pub mod errors;
 mod events;
+pub mod export;
 pub mod identities;
 pub mod logs;
 mod network;

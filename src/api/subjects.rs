@@ -90,6 +90,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     ours("Towpath.CancelOperation", All),
     ours("Towpath.Collect", All),
     ours("Towpath.DescribeOperation", All),
+    ours("Towpath.Export", All),
     ours("Towpath.GetCommandOutput", All),
     ours("Towpath.GetLogEvents", Of("Service")),
     ours("Towpath.GetStatus", All),

@@ -59,6 +59,8 @@ pub enum Command {
     Plan(PlanArgs),
     /// Do what is declared now, or exactly what a plan says
     Apply(ApplyArgs),
+    /// Write the running state as a manifest
+    Export(ExportArgs),
     /// Show services: status, URL, revision, instances, what waits
     Status {
         /// Only this one
@@ -219,6 +221,20 @@ pub enum SchemaKind {
     Apprunner,
     /// What `plan --output json` prints.
     Plan,
+}
+
+/// `export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Only these services
+    #[arg(value_name = "SERVICE")]
+    pub services: Vec<String>,
+    /// Write to this file, which must not be there yet
+    #[arg(short = 'o', long = "out", value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Replace a file that is there
+    #[arg(long, requires = "out")]
+    pub force: bool,
 }
 
 /// `plan`.

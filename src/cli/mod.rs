@@ -12,6 +12,7 @@ mod client;
 mod doctor;
 mod down;
 mod events;
+mod export;
 mod failure;
 mod gc;
 mod identities;
@@ -172,6 +173,7 @@ async fn call(
         Command::Doctor(args) => return doctor::doctor(screen, client, data_dir, args, hooks).await,
         Command::Plan(args) => return plan::plan(screen, client, data_dir, &args).await,
         Command::Apply(args) => plan::apply(screen, client, &args).await?,
+        Command::Export(args) => export::export(screen, client, &args).await?,
         Command::Status { service } => status::status(screen, client, service.as_deref()).await?,
         Command::Deploy(args) => acts::act(screen, client, "AppRunner.StartDeployment", &args).await?,
         Command::Pause(args) => acts::act(screen, client, "AppRunner.PauseService", &args).await?,

@@ -1,9 +1,11 @@
-//! What should run: the manifest (YAML → model with spans, all problems at once) and `apprunner.yaml`.
+//! What should run: the manifest (YAML → model with spans, all problems at once) and `apprunner.yaml`; and the
+//! way back, [`export`].
 //!
 //! Imports `model`. Parsing is pure: text in, value and problems out; `files` alone reads a disk.
 
 pub mod apprunner;
 pub mod duration;
+pub mod export;
 mod fields;
 pub mod file;
 pub mod files;

@@ -85,15 +85,22 @@ impl std::str::FromStr for RepositoryUrl {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
         // The value is not repeated in most of these messages: it may carry a password.
-        if text.is_empty() || text.len() > 2048 || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-            return Err(Invalid::new("this is not a repository URL")
-                .hint("write it like `https://github.com/acme/hello`, without spaces"));
+        let none = || {
+            Invalid::new("this is not a repository URL")
+                .hint("write it like `https://github.com/acme/hello`, without spaces")
+        };
+        if text.is_empty() || text.len() > 4096 || text.chars().any(char::is_control) {
+            return Err(none());
         }
         if let Some(path) = text.strip_prefix("file://") {
             return Self::file(path);
         }
         if text.starts_with('/') {
             return Self::file(text);
+        }
+        // A path may have spaces, as a relative one, which never comes here, may.
+        if text.len() > 2048 || text.chars().any(char::is_whitespace) {
+            return Err(none());
         }
         match text.split_once("://") {
             Some(("https" | "http", rest)) => Self::http(text, rest),
@@ -263,6 +270,14 @@ mod tests {
         }
         let both = r#"{"repository":"/srv/x","branch":"main","tag":"v1","auto_deploy":true}"#;
         assert!(serde_json::from_str::<CodeSource>(both).is_err());
+    }
+
+    #[test]
+    fn a_path_with_spaces_is_read_again_after_it_was_stored() {
+        let url = RepositoryUrl::File("/srv/my shop".into());
+        let text = serde_json::to_string(&url).unwrap();
+        assert_eq!(serde_json::from_str::<RepositoryUrl>(&text).unwrap(), url);
+        assert!("https://example.com/my shop".parse::<RepositoryUrl>().is_err());
     }
 
     #[test]

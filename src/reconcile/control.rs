@@ -6,6 +6,7 @@ use crate::api::collection::{Collection, Extent};
 use crate::api::commands::{CommandBegun, CommandOutput, CommandRequest};
 use crate::api::control::{Act, ControlPlane, PlanAnswer, Principal, Refusal, Snapshot};
 use crate::desired::ManifestFiles;
+use crate::desired::export::SealedTexts;
 use crate::model::record::refused_while_paused;
 use crate::model::{
     Cause, Event, InstanceId, Operation, OperationId, OperationKind, OperationTarget, Owner, Revision, RevisionNumber,
@@ -156,6 +157,10 @@ impl ControlPlane for Control {
         }
         core.look_again();
         Ok(begun)
+    }
+
+    async fn sealed_texts(&self, specs: &[&ServiceSpec]) -> SealedTexts {
+        super::sealed::texts_of(&self.0, specs)
     }
 
     async fn collect(&self, extent: Extent, _by: Principal) -> Result<Collection, Refusal> {

@@ -3,9 +3,10 @@
 //! Values are decrypted again when an instance starts, and kept nowhere.
 
 use super::core::Core;
+use crate::desired::export::SealedTexts;
 use crate::desired::files::read_text;
 use crate::desired::{DeclaredSecret, Desired, Parsed, Sealed};
-use crate::model::{Digest, Problem, Secret, SecretRef, Severity};
+use crate::model::{Digest, Problem, Secret, SecretRef, ServiceSpec, Severity};
 use crate::secrets::{Keyring, MAX_SEALED, SecretsError};
 use crate::store::{World, Write};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,8 +15,6 @@ use std::sync::Arc;
 
 /// Where the store keeps encrypted texts: by name, then by the digest of the value.
 const META_SEALED: &str = "sealed-secrets";
-
-type Texts = BTreeMap<String, BTreeMap<Digest, String>>;
 
 /// Gives each encrypted secret of a manifest the digest of its value. What cannot be decrypted is an error at its place.
 pub async fn resolve(core: &Arc<Core>, mut parsed: Parsed<Desired>) -> Parsed<Desired> {
@@ -109,14 +108,8 @@ fn keep(world: &World, desired: Option<&Desired>, texts: &[Opened]) -> Vec<Write
     let targets = world.operations.values().filter_map(|o| o.target.spec.as_ref());
     let declared = desired.iter().flat_map(|d| &d.services).map(|s| &s.spec);
     let specs = revisions.chain(applied).chain(targets).chain(declared);
-    let named: BTreeSet<(&String, &Digest)> = specs
-        .flat_map(|spec| spec.secrets.values())
-        .filter_map(|reference| match reference {
-            SecretRef::Sealed { name, value } => Some((name, value)),
-            _ => None,
-        })
-        .collect();
-    let mut wanted = Texts::new();
+    let named: BTreeSet<(&String, &Digest)> = specs.flat_map(sealed_of).collect();
+    let mut wanted = SealedTexts::new();
     for (name, values) in &known {
         for (value, text) in values.iter().filter(|(value, _)| named.contains(&(name, value))) {
             wanted.entry(name.clone()).or_default().insert(value.clone(), text.clone());
@@ -133,8 +126,27 @@ fn keep(world: &World, desired: Option<&Desired>, texts: &[Opened]) -> Vec<Write
     vec![Write::PutMeta(META_SEALED.into(), value)]
 }
 
-fn kept(world: &World) -> Texts {
+fn kept(world: &World) -> SealedTexts {
     world.meta.get(META_SEALED).and_then(|v| serde_json::from_value(v.clone()).ok()).unwrap_or_default()
+}
+
+/// The encrypted texts that declarations name.
+pub fn texts_of(core: &Core, specs: &[&ServiceSpec]) -> SealedTexts {
+    let named: BTreeSet<(&String, &Digest)> = specs.iter().flat_map(|spec| sealed_of(spec)).collect();
+    let mut kept = kept(&core.state().world);
+    for (name, values) in &mut kept {
+        values.retain(|value, _| named.contains(&(name, value)));
+    }
+    kept.retain(|_, values| !values.is_empty());
+    kept
+}
+
+/// The encrypted secrets of a declaration, by name and digest.
+fn sealed_of(spec: &ServiceSpec) -> impl Iterator<Item = (&String, &Digest)> {
+    spec.secrets.values().filter_map(|reference| match reference {
+        SecretRef::Sealed { name, value } => Some((name, value)),
+        SecretRef::File(_) | SecretRef::Env(_) => None,
+    })
 }
 
 /// The value of a secret, for an instance that starts.

@@ -16,6 +16,7 @@ mod docker_spine;
 mod docs;
 mod doctor;
 mod engine_contract;
+mod export;
 mod faults;
 mod git_source;
 mod ingress;

@@ -1,0 +1,52 @@
+//! `Towpath.Export`: what is in force, for a manifest that declares it.
+
+use super::dispatch::{Context, output};
+use super::errors::ApiError;
+use crate::desired::export::SealedTexts;
+use crate::model::{Owner, ServiceSpec};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExportInput {}
+
+/// What is in force.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ExportAnswer {
+    /// The services, in the order of their names.
+    pub services: Vec<ExportedService>,
+    /// The encrypted texts of the secrets that they use. Values are never part of an answer.
+    pub sealed: SealedTexts,
+}
+
+/// One service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ExportedService {
+    /// Its name.
+    pub name: String,
+    /// What is in force; none while nothing of it ever served.
+    pub spec: Option<ServiceSpec>,
+    /// Who may change it.
+    pub owner: Owner,
+    /// Whether it is paused.
+    pub paused: bool,
+}
+
+pub(super) async fn export(context: &Context, _input: ExportInput) -> Result<Value, ApiError> {
+    let snapshot = context.control.snapshot();
+    let records = snapshot.observed.services.iter().map(|view| &view.record);
+    let services = records.map(|record| ExportedService {
+        name: record.name.to_string(),
+        spec: record.applied.clone(),
+        owner: record.owner,
+        paused: record.paused.is_some(),
+    });
+    let mut services: Vec<ExportedService> = services.collect();
+    services.sort_by(|a, b| a.name.cmp(&b.name));
+    let specs: Vec<&ServiceSpec> = services.iter().filter_map(|s| s.spec.as_ref()).collect();
+    let sealed = context.control.sealed_texts(&specs).await;
+    output(&ExportAnswer { services, sealed })
+}
