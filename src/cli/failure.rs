@@ -19,6 +19,8 @@ pub enum Failure {
     },
     /// Everything was said already; only the exit code is left.
     Silent,
+    /// A person pressed Ctrl-C while a command waited.
+    Interrupted,
     /// Whoever read standard output has gone (`towpath logs shop | head`): no error.
     ReaderGone,
 }

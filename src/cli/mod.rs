@@ -18,12 +18,14 @@ mod gc;
 mod identities;
 mod init;
 mod install_service;
+pub mod live;
 mod logs;
 mod manual;
 mod offline;
 mod operations;
 mod plan;
 pub mod problems;
+pub mod progress;
 mod run;
 mod screen;
 mod secrets;
@@ -32,10 +34,12 @@ mod status;
 mod up;
 mod validate;
 mod wait;
+mod watching;
 
 pub use against::{PastManifest, ReadFile};
 pub use doctor::{Examination, Finding, Verdict};
 pub use down::Leftovers;
+pub use screen::Tone;
 
 use crate::model::Invalid;
 use crate::settings::{Output, UpSettings};
@@ -53,6 +57,8 @@ use std::process::ExitCode;
 
 /// Wrong usage (`EX_USAGE` of BSD's sysexits).
 const USAGE: u8 = 64;
+/// Ended by Ctrl-C, as shells say it: 128 and the signal's number.
+const INTERRUPTED: u8 = 130;
 
 /// What other rooms do for the command line. Given by `main`, so that this room runs no server.
 #[derive(Clone, Copy)]
@@ -129,6 +135,7 @@ fn dispatch(cli: Cli, hooks: Hooks) -> ExitCode {
     match ended {
         Ok(code) => code,
         Err(Failure::ReaderGone) => ExitCode::SUCCESS,
+        Err(Failure::Interrupted) => ExitCode::from(INTERRUPTED),
         Err(failure) => {
             failure.print(&screen);
             ExitCode::FAILURE

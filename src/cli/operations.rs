@@ -2,9 +2,10 @@
 
 use super::client::Client;
 use super::failure::Failure;
+use super::progress::step_word;
 use super::screen::{Cell, Screen, Tone, ago, cell, harmless, short_span, table};
 use crate::api::views::OperationView;
-use crate::model::{Cause, OperationKind, OperationStatus, Step, Timestamp, headline};
+use crate::model::{Cause, OperationKind, OperationStatus, Timestamp, headline};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -90,20 +91,5 @@ pub fn tone(status: OperationStatus) -> Tone {
         OperationStatus::Succeeded => Tone::Good,
         OperationStatus::Pending | OperationStatus::InProgress => Tone::Notice,
         _ => Tone::Bad,
-    }
-}
-
-/// A step in a word.
-pub fn step_word(step: Step) -> &'static str {
-    match step {
-        Step::Fetch => "fetch",
-        Step::Build => "build",
-        Step::Release => "release",
-        Step::Start => "start",
-        Step::Check => "check",
-        Step::Shift => "shift",
-        Step::Drain => "drain",
-        Step::Retire => "retire",
-        Step::Clean => "clean",
     }
 }

@@ -115,13 +115,7 @@ fn harmless(c: char) -> char {
 
 /// The columns that characters take on a terminal.
 fn width(chars: &[char]) -> usize {
-    chars.iter().map(|c| if is_wide(*c) { 2 } else { 1 }).sum()
-}
-
-/// East Asian wide characters and emoji (UAX #11), by block.
-fn is_wide(c: char) -> bool {
-    matches!(u32::from(c), 0x1100..=0x115f | 0x2e80..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff | 0xfe30..=0xfe6f
-        | 0xff00..=0xff60 | 0xffe0..=0xffe6 | 0x1f300..=0x1faff | 0x20000..=0x3fffd)
+    chars.iter().map(|c| super::live::columns(*c)).sum()
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub struct Screen {
     pub color: bool,
     /// Whether standard error takes colour.
     pub error_color: bool,
-    /// Whether standard error is a terminal: progress is shown there.
+    /// Whether standard error is a terminal that can be drawn on: progress is shown there.
     pub watched: bool,
     /// The width of a line.
     pub width: usize,
@@ -50,6 +50,14 @@ impl Tone {
             Self::Quiet => Some("2"),
         }
     }
+
+    /// A text in this tone, where there is colour.
+    pub fn paint(self, text: &str, color: bool) -> String {
+        match self.code() {
+            Some(code) if color => format!("\x1b[{code}m{text}\x1b[0m"),
+            _ => text.to_owned(),
+        }
+    }
 }
 
 impl Screen {
@@ -61,9 +69,19 @@ impl Screen {
             output,
             color: wanted && output == Output::Text && io::stdout().is_terminal(),
             error_color: wanted && io::stderr().is_terminal(),
-            watched: io::stderr().is_terminal(),
+            watched: io::stderr().is_terminal() && !settings::terminal_is_dumb(),
             width: if width == 0 { WIDTH } else { width },
         }
+    }
+
+    /// Whether a view may be drawn on standard error again and again.
+    pub fn is_live(&self) -> bool {
+        self.watched && self.output == Output::Text
+    }
+
+    /// A text in a tone, on standard error.
+    pub fn error_tone(&self, tone: Tone, text: &str) -> String {
+        tone.paint(text, self.error_color)
     }
 
     /// Whether JSON is asked for.
@@ -73,10 +91,7 @@ impl Screen {
 
     /// A text in a tone.
     pub fn tone(&self, tone: Tone, text: &str) -> String {
-        match tone.code() {
-            Some(code) if self.color => format!("\x1b[{code}m{text}\x1b[0m"),
-            _ => text.to_owned(),
-        }
+        tone.paint(text, self.color)
     }
 
     /// The word before an error, on standard error.

@@ -2,7 +2,8 @@
 
 use super::client::{CallError, Client};
 use super::failure::Failure;
-use super::operations::{noun, status_words, step_word};
+use super::operations::{noun, status_words};
+use super::progress::step_word;
 use super::screen::{Screen, Tone, harmless};
 use crate::api::views::{LogAnswer, OperationView};
 use crate::model::{OperationStatus, Reason, headline};
@@ -11,7 +12,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-const PAUSE: Duration = Duration::from_millis(300);
+pub(super) const PAUSE: Duration = Duration::from_millis(300);
 /// Lines of a failed deployment's log that are shown with the failure.
 const LAST_LINES: usize = 20;
 
@@ -39,11 +40,20 @@ pub fn print_begun(screen: &Screen, operation: &OperationView) -> Result<(), Fai
     ))
 }
 
-/// Follows operations until all have ended, printing each step as it begins. As JSON it prints the list of them.
+/// Follows operations until all have ended: on a terminal by a live view, elsewhere a line for each step as it begins. As
+/// JSON it prints the list of them.
 ///
 /// # Errors
 /// When one did not succeed: everything was told by then.
 pub async fn follow(screen: &Screen, client: &Client, ids: &[String]) -> Result<(), Failure> {
+    let ended = match screen.is_live() {
+        true => super::watching::watch(screen, client, ids).await?,
+        false => tell_each_step(screen, client, ids).await?,
+    };
+    conclude(screen, client, ended).await
+}
+
+async fn tell_each_step(screen: &Screen, client: &Client, ids: &[String]) -> Result<Vec<OperationView>, Failure> {
     let mut shown: BTreeMap<&str, String> = BTreeMap::new();
     let mut ended = Vec::new();
     let mut open: Vec<&str> = ids.iter().map(String::as_str).collect();
@@ -59,7 +69,7 @@ pub async fn follow(screen: &Screen, client: &Client, ids: &[String]) -> Result<
             tokio::time::sleep(PAUSE).await;
         }
     }
-    conclude(screen, client, ended).await
+    Ok(ended)
 }
 
 fn tell_progress(screen: &Screen, operation: &OperationView, shown: &mut String) {
@@ -107,7 +117,7 @@ fn tell_success(screen: &Screen, operation: &OperationView) -> Result<(), Failur
 /// The failure as every failure is told, with the last lines of its log before it.
 async fn tell_failure(screen: &Screen, client: &Client, operation: &OperationView) {
     let (name, id) = (name_of(operation), &operation.id);
-    for line in last_lines(client, name, id).await {
+    for line in last_lines(client, name, id, LAST_LINES).await {
         screen.note(&format!("  {}", harmless(&line)));
     }
     let extra = operation.extra.as_ref();
@@ -127,12 +137,12 @@ async fn tell_failure(screen: &Screen, client: &Client, operation: &OperationVie
 }
 
 /// No log is no further failure: a deployment may have failed before its first line.
-async fn last_lines(client: &Client, service: &str, id: &str) -> Vec<String> {
-    let input = json!({ "Service": service, "LogStreamName": format!("deployment/{id}"), "Tail": LAST_LINES });
+pub(super) async fn last_lines(client: &Client, service: &str, id: &str, count: usize) -> Vec<String> {
+    let input = json!({ "Service": service, "LogStreamName": format!("deployment/{id}"), "Tail": count });
     let answer: Result<LogAnswer, CallError> = client.call("Towpath.GetLogEvents", &input).await;
     answer.map(|a| a.events.into_iter().map(|e| e.message).collect()).unwrap_or_default()
 }
 
-fn name_of(operation: &OperationView) -> &str {
+pub(super) fn name_of(operation: &OperationView) -> &str {
     operation.extra.as_ref().map_or("?", |e| e.service_name.as_str())
 }

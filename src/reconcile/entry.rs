@@ -88,7 +88,11 @@ fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_new(crate::settings::log_filter());
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     // A second subscriber is refused: the first one stays.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(super::view::log_writer)
+        .with_ansi(false)
+        .try_init();
 }
 
 fn fail(error: &(dyn Error + 'static), hint: Option<String>) -> ExitCode {

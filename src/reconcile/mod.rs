@@ -33,6 +33,7 @@ pub mod secrets;
 pub mod snapshot;
 pub mod steps;
 pub mod up;
+pub mod view;
 mod watch;
 
 /// The digest of the one manifest that may delete many services, once a person allowed it.

@@ -1,7 +1,8 @@
-//! What `towpath up` prints: where things are, then a line per event. For a person on a terminal with the time of day,
-//! for a log with the whole time in UTC; as JSON one event a line.
+//! What `towpath up` prints: where things are, then a line per event. For a person on a terminal with the time of day, and below
+//! the lines a [view of what is under way](super::view); for a log with the whole time in UTC; as JSON one event a line.
 
 use super::core::Core;
+use super::view::{self, View};
 use crate::model::{Event, EventSeverity, Timestamp};
 use crate::settings::{self, Output, UpSettings};
 use std::io::{self, IsTerminal, Write};
@@ -22,7 +23,7 @@ pub fn greet(core: &Core, settings: &UpSettings, data: &Path) {
     let services =
         format!("http://<service>.{}:{}/ on {}", core.config.base_domain, core.config.http_port, http.join(", "));
     say(&format!(
-        "towpath {} · {} engine\n  manifest  {}\n  data      {}\n  services  {services}\n  Ctrl-C stops everything.\n",
+        "towpath {} · {} engine\n  manifest  {}\n  data      {}\n  services  {services}\n  Ctrl-C stops everything.\n\n",
         env!("CARGO_PKG_VERSION"),
         core.engine.name(),
         settings.manifest.display(),
@@ -33,21 +34,56 @@ pub fn greet(core: &Core, settings: &UpSettings, data: &Path) {
 /// A line per event, until the control plane goes.
 pub async fn print(core: Arc<Core>, mut events: broadcast::Receiver<Event>, output: Output) {
     let terminal = io::stdout().is_terminal();
-    let paper = Paper { output, terminal, color: terminal && !settings::color_is_unwanted() };
+    let color = terminal && !settings::color_is_unwanted();
+    let paper = Paper { output, terminal, color };
+    let mut view = (terminal && output == Output::Text && !settings::terminal_is_dumb()).then(|| View::new(color));
     loop {
-        match events.recv().await {
-            Ok(event) => say(&paper.line(&event, names_width(&core))),
-            Err(RecvError::Lagged(lost)) => {
-                say(&format!("… {lost} events were not printed; `towpath events` has them"))
-            }
-            Err(RecvError::Closed) => return,
+        let told = match &view {
+            None => Told::of(events.recv().await),
+            Some(_) => match tokio::time::timeout(view::TICK, events.recv()).await {
+                Ok(received) => Told::of(received),
+                Err(_) => Told::Nothing,
+            },
+        };
+        let mut said = match told {
+            Told::Over => return,
+            told => paper.told(&told, &core),
+        };
+        let Some(view) = &mut view else {
+            say(&said);
+            continue;
+        };
+        // What came meanwhile is drawn with it: however much happens, a terminal is drawn on ten times a second at most.
+        while let Ok(event) = events.try_recv() {
+            said += &paper.told(&Told::Event(Box::new(event)), &core);
+        }
+        view.show(&core, &said).await;
+        tokio::time::sleep(view::REST).await;
+    }
+}
+
+/// What there is to print.
+enum Told {
+    Event(Box<Event>),
+    Lost(u64),
+    /// Nothing happened for a moment; time went on.
+    Nothing,
+    Over,
+}
+
+impl Told {
+    fn of(received: Result<Event, RecvError>) -> Self {
+        match received {
+            Ok(event) => Self::Event(Box::new(event)),
+            Err(RecvError::Lagged(lost)) => Self::Lost(lost),
+            Err(RecvError::Closed) => Self::Over,
         }
     }
 }
 
 /// A reader that has gone (`towpath up | head`) must not end the server.
 fn say(text: &str) {
-    let _ = writeln!(io::stdout(), "{text}");
+    let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
 }
 
 fn names_width(core: &Core) -> usize {
@@ -65,6 +101,15 @@ struct Paper {
 }
 
 impl Paper {
+    /// What is printed of it, with the end of its last line.
+    fn told(&self, told: &Told, core: &Core) -> String {
+        match told {
+            Told::Event(event) => format!("{}\n", self.line(event, names_width(core))),
+            Told::Lost(lost) => format!("… {lost} events were not printed; `towpath events` has them\n"),
+            Told::Nothing | Told::Over => String::new(),
+        }
+    }
+
     fn line(&self, event: &Event, names: usize) -> String {
         if self.output == Output::Json {
             return serde_json::to_string(event).unwrap_or_default();

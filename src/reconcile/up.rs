@@ -139,6 +139,7 @@ pub async fn run(settings: UpSettings) -> Result<(), UpError> {
     };
     let _ = tokio::time::timeout(FAREWELL, servers).await;
     printer.abort();
+    super::view::end();
     core.store.close().await?;
     result
 }

@@ -149,7 +149,12 @@ pub fn default_data_dir() -> Result<PathBuf, Invalid> {
 /// Whether the user asked for no colour (<https://no-color.org>: set and not empty), or the terminal has none.
 pub fn color_is_unwanted() -> bool {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    unwanted || std::env::var_os("TERM").is_some_and(|value| value == "dumb")
+    unwanted || terminal_is_dumb()
+}
+
+/// Whether the terminal takes nothing but text.
+pub fn terminal_is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|value| value == "dumb")
 }
 
 /// A region: `[a-z0-9-]+` (row R1).

@@ -21,6 +21,7 @@ mod faults;
 mod git_source;
 mod ingress;
 mod installation;
+mod live;
 mod logs;
 mod manifest_directory;
 mod newcomer;
