@@ -26,6 +26,7 @@ mod operations;
 mod plan;
 pub mod problems;
 pub mod progress;
+mod reference;
 mod run;
 mod screen;
 mod secrets;
@@ -39,6 +40,7 @@ mod watching;
 pub use against::{PastManifest, ReadFile};
 pub use doctor::{Examination, Finding, Verdict};
 pub use down::Leftovers;
+pub use reference::reference;
 pub use screen::Tone;
 
 use crate::model::Invalid;

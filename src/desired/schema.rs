@@ -7,6 +7,7 @@
 
 mod apprunner;
 mod manifest;
+mod reference;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ use serde_json::{Map, Value, json};
 
 pub use apprunner::schema as apprunner_schema;
 pub use manifest::schema as manifest_schema;
+pub use reference::manifest_reference;
 
 /// The dialect that the schemas are written in.
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";

@@ -38,6 +38,7 @@ mod plan_stale;
 mod process_apart;
 mod process_build;
 mod process_engine;
+mod reference;
 mod schema;
 mod sealed;
 mod simulation;

@@ -120,7 +120,16 @@ fn rules(level: &str, schema: &mut Fields<String, Value>) {
     }
 }
 
-#[cfg(test)]
+/// Keys of which one may stand at most, by level.
+pub(super) fn at_most_one() -> &'static [(&'static str, &'static [&'static str])] {
+    AT_MOST_ONE
+}
+
+/// Whether a level has exactly one of its keys.
+pub(super) fn has_exactly_one(level: &str) -> bool {
+    EXACTLY_ONE.contains(&level)
+}
+
 pub(super) fn keys() -> &'static [Key] {
     KEYS
 }
