@@ -18,15 +18,25 @@ const ASK_PYTHON: &str = "import sys, importlib.util as u; \
 /// The interpreters that matter to a runtime, in the order of these directories, each once: those of the plain name,
 /// which the host's owner chose, and those named after a version that the runtime lists.
 pub async fn find(runtime: &Runtime, search: &[PathBuf]) -> Vec<Interpreter> {
-    let mut found: Vec<Interpreter> = Vec::new();
+    let (mut found, mut known): (Vec<Interpreter>, Vec<PathBuf>) = (Vec::new(), Vec::new());
     for candidate in candidates(runtime, search).await {
-        if let Some(interpreter) = ask(runtime.language, &candidate, search).await
-            && !found.iter().any(|known| known.path == interpreter.path)
-        {
+        let Some(interpreter) = ask(runtime.language, &candidate, search).await else { continue };
+        let real = executable(&interpreter).await;
+        if !known.contains(&real) {
+            known.push(real);
             found.push(interpreter);
         }
     }
     found
+}
+
+/// What tells an interpreter from others. Python says its own file, of which `python3` is mostly a link to `python3.11`.
+async fn executable(interpreter: &Interpreter) -> PathBuf {
+    match interpreter.language {
+        Language::Python => tokio::fs::canonicalize(&interpreter.path).await.ok(),
+        _ => None,
+    }
+    .unwrap_or_else(|| interpreter.path.clone())
 }
 
 async fn candidates(runtime: &Runtime, search: &[PathBuf]) -> Vec<PathBuf> {
