@@ -3,7 +3,7 @@
 use super::dispatch::{Context, output};
 use super::errors::ApiError;
 use crate::desired::export::SealedTexts;
-use crate::model::{Owner, ServiceSpec};
+use crate::model::{Owner, ServiceName, ServiceSpec};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -27,8 +27,10 @@ pub struct ExportAnswer {
 pub struct ExportedService {
     /// Its name.
     pub name: String,
-    /// What is in force; none while nothing of it ever served.
+    /// What is in force; of what never came to serve, what is declared.
     pub spec: Option<ServiceSpec>,
+    /// Whether it ever came to serve.
+    pub served: bool,
     /// Who may change it.
     pub owner: Owner,
     /// Whether it is paused.
@@ -38,9 +40,15 @@ pub struct ExportedService {
 pub(super) async fn export(context: &Context, _input: ExportInput) -> Result<Value, ApiError> {
     let snapshot = context.control.snapshot();
     let records = snapshot.observed.services.iter().map(|view| &view.record);
+    // Left out, it would be deleted where the export is applied.
+    let declared = |name: &ServiceName| {
+        let services = snapshot.desired.iter().flat_map(|desired| &desired.services);
+        services.map(|service| &service.spec).find(|spec| &spec.name == name).cloned()
+    };
     let services = records.map(|record| ExportedService {
         name: record.name.to_string(),
-        spec: record.applied.clone(),
+        spec: record.applied.clone().or_else(|| declared(&record.name)),
+        served: record.applied.is_some(),
         owner: record.owner,
         paused: record.paused.is_some(),
     });

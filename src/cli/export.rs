@@ -23,8 +23,10 @@ pub async fn export(screen: &Screen, client: &Client, args: &ExportArgs) -> Resu
         .filter_map(|(service, remark)| Some(Exported { spec: service.spec.as_ref()?, remark: remark.as_deref() }))
         .collect();
     let Written { text, mut lost } = write_manifest(&services, &answer.sealed);
-    let never = chosen.iter().filter(|service| service.spec.is_none());
-    lost.extend(never.map(|service| format!("`{}`: never came to serve, so there is nothing to write", service.name)));
+    let unknown = chosen.iter().filter(|service| service.spec.is_none());
+    lost.extend(
+        unknown.map(|service| format!("`{}`: never came to serve and is not declared: left out", service.name)),
+    );
     lost.iter().for_each(|what| screen.note(&format!("{} {what}", screen.strong("note:"))));
     match &args.out {
         Some(file) => save(screen, file, args.force, &text, services.len()),
@@ -50,7 +52,8 @@ fn remark(service: &ExportedService) -> Option<String> {
     let made = (service.owner == Owner::Managed)
         .then(|| format!("made over the API: `towpath delete {}` before a manifest may declare it", service.name));
     let paused = service.paused.then(|| format!("paused: `towpath resume {}` brings it back", service.name));
-    let all: Vec<String> = made.into_iter().chain(paused).collect();
+    let never = (!service.served).then(|| "never came to serve: this is what is declared".to_owned());
+    let all: Vec<String> = made.into_iter().chain(paused).chain(never).collect();
     (!all.is_empty()).then(|| all.join("; "))
 }
 

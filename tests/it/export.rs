@@ -4,13 +4,14 @@ use crate::installation::Installation;
 use crate::spine::manifest;
 use std::fs;
 
-/// The manifest of two services, one of them with everything that a manifest can say.
+/// The manifest of two services that serve, one of them with everything that a manifest can say, and one that fails.
 fn declared() -> String {
     manifest("shop", "    env: { LEVEL: \"info: #1\", EMPTY: \"\", NUMBER: 3.10 }\n    tags: { team: web }\n")
         + "  bills:\n    source: { repository: ./app, autoDeploy: false }\n    port: 9000\n    instance: { cpu: 0.5 vCPU, memory: 300 MB }\n    \
            build: { runtime: python3, command: [\"true\", \"echo 'a: b' > /dev/null\"], start: python app.py }\n    \
            secrets: { KEY: { file: key }, OTHER: { env: HOME } }\n    health: { protocol: HTTP, path: /, interval: 1s }\n    \
-           autoscaling: { minSize: 2, maxSize: 3 }\n    deploy: { drain: 1s, startDeadline: 1m30s }\n"
+           autoscaling: { minSize: 2, maxSize: 3 }\n    deploy: { drain: 1s, startDeadline: 1m30s }\n  \
+           never:\n    source: { repository: ./app }\n    build: { runtime: python3, command: exit 3, start: python app.py }\n"
 }
 
 #[test]
@@ -22,15 +23,17 @@ fn a_running_installation_is_exported_and_planning_the_export_changes_nothing() 
     installation.up();
     installation.until_status("shop", "RUNNING");
     installation.until_status("bills", "RUNNING");
+    installation.until_status("never", "CREATE_FAILED");
 
     let elsewhere = tempfile::tempdir().unwrap();
     let file = elsewhere.path().join("towpath.yaml");
     let name = file.to_str().unwrap();
     let told = installation.run(&["export", "-o", name]);
     assert!(told.status.success(), "{told:?}");
-    assert!(String::from_utf8_lossy(&told.stderr).starts_with("2 services written to "), "{told:?}");
+    assert!(String::from_utf8_lossy(&told.stderr).starts_with("3 services written to "), "{told:?}");
     let text = fs::read_to_string(&file).unwrap();
     assert!(!text.contains("hunter2") && text.contains("/key\n"), "{text}");
+    assert!(text.contains("  # never came to serve: this is what is declared\n  never:\n"), "{text}");
     assert_eq!(installation.ok(&["export"]), text, "the same state gives the same text");
     assert!(installation.ok(&["validate", name]).contains("no problems"), "{text}");
     let plan = installation.run(&["plan", "-f", name, "--detailed-exitcode"]);
@@ -43,7 +46,7 @@ fn a_running_installation_is_exported_and_planning_the_export_changes_nothing() 
     assert!(one.contains("  shop:\n") && !one.contains("bills"), "{one}");
     let unknown = installation.run(&["export", "shp"]);
     let unknown = String::from_utf8_lossy(&unknown.stderr).into_owned();
-    assert_eq!(unknown, "error: there is no service `shp`; there are: bills, shop\n");
+    assert_eq!(unknown, "error: there is no service `shp`; there are: bills, never, shop\n");
 
     installation.ok(&["pause", "shop", "--wait"]);
     let paused = installation.ok(&["export"]);
