@@ -110,16 +110,21 @@ fn one(act: &Act, now: Timestamp, names: usize, nouns: usize, columns: usize, pa
     let name = clip(&act.name, names);
     let head =
         format!("  {name}{}  {:<nouns$}  {stage}{}  {time}", pad(&name, names), act.noun, pad(&stage, STAGE_COLUMNS));
-    let failed = matches!(act.stage, Stage::Failed { .. });
-    let quoted = act.lines.iter().map(|line| harmless(line).replace('\t', " "));
-    if failed {
-        let below = quoted.map(|line| format!("      {}", paint(Tone::Quiet, &format!("| {line}"))));
+    if matches!(act.stage, Stage::Failed { .. }) {
+        let below = act.lines.iter().map(|line| format!("      {}", paint(Tone::Quiet, &format!("| {}", said(line)))));
         return std::iter::once(head).chain(below).collect();
     }
     let room = columns.saturating_sub(width(&head) + 4);
-    let newest = quoted.last().filter(|line| room > 12 && !line.trim().is_empty() && act.stage != Stage::Done);
+    let newest = act.lines.last().map(|line| said(line));
+    let newest = newest.filter(|line| room > 12 && !line.trim().is_empty() && act.stage != Stage::Done);
     let newest = newest.map(|line| format!("  {}", paint(Tone::Quiet, &clip(line.trim(), room)))).unwrap_or_default();
     vec![format!("{head}{newest}")]
+}
+
+/// A line of a log without who wrote it (row O1).
+fn said(line: &str) -> String {
+    let line = ["[Build] ", "[AppRunner] "].iter().find_map(|who| line.strip_prefix(who)).unwrap_or(line);
+    harmless(line).replace('\t', " ")
 }
 
 /// Room for seven steps and the longest word for one.
@@ -159,7 +164,7 @@ mod tests {
     #[test]
     fn an_operation_says_how_far_it_is_and_what_its_log_says() {
         let building = Stage::at(Step::Build, usual_steps(OperationKind::StartDeployment, false), "build");
-        let acts = [act("shop", building, &["\x1b[2JCollecting\tflask"]), act("a", Stage::Queued, &[])];
+        let acts = [act("shop", building, &["[Build] \x1b[2JCollecting\tflask"]), act("a", Stage::Queued, &[])];
         assert_eq!(
             drawn(&acts, 80),
             [

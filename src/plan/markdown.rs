@@ -166,7 +166,7 @@ fn prose(text: &str) -> String {
     let text = escaped(&cut(text, MOST_PROSE));
     let parts: Vec<&str> = text.split('`').collect();
     // A backtick without its pair belongs to the text.
-    if parts.len() % 2 == 0 {
+    if parts.len().is_multiple_of(2) {
         return words(&text);
     }
     let spans = parts.iter().enumerate().map(|(at, part)| match at % 2 {

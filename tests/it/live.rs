@@ -40,7 +40,7 @@ fn serving() -> (Installation, Repository) {
     let mut installation = Installation::new();
     let app = installation.repository("app");
     app.greet("one");
-    slow(&installation, 4);
+    slow(&installation, 6);
     installation.up();
     installation.until_status("shop", "RUNNING");
     (installation, app)
@@ -107,7 +107,7 @@ fn up_on_a_terminal_prints_its_lines_above_what_is_under_way() {
     let installation = Installation::new();
     let app = installation.repository("app");
     app.greet("one");
-    slow(&installation, 3);
+    slow(&installation, 6);
     let (data, manifest) = (installation.data().display().to_string(), installation.manifest().display().to_string());
     let up = [
         "up",
