@@ -212,6 +212,10 @@ fn known(repository: &Repository, revision: &str) -> String {
     let remote = names.iter().find(|name| name.strip_suffix(revision).is_some_and(|rest| rest.ends_with('/')));
     match (remote, &names[..]) {
         (Some(remote), _) => format!("did you mean `{remote}`?"),
+        // As pipelines make them.
+        (None, _) if repository.is_shallow() => {
+            "this is a shallow clone: `git fetch --unshallow` brings what is before it, `git fetch origin BRANCH` a branch".into()
+        }
         (None, []) => "nothing is committed here yet".into(),
         (None, names) => {
             let shown: Vec<String> = names.iter().take(NAMED).map(|name| format!("`{name}`")).collect();

@@ -143,6 +143,11 @@ fn what_cannot_be_compared_is_an_error_that_says_what_to_do() {
     clone.git(&["update-ref", "refs/remotes/origin/review", "HEAD"]);
     let (_, _, err) = clone.plan(&["--against", "review"]);
     assert!(err.contains("hint: did you mean `origin/review`?"), "{err}");
+    clone.commit("Second");
+    let shallow = format!("file://{}", clone.path().display());
+    clone.git(&["clone", "-q", "--depth", "1", &shallow, "shallow"]);
+    let (code, _, err) = plan_in(&clone.path().join("shallow"), &["--against", "HEAD~1"]);
+    assert!(code == 1 && err.contains("`git fetch --unshallow`"), "{err}");
 }
 
 #[test]
