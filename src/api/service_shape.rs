@@ -4,7 +4,8 @@ use super::arn::{prefix, service_arn};
 use super::control::Snapshot;
 use super::urls::default_authority;
 use crate::model::{
-    AppSettings, BuildSource, Catalogue, HealthCheck, Reference, RuntimeName, Scaling, ServiceRecord, ServiceSpec,
+    AppSettings, BuildSource, Catalogue, HealthCheck, ImageName, Reference, RepositoryUrl, RuntimeName, Scaling,
+    ServiceRecord, ServiceSpec,
 };
 use crate::observed::ServiceView;
 use serde_json::{Map, Value, json};
@@ -60,6 +61,12 @@ fn known_spec<'a>(snapshot: &'a Snapshot, view: &'a ServiceView) -> Option<&'a S
 }
 
 fn source(spec: &ServiceSpec) -> Value {
+    if let RepositoryUrl::Image(image) = &spec.source.repository {
+        return json!({
+            "ImageRepository": image_repository(spec, image),
+            "AutoDeploymentsEnabled": spec.source.auto_deploy,
+        });
+    }
     // The default branch has no name until it was asked for; git's own word for it is HEAD. AWS has branches only.
     let (kind, version) = match &spec.source.track.reference {
         Reference::Default => ("BRANCH", "HEAD"),
@@ -84,6 +91,20 @@ fn source(spec: &ServiceSpec) -> Value {
     json!({ "CodeRepository": repository, "AutoDeploymentsEnabled": spec.source.auto_deploy })
 }
 
+/// AWS knows two kinds of registries; whatever is not its public one is told as the other.
+fn image_repository(spec: &ServiceSpec, image: &ImageName) -> Value {
+    let public = image.registry() == "public.ecr.aws";
+    let configuration = match &spec.build {
+        BuildSource::Inline(settings) => of_instances(spec, settings),
+        BuildSource::Repository => Map::new(),
+    };
+    json!({
+        "ImageIdentifier": image.identifier(&spec.source.track.reference),
+        "ImageConfiguration": configuration,
+        "ImageRepositoryType": if public { "ECR_PUBLIC" } else { "ECR" },
+    })
+}
+
 fn values(spec: &ServiceSpec, settings: &AppSettings) -> Value {
     let mut values = Map::new();
     values.insert("Runtime".into(), wire_runtime(&settings.runtime).into());
@@ -92,6 +113,13 @@ fn values(spec: &ServiceSpec, settings: &AppSettings) -> Value {
     if !lines.is_empty() {
         values.insert("BuildCommand".into(), one_line(&lines.join(" && ")).into());
     }
+    values.extend(of_instances(spec, settings));
+    Value::Object(values)
+}
+
+/// What code and images have in common.
+fn of_instances(spec: &ServiceSpec, settings: &AppSettings) -> Map<String, Value> {
+    let mut values = Map::new();
     // An image that brings its own command has none here.
     if !settings.start.is_empty() {
         values.insert("StartCommand".into(), one_line(&settings.start).into());
@@ -108,7 +136,7 @@ fn values(spec: &ServiceSpec, settings: &AppSettings) -> Value {
     if !secrets.is_empty() {
         values.insert("RuntimeEnvironmentSecrets".into(), secrets.into());
     }
-    Value::Object(values)
+    values
 }
 
 /// The model forbids line ends in commands.

@@ -6,7 +6,7 @@ mod text;
 use super::duration::show_duration;
 use crate::model::{
     AppSettings, BuildSource, CodeSource, Cpu, DeploySettings, Digest, DockerfileBuild, EnvName, HealthCheck,
-    HealthProtocol, InstanceSize, Memory, RepositoryPath, Scaling, SecretRef, ServiceSpec, Track,
+    HealthProtocol, InstanceSize, Memory, RepositoryPath, RepositoryUrl, Scaling, SecretRef, ServiceSpec, Track,
 };
 use std::collections::BTreeMap;
 use text::Yaml;
@@ -87,7 +87,10 @@ fn service(spec: &ServiceSpec, lost: &mut Vec<String>) -> Yaml {
     match build {
         BuildSource::Repository => yaml.put("build", Yaml::text("apprunner.yaml")),
         BuildSource::Inline(settings) => {
-            yaml.put("build", self::build(settings));
+            match spec.has_image_source() {
+                true => yaml.put_some("build", Yaml::map(start_of_image(settings))),
+                false => yaml.put("build", self::build(settings)),
+            }
             if settings.port != DEFAULT_PORT {
                 yaml.put("port", Yaml::plain(settings.port));
             }
@@ -118,8 +121,22 @@ fn texts<'a, K: ToString + 'a>(map: impl IntoIterator<Item = (K, &'a String)>) -
 }
 
 fn source(source: &CodeSource) -> Yaml {
-    let CodeSource { repository, track: Track { reference, directory }, key, auto_deploy } = source;
+    let CodeSource { repository, track: Track { reference, .. }, .. } = source;
     let mut yaml = Yaml::new();
+    if let RepositoryUrl::Image(image) = repository {
+        yaml.put("image", Yaml::text(image.identifier(reference)));
+    } else {
+        place(&mut yaml, source);
+    }
+    if !source.auto_deploy {
+        yaml.put("autoDeploy", Yaml::plain(false));
+    }
+    yaml
+}
+
+/// A repository and what of it is followed.
+fn place(yaml: &mut Yaml, source: &CodeSource) {
+    let CodeSource { repository, track: Track { reference, directory }, key, auto_deploy: _ } = source;
     yaml.put("repository", Yaml::text(repository));
     let of = [
         ("branch", reference.branch().map(ToString::to_string)),
@@ -133,10 +150,11 @@ fn source(source: &CodeSource) -> Yaml {
     if let Some(key) = key {
         yaml.put("key", Yaml::map([("file", Yaml::text(key.display()))]));
     }
-    if !auto_deploy {
-        yaml.put("autoDeploy", Yaml::plain(false));
-    }
-    yaml
+}
+
+/// All that an image has of a build.
+fn start_of_image(settings: &AppSettings) -> Option<(&'static str, Yaml)> {
+    (!settings.start.is_empty()).then(|| ("start", Yaml::text(&settings.start)))
 }
 
 fn build(settings: &AppSettings) -> Yaml {

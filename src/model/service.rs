@@ -5,7 +5,7 @@ use super::error::Invalid;
 use super::instance::StartCommand;
 use super::names::{EnvName, RuntimeName, ServiceName};
 use super::secret::SecretRef;
-use super::source::CodeSource;
+use super::source::{CodeSource, RepositoryUrl};
 use super::units::{Cpu, Memory};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use std::time::Duration;
 pub struct ServiceSpec {
     /// Its name, unique in the installation.
     pub name: ServiceName,
-    /// Where its code comes from.
+    /// Where its code or its image comes from.
     pub source: CodeSource,
     /// Where its build and start settings come from (row S6).
     pub build: BuildSource,
@@ -34,6 +34,13 @@ pub struct ServiceSpec {
     pub deploy: DeploySettings,
     /// Tags (row R3).
     pub tags: BTreeMap<String, String>,
+}
+
+impl ServiceSpec {
+    /// Whether its source is an image, which is built already (row S2).
+    pub fn has_image_source(&self) -> bool {
+        matches!(self.source.repository, RepositoryUrl::Image(_))
+    }
 }
 
 /// Where build and start settings come from: exactly one of the two counts (row S6).

@@ -1,6 +1,7 @@
 //! Where a service's code comes from. Untrusted text is parsed into these types at the door (house rule 9).
 
 use super::error::Invalid;
+use super::image::ImageName;
 use super::names::name;
 use super::ssh_url::{self, SshTarget};
 use super::time::Timestamp;
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
 
-/// The source of a code service (row S1).
+/// The source of a service: code (row S1), or an image (row S2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
 pub struct CodeSource {
@@ -68,6 +69,9 @@ impl TryFrom<Written> for CodeSource {
     }
 }
 
+/// How an image is stored where a repository stands; nobody writes it so.
+const IMAGE_SCHEME: &str = "docker://";
+
 /// A git repository: `https://…`, `http://…`, `ssh://…`, `git@host:path` or an absolute path (`file://` is read and
 /// normalised to the path).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -79,6 +83,8 @@ pub enum RepositoryUrl {
     Ssh(String),
     /// A repository on this machine, by absolute path.
     File(PathBuf),
+    /// Images of a registry: a tag is followed like a branch, a digest stands for a commit (row S2).
+    Image(ImageName),
 }
 
 impl std::str::FromStr for RepositoryUrl {
@@ -91,6 +97,9 @@ impl std::str::FromStr for RepositoryUrl {
         };
         if text.is_empty() || text.len() > 4096 || text.chars().any(char::is_control) {
             return Err(none());
+        }
+        if let Some(image) = text.strip_prefix(IMAGE_SCHEME) {
+            return image.parse().map(Self::Image);
         }
         if let Some(path) = text.strip_prefix("file://") {
             return Self::file(path);
@@ -123,7 +132,7 @@ impl RepositoryUrl {
     pub fn ssh_target(&self) -> Option<SshTarget<'_>> {
         match self {
             Self::Ssh(url) => ssh_url::target(url),
-            Self::Http(_) | Self::File(_) => None,
+            Self::Http(_) | Self::File(_) | Self::Image(_) => None,
         }
     }
 
@@ -159,6 +168,7 @@ impl fmt::Display for RepositoryUrl {
         match self {
             Self::Http(url) | Self::Ssh(url) => f.write_str(url),
             Self::File(path) => write!(f, "{}", path.display()),
+            Self::Image(image) => write!(f, "{image}"),
         }
     }
 }
@@ -172,7 +182,10 @@ impl TryFrom<String> for RepositoryUrl {
 
 impl From<RepositoryUrl> for String {
     fn from(url: RepositoryUrl) -> String {
-        url.to_string()
+        match url {
+            RepositoryUrl::Image(image) => format!("{IMAGE_SCHEME}{image}"),
+            url => url.to_string(),
+        }
     }
 }
 
@@ -218,7 +231,10 @@ impl CommitId {
     }
 }
 
-/// One commit, as far as deployments speak of it.
+/// What stands for the tree of an image: no tree of git has such a name.
+const IMAGE_TREE: &str = "sha256:";
+
+/// One commit, as far as deployments speak of it; or one image, by its digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Commit {
     /// The commit.
@@ -231,6 +247,18 @@ pub struct Commit {
     pub summary: String,
     /// When it was committed.
     pub time: Timestamp,
+}
+
+impl Commit {
+    /// An image by its digest, as a version of its source.
+    pub fn of_image(digest: CommitId, name: String, seen_at: Timestamp) -> Self {
+        Self { tree: format!("{IMAGE_TREE}{digest}"), id: digest, author: String::new(), summary: name, time: seen_at }
+    }
+
+    /// Whether it is an image.
+    pub fn is_image(&self) -> bool {
+        self.tree.starts_with(IMAGE_TREE)
+    }
 }
 
 #[cfg(test)]

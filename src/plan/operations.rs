@@ -76,7 +76,8 @@ pub(super) fn decide<'a>(subject: &Subject<'a>, fate: Fate, around: &Surrounding
         (None, None) => Decision::default(),
     };
     if around.without_images && decision.proposed.as_ref().and_then(|p| p.spec).is_some_and(is_image) {
-        decision = Decision::wait(subject.note(NoteKind::NeedsPerson, IMAGE_NEEDED));
+        let why = if subject.wanted.is_some_and(ServiceSpec::has_image_source) { IMAGE_SOURCE } else { IMAGE_NEEDED };
+        decision = Decision::wait(subject.note(NoteKind::NeedsPerson, why));
     }
     decision.notes.extend(unread_source(subject));
     decision
@@ -85,6 +86,10 @@ pub(super) fn decide<'a>(subject: &Subject<'a>, fate: Fate, around: &Surrounding
 /// What the process engine cannot do, and the ways out.
 const IMAGE_NEEDED: &str = "its build is a Dockerfile, which makes an image; the process engine runs no images: declare \
     `build` with a runtime, or run towpath with `--engine docker` and another `--data-dir`";
+
+/// The same of a service whose source is an image.
+const IMAGE_SOURCE: &str = "its source is an image; the process engine runs no images: run towpath with `--engine docker` \
+    and another `--data-dir`";
 
 fn is_image(spec: &ServiceSpec) -> bool {
     matches!(&spec.build, BuildSource::Inline(settings) if settings.dockerfile.is_some())
@@ -137,7 +142,8 @@ fn first_fields(spec: &ServiceSpec, commit: Option<&CommitId>, subject: &Subject
 /// The part of it that is declared.
 pub(super) fn declared_fields(spec: &ServiceSpec) -> Vec<FieldChange> {
     let new = |field: &str, to: String| FieldChange { field: field.into(), from: None, to: Some(to) };
-    let mut fields = vec![new("source.repository", spec.source.repository.to_string())];
+    let place = if spec.has_image_source() { "source.image" } else { "source.repository" };
+    let mut fields = vec![new(place, spec.source.repository.to_string())];
     let Track { reference, directory } = &spec.source.track;
     fields.extend(reference.branch().map(|b| new("source.branch", b.to_string())));
     fields.extend(reference.tag().map(|t| new("source.tag", t.to_string())));

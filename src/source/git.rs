@@ -6,7 +6,7 @@
 //! line-end conversion. A mirror holds the history of the branches that were asked for, under the digest of the URL.
 
 mod bounds;
-mod connection;
+pub(in crate::source) mod connection;
 mod export;
 mod failure;
 mod fetch;
@@ -21,6 +21,7 @@ mod ssh;
 mod tree;
 
 pub use export::{Names, NotFetched};
+pub(in crate::source) use failure::transport_text;
 pub use ssh::SshOptions;
 
 use self::bounds::Bounds;
@@ -30,6 +31,7 @@ use self::ls_refs::LsRefs;
 use self::mirror::{Mirror, State};
 use self::ssh::Ssh;
 use super::SourceError;
+use super::registry::{self, Registry};
 use crate::model::{Commit, CommitId, CommitPrefix, Contents, Reference, RepositoryUrl, SourceDirectory};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -96,6 +98,8 @@ pub struct GitSource {
     network: Semaphore,
     /// None where proxies are set, which libgit2 knows how to use.
     ls_refs: Option<LsRefs>,
+    /// For images, which are sources like repositories.
+    registry: Registry,
     ssh: Arc<Ssh>,
     repositories: Mutex<HashMap<RepositoryUrl, Arc<Locks>>>,
 }
@@ -124,7 +128,8 @@ impl GitSource {
         mirror::make_private(&root).map_err(|error| failed(error.to_string()))?;
         let network = Semaphore::new(limits.parallel.max(1));
         let ls_refs = Some(LsRefs::new(Connections::new().map_err(failed)?));
-        Ok(Self { root, limits, network, ls_refs, ssh: Arc::default(), repositories: Mutex::default() })
+        let registry = Registry::new(Connections::new().map_err(failed)?);
+        Ok(Self { root, limits, network, ls_refs, registry, ssh: Arc::default(), repositories: Mutex::default() })
     }
 
     /// The same with keys and known hosts for ssh. Without them no repository over ssh is read.
@@ -175,6 +180,10 @@ impl GitSource {
         repository: &RepositoryUrl,
         references: &[Reference],
     ) -> Result<Vec<Result<Head, SourceError>>, SourceError> {
+        if let RepositoryUrl::Image(image) = repository {
+            let _permit = self.network.acquire().await;
+            return Ok(self.registry.heads(image, references).await);
+        }
         let moving: Vec<Reference> = references.iter().filter(|r| r.commit().is_none()).cloned().collect();
         let mut asked = match moving.is_empty() {
             true => Vec::new(),
@@ -257,6 +266,9 @@ impl GitSource {
         reference: &Reference,
         commit: Option<&CommitId>,
     ) -> Result<Commit, SourceError> {
+        if let RepositoryUrl::Image(image) = repository {
+            return self.registry.find(image, reference, commit).await;
+        }
         if let Some(commit) = commit
             && let Ok(found) = self.read(repository, commit, |open| Ok(open.details.clone())).await
         {
@@ -330,6 +342,10 @@ impl GitSource {
         commit: &CommitId,
         to: &Path,
     ) -> Result<NotFetched, SourceError> {
+        if let RepositoryUrl::Image(image) = repository {
+            registry::export(image, commit, to).await?;
+            return Ok(NotFetched::default());
+        }
         let to = to.to_owned();
         self.read(repository, commit, move |open| export::export(open, &to)).await
     }

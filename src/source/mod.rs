@@ -1,4 +1,4 @@
-//! The newest version of a source and its contents: `git` (git2), the poll schedule (pure) and the polling loop.
+//! The newest version of a source and its contents: `git` (git2), `registry` (images), the poll schedule (pure) and the polling loop.
 //!
 //! Imports `model`, and for what polling reports the snapshot type of `observed`. Everything read here is hostile input
 //! (law 7): nothing of a repository is executed, no path of it leaves its root, every size and time is bounded.
@@ -7,6 +7,7 @@ pub mod git;
 mod libgit2;
 pub mod past;
 pub mod poller;
+mod registry;
 pub mod schedule;
 
 pub use git::{GitLimits, GitSource, Head, SshOptions};
@@ -131,6 +132,16 @@ pub enum SourceError {
         /// What to do.
         hint: String,
     },
+    /// A registry does not give an image.
+    #[error("image `{image}` cannot be used: {problem}")]
+    Image {
+        /// The image.
+        image: String,
+        /// Why.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
     /// The network, the server or the transport failed.
     #[error("failed to read repository `{repository}`: {message}")]
     Transport {
@@ -176,7 +187,7 @@ impl SourceError {
             }
             Self::NoBranch { known, .. } if known.is_empty() => Some("push a first commit to it".to_owned()),
             Self::NoBranch { known, .. } => Some(format!("its branches: {}", listed(known))),
-            Self::HostKey { hint, .. } | Self::Key { hint, .. } => Some(hint.clone()),
+            Self::HostKey { hint, .. } | Self::Key { hint, .. } | Self::Image { hint, .. } => Some(hint.clone()),
             Self::Limit { .. } => {
                 Some("`towpath up --fetch-limit` and `--source-limit` set how large sources may be".to_owned())
             }

@@ -1,10 +1,13 @@
 //! The main path on a Docker engine: the real binary, real containers, and what people do to them by hand.
 
 mod hands;
+mod images;
 mod lab;
 mod one_offs;
 mod own;
+mod registry;
 mod restart;
+mod tokens;
 
 use crate::installation::{Load, get, get_with};
 pub use lab::DockerInstallation;

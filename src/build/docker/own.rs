@@ -5,9 +5,10 @@ use super::context::Context;
 use super::dockerfile::{Dockerfile, Needed};
 use super::ignore::Ignore;
 use super::transport::Request;
-use super::{Backend, DockerBuilder};
+use super::{Backend, CALL, DockerBuilder};
 use crate::build::{BuildError, BuildJob};
 use crate::model::{DockerfileBuild, LineSink};
+use bollard::query_parameters::RemoveImageOptionsBuilder;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -64,11 +65,32 @@ impl DockerBuilder {
         let opened = tokio::task::spawn_blocking(move || Own::open(&tree, &wanted)).await;
         let own = opened.map_err(|e| io_error("read the Dockerfile", io::Error::other(e)))??;
         let args: BTreeMap<String, String> = build.args.iter().map(|(k, v)| (k.to_string(), v.clone())).collect();
+        let mut brought = Vec::new();
         for needed in own.file.images(own.stage, &args) {
+            if self.image_id(&needed.image).await?.is_none() {
+                brought.push(needed.image.clone());
+            }
             self.bring(&needed.image).await?.map_err(|why| unavailable(build, &needed, &why))?;
         }
         let ended = self.run_either(|backend| self.request_own(job, build, &own, &args, backend), &own.file, log).await;
+        if job.commit.is_image() {
+            self.let_go(&brought).await;
+        }
         ended.map_err(|error| explain(error, build, own.file.syntax.as_ref()))
+    }
+
+    /// An image of a registry is kept under our own name only: the other one would keep its layers for ever, as nobody
+    /// knows when it is not needed any more.
+    async fn let_go(&self, images: &[String]) {
+        for image in images {
+            let options = RemoveImageOptionsBuilder::default().noprune(true).build();
+            let removal = self.docker.remove_image(image, Some(options), None);
+            match tokio::time::timeout(CALL, removal).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => tracing::debug!(%image, %error, "an image keeps the name of its registry"),
+                Err(_) => tracing::debug!(%image, "an image keeps the name of its registry: no answer in time"),
+            }
+        }
     }
 
     fn request_own(

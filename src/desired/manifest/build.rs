@@ -17,9 +17,8 @@ pub(super) fn read(
 ) -> Option<BuildSource> {
     let hint = "write `build: apprunner.yaml`, `build: Dockerfile`, or the settings in place: \
                 `build: { runtime: python311, start: python app.py }`";
-    // An image is not built; that it is not in this version yet is said there.
-    if service.entry("build").is_none() && service.value("source").is_some_and(|s| s.get("image").is_some()) {
-        return None;
+    if service.value("source").is_some_and(|s| s.get("image").is_some()) {
+        return dockerfile::of_image(service, port, findings).map(|settings| BuildSource::Inline(Box::new(settings)));
     }
     let node = service.required("build", hint, findings)?;
     let path = service.path("build");

@@ -56,6 +56,24 @@ pub(super) fn read(
     Some(settings(dockerfile, start, port))
 }
 
+/// What an image that was built elsewhere needs: nothing, but perhaps another start command. Its builder gets a Dockerfile
+/// of the one line that names it.
+pub(super) fn of_image(service: &Fields, port: Option<u16>, findings: &mut Findings) -> Option<AppSettings> {
+    let Some(node) = service.value("build") else { return Some(default(port)) };
+    let fields = Fields::open(node, service.path("build"), findings)?;
+    for entry in fields.entries.iter().filter(|entry| entry.key != "start") {
+        let message = format!(
+            "`{}` has no place here: the service's source is an image, which is built already",
+            fields.path(&entry.key)
+        );
+        findings
+            .error("build", entry.key_span, message)
+            .hint("remove it; only `start` can take the place of what the image says");
+    }
+    let start = fields.entry("start").and_then(|_| build::start(&fields, findings)).unwrap_or_default();
+    Some(AppSettings { start, ..default(port) })
+}
+
 /// `build: Dockerfile`.
 pub(super) fn default(port: Option<u16>) -> AppSettings {
     let dockerfile =

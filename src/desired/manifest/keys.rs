@@ -54,8 +54,8 @@ const LEVELS: &[Level] = &[
     ),
     (
         "source",
-        &["repository", "branch", "tag", "commit", "directory", "key", "autoDeploy"],
-        &["image", "connection", "verify", "accessRole", "poll", "submodules"],
+        &["repository", "branch", "tag", "commit", "directory", "key", "image", "autoDeploy"],
+        &["connection", "verify", "accessRole", "poll", "submodules"],
     ),
     (
         "build",

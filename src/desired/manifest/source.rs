@@ -4,27 +4,46 @@ use super::{Context, keys, values};
 use crate::desired::fields::{Fields, checked};
 use crate::desired::findings::Findings;
 use crate::desired::yaml::{Entry, Span};
-use crate::model::{CodeSource, Reference, RepositoryUrl, Track};
+use crate::model::{CodeSource, ImageName, Reference, RepositoryUrl, Track};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-/// Reads `source` (row S1).
+/// What is said of git repositories only.
+const OF_REPOSITORIES: &[&str] = &["repository", "branch", "tag", "commit", "directory", "key"];
+
+/// Reads `source` (rows S1, S2).
 pub(super) fn read(service: &Fields, context: &Context, findings: &mut Findings) -> Option<CodeSource> {
     let hint = "say where the code is: `source: { repository: https://github.com/acme/hello }`";
     let fields = Fields::open(service.required("source", hint, findings)?, service.path("source"), findings)?;
     let fields = keys::check(fields, "source", findings);
+    if fields.entry("image").is_some() {
+        return image(&fields, findings);
+    }
     let reference = reference(&fields, findings);
     let directory = fields.parsed("directory", "directory", findings);
     let key = key(&fields, context.directory, findings);
     let auto_deploy = fields.flag("autoDeploy", findings).unwrap_or(true);
-    // A source of a later version is one error, not two.
-    if fields.entry("image").is_none() {
-        fields.required("repository", "write the URL or path of a git repository", findings)?;
-    }
+    let hint = "write the URL or path of a git repository, or `image: registry.example.com/acme/hello:1.2`";
+    fields.required("repository", hint, findings)?;
     let (text, span) = fields.value("repository").and_then(|_| fields.text("repository", findings))?;
     let repository = checked(repository(text, context.directory), "repository", span, findings)?;
     warn_of_plain_http(&repository, span, findings);
     Some(CodeSource { repository, track: Track { reference, directory }, key, auto_deploy })
+}
+
+/// `image: registry.example.com/acme/orders:1.2` (row S2).
+fn image(fields: &Fields, findings: &mut Findings) -> Option<CodeSource> {
+    let mut fits = true;
+    for entry in fields.entries.iter().filter(|e| OF_REPOSITORIES.contains(&e.key.as_str())) {
+        let message = format!("`{}` has no place beside `image`", fields.path(&entry.key));
+        findings.error("source", entry.key_span, message).hint("a source is a git repository or an image");
+        fits = false;
+    }
+    let auto_deploy = fields.flag("autoDeploy", findings).unwrap_or(true);
+    let (text, span) = fields.text("image", findings)?;
+    let (name, reference) = checked(ImageName::parse_reference(text), "image", span, findings)?;
+    let source = CodeSource { repository: RepositoryUrl::Image(name), track: reference.into(), key: None, auto_deploy };
+    fits.then_some(source)
 }
 
 /// What of the repository counts: one branch, one tag or one commit.
@@ -56,7 +75,11 @@ fn repository(text: &str, directory: &Path) -> Result<RepositoryUrl, crate::mode
     if matches!(text, "." | "..") || text.starts_with("./") || text.starts_with("../") {
         return Ok(RepositoryUrl::File(values::absolute(directory, text)?));
     }
-    text.parse()
+    match text.parse()? {
+        RepositoryUrl::Image(image) => Err(crate::model::Invalid::new("an image is no git repository")
+            .hint(format!("write `image: {image}` in place of `repository`"))),
+        repository => Ok(repository),
+    }
 }
 
 /// Whoever is on the way can change what is deployed.

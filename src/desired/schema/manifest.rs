@@ -13,6 +13,9 @@ const VARIABLE: &str = r"^(?!AWSAPPRUNNER)[^=\s]+$";
 const SECRET_VARIABLE: &str = r"^(?!AWSAPPRUNNER|PORT$)[^=\s]+$";
 /// An age file in text form.
 const SEALED: &str = r"^\s*-----BEGIN AGE ENCRYPTED FILE-----[\s\S]*-----END AGE ENCRYPTED FILE-----\s*$";
+/// A registry, a path in it, a tag, a digest.
+const IMAGE: &str =
+    r"^(localhost|[^/\s@]*[.:][^/\s@]*)/[a-z0-9._/-]+(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?$";
 const TAG: &str = r"^(?![aA][wW][sS]:)[\s\S]{1,128}$";
 const CPU: &str = r"^\s*[0-9]+(\.[0-9]{0,3})?\s*vCPU\s*$";
 const MEMORY: &str = r"^\s*[0-9]+(\.[0-9]{0,3})?\s*(MB|GB)\s*$";
@@ -28,7 +31,7 @@ const KEYS: &[Key] = &[
     key("", "health", Map(SHARED_NAME, &Level("health")), "Shared health checks by name."),
     key("", "env", Map(SHARED_NAME, &VARIABLES), "Shared sets of variables by name; a service takes one by `env: NAME`."),
     key("", "secrets", Map(SHARED_NAME, &AnyOf(&[Like(SEALED), Level("sealed")])), "Encrypted values by name: the text that `towpath secrets encrypt` prints, or the file that holds it."),
-    key("service", "source", Level("source"), "Where the code comes from.").required(),
+    key("service", "source", Level("source"), "Where the code or the image comes from.").required(),
     key("service", "build", AnyOf(&[Choice(&["apprunner.yaml", "Dockerfile"]), Level("build")]), "How it is built and started: `apprunner.yaml` or `Dockerfile` (read from the repository), or the settings in place.").required().example("apprunner.yaml"),
     key("service", "port", Number(1, 65535), "The application's port; unused with `build: apprunner.yaml`.").default("8080"),
     key("service", "instance", Level("instance"), "The size of each instance."),
@@ -45,7 +48,8 @@ const KEYS: &[Key] = &[
     key("source", "directory", Text, "The directory of the repository that holds the application; only changes inside deploy.").example("services/web"),
     key("source", "key", Level("key"), "The private key for a repository over ssh."),
     key("key", "file", Text, "A file that holds the key, relative to the manifest; only its owner may read it.").required(),
-    key("source", "autoDeploy", Flag, "Whether new commits are deployed by themselves.").default("true"),
+    key("source", "image", Like(IMAGE), "An image of a registry in place of a repository: `registry.example.com/acme/orders:1.2`, or with a digest. Needs the Docker engine."),
+    key("source", "autoDeploy", Flag, "Whether new commits, or a tag that moved, are deployed by themselves.").default("true"),
     key("build", "runtime", Runtime, "The managed runtime.").required().example("python311"),
     key("build", "runtimeVersion", Like(r"^[0-9]{1,6}(\.[0-9]{1,6}){0,2}$"), "A version lock; the newest of the runtime if nothing is said.").example("3.11"),
     key("build", "command", COMMANDS, "The build command, or a list of them.").example("pip install -r requirements.txt"),
@@ -103,11 +107,23 @@ pub fn schema(catalogue: &Catalogue) -> Value {
 }
 
 fn rules(level: &str, schema: &mut Fields<String, Value>) {
-    // A Dockerfile takes the place of what is required of a runtime.
+    // A Dockerfile takes the place of what is required of a runtime, and an image has a start command at most.
     if level == "build"
         && let Some(required) = schema.remove("required")
     {
-        schema.insert("anyOf".into(), json!([{ "required": required }, { "required": ["dockerfile"] }]));
+        let start = json!({ "required": ["start"], "maxProperties": 1 });
+        schema.insert("anyOf".into(), json!([{ "required": required }, { "required": ["dockerfile"] }, start]));
+    }
+    // An image takes the place of a repository, and needs no build.
+    if level == "source"
+        && let Some(required) = schema.remove("required")
+    {
+        schema.insert("anyOf".into(), json!([{ "required": required }, { "required": ["image"] }]));
+    }
+    if level == "service" {
+        schema.insert("required".into(), json!(["source"]));
+        let of_image = json!({ "properties": { "source": { "required": ["image"] } } });
+        schema.insert("anyOf".into(), json!([{ "required": ["build"] }, of_image]));
     }
     if EXACTLY_ONE.contains(&level) {
         schema.insert("minProperties".into(), 1.into());

@@ -13,7 +13,7 @@ const FETCH_TRIES: u32 = 3;
 pub(super) async fn fetch(run: &mut Run) -> Result<(), Failure> {
     let spec = spec_of(run, Step::Fetch)?;
     let commit = fetch_commit(run, &spec, Step::Fetch).await?;
-    run.say(&format!("Successfully pulled your application source code: {}", describe(&commit)));
+    run.say(&describe(&commit));
     // From now on plans tell it by its summary and author too.
     run.core.poller.learned(&spec.source.repository, &commit);
     // Before its settings are judged: a commit whose `apprunner.yaml` is bad is remembered by its id and not tried again.
@@ -36,7 +36,11 @@ pub(super) async fn contents(
 }
 
 fn describe(commit: &Commit) -> String {
-    format!("commit {} by {}: {}", commit.id.short(), commit.author, commit.summary)
+    if commit.is_image() {
+        return format!("The image is {}, digest sha256:{}.", commit.summary, commit.id);
+    }
+    let told = format!("commit {} by {}: {}", commit.id.short(), commit.author, commit.summary);
+    format!("Successfully pulled your application source code: {told}")
 }
 
 /// The commit to deploy and the settings that hold for it. Asks the network only for a commit not mirrored yet.

@@ -63,7 +63,8 @@ async fn make(run: &Run, commit: &Commit, settings: &AppSettings, id: &Digest) -
         size: spec.instance,
         deadline: spec.deploy.build_deadline,
     };
-    run.say("Starting source code build.");
+    let [begin, end] = lines(commit);
+    run.say(begin);
     // The builder keeps the deadline itself; the margin lets it clean up after itself.
     let limit = spec.deploy.build_deadline + CLEANING_UP;
     let building = core.builder.build(job, &run.log, run.token.clone());
@@ -73,11 +74,20 @@ async fn make(run: &Run, commit: &Commit, settings: &AppSettings, id: &Digest) -
     remove_tree(&tree).await?;
     match result {
         Ok(artifact) => {
-            run.say("Successfully built your application source code.");
+            run.say(end);
             Ok(artifact)
         }
         Err(BuildError::Cancelled) => Err(run.stopped(Step::Build)),
         Err(error) => Err(build_failure(&error)),
+    }
+}
+
+/// What is said before and after the work: an image is only brought.
+fn lines(commit: &Commit) -> [&'static str; 2] {
+    if commit.is_image() {
+        ["Pulling the image.", "Successfully pulled the image."]
+    } else {
+        ["Starting source code build.", "Successfully built your application source code."]
     }
 }
 

@@ -28,7 +28,7 @@ const MOST_KEPT: usize = 8;
 
 /// A server: scheme, host, port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Origin {
+pub(in crate::source) struct Origin {
     plain: bool,
     host: String,
     port: u16,
@@ -36,7 +36,7 @@ pub(super) struct Origin {
 
 impl Origin {
     /// The server and the path of a URL.
-    pub(super) fn split(url: &str) -> Result<(Self, String), String> {
+    pub(in crate::source) fn split(url: &str) -> Result<(Self, String), String> {
         let odd = || format!("`{}` is not a URL of a repository", url.escape_debug());
         let uri: http::Uri = url.parse().map_err(|_| odd())?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return Err(odd()) };
@@ -53,18 +53,18 @@ impl Origin {
         Ok((Self { plain, host: authority.host().to_owned(), port }, path))
     }
 
-    pub(super) fn is_plain(&self) -> bool {
+    pub(in crate::source) fn is_plain(&self) -> bool {
         self.plain
     }
 
-    pub(super) fn authority(&self) -> String {
+    pub(in crate::source) fn authority(&self) -> String {
         match (self.plain, self.port) {
             (true, 80) | (false, 443) => self.host.clone(),
             (_, port) => format!("{}:{port}", self.host),
         }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(in crate::source) fn url(&self) -> String {
         format!("{}://{}", if self.plain { "http" } else { "https" }, self.authority())
     }
 
@@ -76,21 +76,24 @@ impl Origin {
 
 /// One open connection.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(in crate::source) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     since: Instant,
 }
 
 impl Connection {
     /// Sends a request and waits for the head of its answer.
-    pub(super) async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, String> {
+    pub(in crate::source) async fn send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, String> {
         self.sender.ready().await.map_err(|error| format!("the connection was closed: {error}"))?;
         self.sender.send_request(request).await.map_err(|error| format!("the request failed: {error}"))
     }
 }
 
 /// The connections that are kept.
-pub(super) struct Connections {
+pub(in crate::source) struct Connections {
     tls: SslConnector,
     kept: Mutex<HashMap<Origin, Vec<Connection>>>,
 }
@@ -103,7 +106,7 @@ impl std::fmt::Debug for Connections {
 
 impl Connections {
     /// With the system's certificate authorities, as `SSL_CERT_FILE` and `SSL_CERT_DIR` name them.
-    pub(super) fn new() -> Result<Self, String> {
+    pub(in crate::source) fn new() -> Result<Self, String> {
         let builder = SslConnector::builder(SslMethod::tls_client()).map_err(|error| error.to_string())?;
         Ok(Self { tls: builder.build(), kept: Mutex::default() })
     }
@@ -113,7 +116,7 @@ impl Connections {
     }
 
     /// A kept connection that is still open, the one used last first: servers close the oldest.
-    pub(super) fn take(&self, origin: &Origin) -> Option<Connection> {
+    pub(in crate::source) fn take(&self, origin: &Origin) -> Option<Connection> {
         let mut kept = self.kept();
         let connections = kept.get_mut(origin)?;
         connections.retain(|connection| !connection.sender.is_closed() && connection.since.elapsed() < KEPT);
@@ -125,7 +128,7 @@ impl Connections {
     }
 
     /// Keeps a connection whose answer was read for the next request.
-    pub(super) fn give_back(&self, origin: Origin, connection: Connection) {
+    pub(in crate::source) fn give_back(&self, origin: Origin, connection: Connection) {
         let mut kept = self.kept();
         let connections = kept.entry(origin).or_default();
         if connections.len() < MOST_KEPT {
@@ -134,7 +137,7 @@ impl Connections {
     }
 
     /// Opens a connection.
-    pub(super) async fn open(&self, origin: &Origin) -> Result<Connection, String> {
+    pub(in crate::source) async fn open(&self, origin: &Origin) -> Result<Connection, String> {
         let opening = self.open_stream(origin);
         let stream = tokio::time::timeout(CONNECT, opening).await;
         let stream = stream.unwrap_or_else(|_| Err(format!("no connection within {} s", CONNECT.as_secs())))?;

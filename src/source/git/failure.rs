@@ -49,7 +49,12 @@ pub(super) fn mirror_text(repository: &RepositoryUrl, message: &str) -> SourceEr
     SourceError::Mirror { repository: repository.to_string(), message: plain(message, 300) }
 }
 
-pub(super) fn transport_text(repository: &RepositoryUrl, message: &str) -> SourceError {
+/// An image is asked for elsewhere ([`crate::source::registry`]), and never comes here.
+pub(super) fn no_repository(repository: &RepositoryUrl) -> SourceError {
+    SourceError::Unsupported { repository: repository.to_string(), message: "it is an image".into() }
+}
+
+pub(in crate::source) fn transport_text(repository: &RepositoryUrl, message: &str) -> SourceError {
     SourceError::Transport { repository: repository.to_string(), message: plain(message, 300) }
 }
 

@@ -114,6 +114,7 @@ fn bring_every(open: &Repository, repository: &RepositoryUrl, bounds: &Bounds) -
     let references = match repository {
         RepositoryUrl::File(path) => head::local_references(&open_local(repository, path)?),
         RepositoryUrl::Http(url) | RepositoryUrl::Ssh(url) => return download_every(open, repository, url, bounds),
+        RepositoryUrl::Image(_) => return Err(failure::no_repository(repository).into()),
     };
     references.iter().try_for_each(|reference| bring_if_there(open, repository, reference, bounds))
 }
@@ -172,6 +173,7 @@ fn bring(open: &Repository, repository: &RepositoryUrl, reference: &Reference, b
     let head = match repository {
         RepositoryUrl::Http(url) | RepositoryUrl::Ssh(url) => download(open, repository, url, reference, bounds)?,
         RepositoryUrl::File(path) => copy(open, repository, path, reference, bounds)?,
+        RepositoryUrl::Image(_) => return Err(failure::no_repository(repository).into()),
     };
     let id = oid(repository, &head.commit)?;
     if head.reference.tag().is_some() && open.find_commit(id).is_err_and(|error| error.code() == ErrorCode::NotFound) {

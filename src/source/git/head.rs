@@ -32,6 +32,7 @@ pub(super) fn heads(
             let listed = all_listed(connection.list().map_err(|error| transport(repository, &error))?);
             Ok(references.iter().map(|reference| listed_head(repository, &listed, reference)).collect())
         }
+        RepositoryUrl::Image(_) => Err(super::failure::no_repository(repository)),
     }
 }
 

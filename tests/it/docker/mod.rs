@@ -92,7 +92,7 @@ async fn clean(docker: Docker, installation: InstallationId) {
     }
 }
 
-fn client(host: &DockerHost) -> Docker {
+pub fn client(host: &DockerHost) -> Docker {
     let DockerHost::Unix(path) = host else { panic!("{host}") };
     let version = bollard::ClientVersion { major_version: 1, minor_version: 41 };
     Docker::connect_with_unix(&path.to_string_lossy(), 60, &version).unwrap()

@@ -1,0 +1,141 @@
+//! A real registry of images, Debian's `docker-registry`, and images for it.
+
+use bollard::query_parameters as query;
+use futures_util::TryStreamExt;
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use towpath::model::DockerHost;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// All that is in the images: a server that answers with its greeting. Static, so that it needs nothing beside it.
+const SERVER: &str = r#"
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+int main(int count, char **words) {
+    const char *greeting = count > 1 ? words[1] : GREETING;
+    int on = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(atoi(getenv("PORT")))};
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(listener, (struct sockaddr *)&at, sizeof at) || listen(listener, 64)) return 1;
+    for (;;) {
+        char request[4096], answer[512];
+        int client = accept(listener, 0, 0);
+        if (client < 0) continue;
+        if (read(client, request, sizeof request) > 0) {
+            int length = snprintf(answer, sizeof answer, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
+                                  strlen(greeting), greeting);
+            if (write(client, answer, length) < 0) { }
+        }
+        close(client);
+    }
+}
+"#;
+
+/// A registry on this machine; ends when it is dropped.
+pub struct Registry {
+    directory: tempfile::TempDir,
+    port: u16,
+    server: Option<Child>,
+}
+
+impl Registry {
+    pub fn new() -> Self {
+        let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let directory = tempfile::tempdir().unwrap();
+        let mut registry = Self { directory, port, server: None };
+        registry.configure("");
+        registry.start();
+        registry
+    }
+
+    /// What it is started with from now on, with more lines.
+    pub fn configure(&self, more: &str) {
+        let data = self.directory.path().join("data");
+        let config = format!(
+            "version: 0.1\nlog: {{ level: warn }}\nstorage:\n  filesystem: {{ rootdirectory: {} }}\nhttp: {{ addr: \
+             '127.0.0.1:{}' }}\n{more}",
+            data.display(),
+            self.port
+        );
+        std::fs::write(self.directory.path().join("config.yml"), config).unwrap();
+    }
+
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub fn start(&mut self) {
+        let mut command = Command::new("docker-registry");
+        command.arg("serve").arg(self.directory.path().join("config.yml"));
+        self.server = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("docker-registry"));
+        let begun = Instant::now();
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            assert!(begun.elapsed() < LIMIT, "the registry does not listen");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    pub fn stop(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+    }
+
+    pub fn name(&self) -> String {
+        format!("127.0.0.1:{}/acme/orders", self.port)
+    }
+
+    /// Makes an image that answers with a greeting, and pushes it under a tag.
+    pub fn push(&self, host: &DockerHost, tag: &str, greeting: &str) {
+        let archive = archive(self.directory.path(), greeting);
+        let name = self.name();
+        let changes = vec!["CMD [\"/greet\"]".to_owned()];
+        let import = query::CreateImageOptionsBuilder::default().from_src("-").repo(&name).tag(tag).changes(changes);
+        let push = query::PushImageOptionsBuilder::default().tag(tag).build();
+        // One of this runtime's own: connections do not outlive theirs.
+        let work = async {
+            let docker = crate::docker::client(host);
+            let made = docker.create_image(Some(import.build()), Some(bollard::body_full(archive.into())), None);
+            made.try_collect::<Vec<_>>().await.unwrap();
+            docker.push_image(&name, Some(push), None).try_collect::<Vec<_>>().await.unwrap();
+            docker.remove_image(&format!("{name}:{tag}"), None::<query::RemoveImageOptions>, None).await.unwrap();
+        };
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work);
+    }
+
+    /// The digest of a tag, as the registry itself says it.
+    pub fn digest(&self, tag: &str) -> String {
+        let url = format!("http://127.0.0.1:{}/v2/acme/orders/manifests/{tag}", self.port);
+        let accept = "Accept: application/vnd.docker.distribution.manifest.v2+json";
+        let ran = Command::new("curl").args(["-sfI", "-H", accept, &url]).output().unwrap();
+        let head = String::from_utf8(ran.stdout).unwrap().to_ascii_lowercase();
+        let line = head.lines().find_map(|l| l.strip_prefix("docker-content-digest: ").map(str::trim));
+        line.unwrap_or_else(|| panic!("{head}")).to_owned()
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A file system with the server in it.
+fn archive(directory: &Path, greeting: &str) -> Vec<u8> {
+    let (source, program) = (directory.join("greet.c"), directory.join("greet"));
+    std::fs::write(&source, SERVER).unwrap();
+    let define = format!("-DGREETING=\"{greeting}\"");
+    let ran = Command::new("cc").args(["-static", "-O1", &define, "-o"]).arg(&program).arg(&source).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let mut archive = tar::Builder::new(Vec::new());
+    archive.append_path_with_name(&program, "greet").unwrap();
+    archive.into_inner().unwrap()
+}
