@@ -1,10 +1,11 @@
-//! Who may do what: users with access keys, signatures of requests, policies and their evaluation.
+//! Who may do what, and who did: users with access keys, signatures of requests, policies and their evaluation, the audit trail.
 //!
 //! Imports `model` and `store`. In: requests as they came, what is stored. Out: who calls, and whether they may. The state is
 //! kept whole in memory and written through. Signatures and policies are pure; must not know what operations do.
 
 mod administration;
 mod administrator;
+pub mod audit;
 mod authority;
 mod caller;
 mod directory;

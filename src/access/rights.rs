@@ -10,6 +10,8 @@ use std::net::IpAddr;
 /// What is known of every request, whatever it asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestFacts {
+    /// The request's id, which its answer carries too.
+    pub request_id: String,
     /// When it came.
     pub now: Timestamp,
     /// Where from; none over the control socket.

@@ -1,14 +1,17 @@
 //! The one door: every call of every listener goes through [`Door::call`]. Who calls is known by then; here it is decided
 //! whether they may, and what may is done.
 
+use super::audit;
 use super::control::Refusal;
 use super::dispatch::{self, Call, Context, unknown};
 use super::errors::{ApiError, Fault};
 use super::identities;
 use super::server::ANSWER_TIME;
 use super::subjects::{Operation, Subject, text};
+use crate::access::audit::{Audit, Outcome, Recorded, record};
 use crate::access::policy::{Context as Keys, Decision};
-use crate::access::{Access, AccessError, Caller, RequestFacts};
+use crate::access::{Access, AccessError, Caller, Identity, RequestFacts};
+use crate::model::ids::uuid4;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -21,13 +24,15 @@ pub struct Door {
     pub context: Context,
     /// Who may do what.
     pub access: Arc<Access>,
+    /// Who did what.
+    pub audit: Arc<Audit>,
 }
 
 /// Proof that a call was let in: made here only, and dispatching needs one.
 pub struct Pass(());
 
 impl Door {
-    /// Lets a call in if its caller may, and answers it.
+    /// Lets a call in if its caller may, answers it, and records both before the answer goes out.
     ///
     /// # Errors
     /// `Denied` in the words of row A5, and everything that operations end with.
@@ -39,13 +44,30 @@ impl Door {
         input: Value,
     ) -> Result<Value, ApiError> {
         let operation = Operation::find(&target).ok_or_else(|| unknown(&target))?;
-        self.admit(caller, facts, operation, &input)?;
+        let subject = Named::of(&self.context, &self.access, operation, &input);
+        let answered = match self.admit(caller, facts, operation, &subject, &input) {
+            Ok(()) => self.answer(caller, operation, target, input.clone()).await,
+            Err(denied) => Err(denied.into()),
+        };
+        let action = (operation.service, operation.name());
+        self.record(caller, facts, action, &subject.arn, (&input, answered.as_ref())).await?;
+        answered
+    }
+
+    async fn answer(
+        self: &Arc<Self>,
+        caller: &Caller,
+        operation: &'static Operation,
+        target: String,
+        input: Value,
+    ) -> Result<Value, ApiError> {
         let call = Call { target, input, principal: caller.name(), _pass: Pass(()) };
         let door = self.clone();
         // A task of its own: an act that has begun is not cut off half-way when the caller goes or the time is over.
         let answer = tokio::spawn(async move {
-            match operation.service {
-                "iam" => identities::answer(&door, &call, operation.name()).await,
+            match (operation.service, operation.name()) {
+                ("iam", name) => identities::answer(&door, &call, name).await,
+                (_, name @ ("LookupAudit" | "VerifyAudit" | "LookupEvents")) => audit::answer(&door, &call, name).await,
                 _ => dispatch::dispatch(&door.context, call).await,
             }
         });
@@ -56,15 +78,50 @@ impl Door {
         }
     }
 
+    /// Records a call with what came of it. One that cannot be recorded is not answered, but to the administrator of the
+    /// machine, who has to be able to make room on its disk.
+    ///
+    /// # Errors
+    /// When it cannot be recorded.
+    pub(super) async fn record(
+        &self,
+        caller: &Caller,
+        facts: &RequestFacts,
+        (service, name): (&str, &str),
+        resource: &str,
+        (input, answered): (&Value, Result<&Value, &ApiError>),
+    ) -> Result<(), ApiError> {
+        let event_id = uuid4(fastrand::u128(..).to_le_bytes());
+        let message = answered.err().map(|error| error.public_message(&facts.request_id)).unwrap_or_default();
+        let outcome = match answered {
+            Ok(answer) => Outcome::Answer(answer),
+            Err(error) => Outcome::Error { code: error.row().1, message: &message },
+        };
+        let call = Recorded { caller, facts, service, name, event_id: &event_id, input, resource, outcome };
+        match self.audit.write(&record(&call, self.access.place())).await {
+            Err(error) if matches!(caller.identity, Identity::Local { .. }) => {
+                tracing::error!(%error, name, "a call of the control socket was not recorded");
+                Ok(())
+            }
+            written => Ok(written?),
+        }
+    }
+
     /// Whether a caller may.
-    fn admit(&self, caller: &Caller, facts: &RequestFacts, operation: &Operation, input: &Value) -> Result<(), Fault> {
-        let subject = Named::of(&self.context, &self.access, operation, input);
-        let keys = self.keys(&subject, operation, input);
+    fn admit(
+        &self,
+        caller: &Caller,
+        facts: &RequestFacts,
+        operation: &Operation,
+        subject: &Named,
+        input: &Value,
+    ) -> Result<(), Fault> {
+        let keys = self.keys(subject, operation, input);
         self.check(caller, facts, &operation.action(), &subject.arn, &keys)?;
         for role in passed_roles(operation, input) {
             let mut keys = Keys::default();
             keys.set("iam:PassedToService", PASSED_TO);
-            self.check(caller, facts, "iam:PassRole", role, &keys)?;
+            self.check(caller, facts, "iam:PassRole", &in_our_partition(role), &keys)?;
         }
         Ok(())
     }
@@ -82,46 +139,76 @@ impl Door {
     /// The condition keys of a call (row A4): from its parameters, and from the tags of what it is done to.
     fn keys(&self, subject: &Named, operation: &Operation, input: &Value) -> Keys {
         let mut keys = Keys::default();
-        if operation.service == "apprunner" {
-            for (key, path) in PARAMETERS {
-                if let Some(arn) =
-                    path.iter().try_fold(input, |value, member| value.get(member)).and_then(Value::as_str)
-                {
-                    keys.set(key, whole(&self.context, arn));
-                }
+        for (key, path) in parameters(operation) {
+            if let Some(value) = path.iter().try_fold(input, |value, member| value.get(member)).and_then(Value::as_str)
+            {
+                keys.set(key, whole(&self.context, value));
             }
         }
         for (key, value) in &subject.tags {
             keys.set(&format!("aws:ResourceTag/{key}"), value);
             keys.set(&format!("{}:ResourceTag/{key}", operation.service), value);
         }
-        request_tags(&mut keys, input);
+        request_tags(&mut keys, operation, input);
         keys
     }
 }
 
-/// The condition keys of App Runner, and where in a request each stands.
-const PARAMETERS: [(&str, &[&str]); 8] = [
-    ("apprunner:ServiceArn", &["ServiceArn"]),
-    ("apprunner:ConnectionArn", &["ConnectionArn"]),
+/// A condition key, and where in a request its value stands.
+type Parameter = (&'static str, &'static [&'static str]);
+
+/// What of a service's configuration policies can ask for.
+const CONFIGURED: &[Parameter] = &[
     ("apprunner:ConnectionArn", &["SourceConfiguration", "AuthenticationConfiguration", "ConnectionArn"]),
     ("apprunner:AutoScalingConfigurationArn", &["AutoScalingConfigurationArn"]),
     ("apprunner:ObservabilityConfigurationArn", &["ObservabilityConfiguration", "ObservabilityConfigurationArn"]),
     ("apprunner:VpcConnectorArn", &["NetworkConfiguration", "EgressConfiguration", "VpcConnectorArn"]),
+];
+/// What of a VPC ingress connection policies can ask for.
+const INGRESS: &[Parameter] = &[
     ("apprunner:VpcId", &["IngressVpcConfiguration", "VpcId"]),
     ("apprunner:VpcEndpointId", &["IngressVpcConfiguration", "VpcEndpointId"]),
 ];
+/// What an operation is done to, as a condition key.
+const NAMED: &[Parameter] = &[
+    ("apprunner:ServiceArn", &["ServiceArn"]),
+    ("apprunner:ConnectionArn", &["ConnectionArn"]),
+    ("apprunner:AutoScalingConfigurationArn", &["AutoScalingConfigurationArn"]),
+    ("apprunner:ObservabilityConfigurationArn", &["ObservabilityConfigurationArn"]),
+    ("apprunner:VpcConnectorArn", &["VpcConnectorArn"]),
+];
 
-fn request_tags(keys: &mut Keys, input: &Value) {
-    let given = input.get("Tags").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let tags = given.iter().filter_map(|tag| Some((text(tag, "Key")?, text(tag, "Value").unwrap_or_default())));
+/// The condition keys that an operation's own parameters give. Members that it does not have are ignored by it, so that they
+/// must not decide about it either.
+fn parameters(operation: &Operation) -> impl Iterator<Item = Parameter> {
+    let member = match (operation.service, operation.subject, operation.name()) {
+        ("apprunner", Subject::Of(member), _) => Some(member),
+        (_, _, "CreateVpcIngressConnection") => Some("ServiceArn"),
+        _ => None,
+    };
+    let named = NAMED.iter().filter(move |(_, path)| Some(path[0]) == member);
+    let configured = match operation.name() {
+        "CreateService" | "UpdateService" => CONFIGURED,
+        "CreateVpcIngressConnection" | "UpdateVpcIngressConnection" => INGRESS,
+        _ => &[],
+    };
+    named.chain(configured).copied()
+}
+
+fn request_tags(keys: &mut Keys, operation: &Operation, input: &Value) {
+    let list = |member: &str| input.get(member).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let mut names: Vec<String> = Vec::new();
-    for (key, value) in tags {
-        keys.set(&format!("aws:RequestTag/{key}"), value);
-        names.push(key.to_owned());
+    if operation.name().starts_with("Create") || operation.name() == "TagResource" {
+        for (key, value) in
+            list("Tags").iter().filter_map(|t| Some((text(t, "Key")?, text(t, "Value").unwrap_or_default())))
+        {
+            keys.set(&format!("aws:RequestTag/{key}"), value);
+            names.push(key.to_owned());
+        }
     }
-    let removed = input.get("TagKeys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    names.extend(removed.iter().filter_map(Value::as_str).map(str::to_owned));
+    if operation.name() == "UntagResource" {
+        names.extend(list("TagKeys").iter().filter_map(Value::as_str).map(str::to_owned));
+    }
     if !names.is_empty() {
         keys.set_many("aws:TagKeys", names);
     }
@@ -162,7 +249,7 @@ impl Named {
                 alone(format!("arn:aws:iam::{}:{kind}/{}", place.account, shown(member)))
             }
             Subject::Of(member) => {
-                let given = shown(member);
+                let given = in_our_partition(&shown(member));
                 match resource(context, &given) {
                     Some(found) => found,
                     None if given.is_empty() => alone("*".into()),
@@ -176,7 +263,18 @@ impl Named {
 
 /// The whole ARN of what an ARN names (row R6: requests may leave out its id).
 fn whole(context: &Context, arn: &str) -> String {
-    resource(context, arn).map_or_else(|| with_id(arn.to_owned()), |found| found.arn)
+    let arn = in_our_partition(arn);
+    resource(context, &arn).map_or_else(|| with_id(arn), |found| found.arn)
+}
+
+/// Operations take the ARNs of any partition (`aws-cn`) for ours; so must policies, or another spelling would lead past them.
+fn in_our_partition(text: &str) -> String {
+    match text.split_once(':').zip(text.split(':').nth(1)) {
+        Some((("arn", rest), partition)) if partition.starts_with("aws") => {
+            format!("arn:aws{}", &rest[partition.len()..])
+        }
+        _ => text.to_owned(),
+    }
 }
 
 /// An ARN of something that is not there, in the form that patterns are written for: a policy on `…:connection/prod/*` means

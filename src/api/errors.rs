@@ -45,6 +45,9 @@ pub enum Fault {
     /// No policy lets the caller do it (row A5).
     #[error("{0}")]
     Denied(String),
+    /// An error that another AWS service has and App Runner has not: its code, and why.
+    #[error("{1}")]
+    Coded(&'static str, String),
     /// Not `POST`.
     #[error("only `POST /` is answered here")]
     Method,
@@ -86,6 +89,7 @@ impl ApiError {
             Self::Fault(Fault::Stranger(_)) => (StatusCode::FORBIDDEN, "AccessDeniedException"),
             // JSON services of AWS answer 400.
             Self::Fault(Fault::Denied(_)) => (StatusCode::BAD_REQUEST, "AccessDeniedException"),
+            Self::Fault(Fault::Coded(code, _)) => (StatusCode::BAD_REQUEST, code),
             Self::Fault(Fault::Method) => (StatusCode::METHOD_NOT_ALLOWED, "UnknownOperationException"),
             Self::Fault(Fault::UnknownOperation(_)) => (StatusCode::NOT_FOUND, "UnknownOperationException"),
             Self::Fault(Fault::Serialization(_)) => (StatusCode::BAD_REQUEST, "SerializationException"),

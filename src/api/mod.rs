@@ -6,6 +6,7 @@
 //! files by [`logs::LogReader`], and decides nothing itself.
 
 pub mod arn;
+pub mod audit;
 pub mod collection;
 pub mod commands;
 pub mod control;
@@ -30,6 +31,7 @@ mod socket;
 mod status;
 mod sts;
 mod subjects;
+pub mod tls;
 pub mod token;
 pub mod urls;
 pub mod views;

@@ -6,8 +6,8 @@
 use super::crowd::{Crowd, Seat};
 use super::door::Door;
 use super::errors::{ApiError, Fault, answer};
-use super::protocol::{Protocol, Wanted};
-use super::server::{BODY_TIME, STOP_TIME, serve_connection};
+use super::protocol::{self, Protocol, Wanted};
+use super::server::{BODY_TIME, HEADER_TIME, STOP_TIME, serve_connection};
 use super::sts;
 use crate::access::signature::Request as Signed;
 use crate::access::{Access, Caller, RequestFacts};
@@ -19,11 +19,14 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Response, StatusCode, header};
 use axum::{Extension, Router};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use openssl::ssl::{Ssl, SslAcceptor};
 use serde_json::Value;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio_openssl::SslStream;
 use tokio_util::sync::CancellationToken;
 
 /// The largest request body, as AWS JSON services have it.
@@ -39,7 +42,7 @@ struct Origin {
 }
 
 /// Serves the API's TCP listener until `shutdown`.
-pub async fn serve_api(listener: TcpListener, door: Arc<Door>, shutdown: CancellationToken) {
+pub async fn serve_api(listener: TcpListener, door: Arc<Door>, tls: Option<SslAcceptor>, shutdown: CancellationToken) {
     let router = Router::new().fallback(network_call).with_state(door);
     let crowd = Crowd::new(CONNECTIONS);
     loop {
@@ -49,8 +52,8 @@ pub async fn serve_api(listener: TcpListener, door: Arc<Door>, shutdown: Cancell
         };
         match accepted {
             Ok((stream, peer)) => {
-                let origin = Origin { address: peer.ip(), secure: false };
-                spawn(stream, origin, &router, &crowd, &shutdown);
+                let origin = Origin { address: peer.ip(), secure: tls.is_some() };
+                spawn((stream, tls.clone()), origin, &router, &crowd, &shutdown);
             }
             Err(error) => {
                 // Out of descriptors: a listener does not end for it.
@@ -63,17 +66,39 @@ pub async fn serve_api(listener: TcpListener, door: Arc<Door>, shutdown: Cancell
 }
 
 /// Serves one connection in a task of its own. Where nobody can give way, the connection is closed unheard.
-fn spawn(stream: TcpStream, origin: Origin, router: &Router, crowd: &Arc<Crowd>, shutdown: &CancellationToken) {
+fn spawn(
+    (stream, tls): (TcpStream, Option<SslAcceptor>),
+    origin: Origin,
+    router: &Router,
+    crowd: &Arc<Crowd>,
+    shutdown: &CancellationToken,
+) {
     let Some(seat) = crowd.enter() else { return };
     let (seat, shutdown) = (Arc::new(seat), shutdown.clone());
     let router = router.clone().layer(Extension(seat.clone())).layer(Extension(origin));
     tokio::spawn(async move {
         let closed = seat.closed();
         tokio::select! {
-            () = serve_connection(stream, router, shutdown) => {}
+            () = serve(stream, tls, router, shutdown) => {}
             () = closed.cancelled() => {}
         }
     });
+}
+
+async fn serve(stream: TcpStream, tls: Option<SslAcceptor>, router: Router, shutdown: CancellationToken) {
+    let Some(acceptor) = tls else { return serve_connection(stream, router, shutdown).await };
+    match tokio::time::timeout(HEADER_TIME, shake_hands(&acceptor, stream)).await {
+        Ok(Ok(stream)) => serve_connection(stream, router, shutdown).await,
+        Ok(Err(error)) => tracing::debug!(error, "a TLS connection did not come about"),
+        Err(_) => tracing::debug!("a TLS connection did not come about in time"),
+    }
+}
+
+async fn shake_hands(acceptor: &SslAcceptor, stream: TcpStream) -> Result<SslStream<TcpStream>, String> {
+    let ssl = Ssl::new(acceptor.context()).map_err(|e| e.to_string())?;
+    let mut stream = SslStream::new(ssl, stream).map_err(|e| e.to_string())?;
+    Pin::new(&mut stream).accept().await.map_err(|e| e.to_string())?;
+    Ok(stream)
 }
 
 /// Waits for answers under way.
@@ -100,10 +125,10 @@ async fn network_call(
     }
     let (head, body) = request.into_parts();
     let protocol = Protocol::of(&head);
-    match network_answer(&door, &seat, origin, (&head, body), protocol).await {
-        Ok(Answer::Json(value)) => answer(StatusCode::OK, &value, &id),
+    match network_answer(&door, &seat, origin, (&head, body), (protocol, &id)).await {
+        Ok(Answer::Json(value)) => protocol::in_type_of(&head, answer(StatusCode::OK, &value, &id)),
         Ok(Answer::Query(result)) => result.respond(&id),
-        Err(error) => protocol.refuse(&error, &id),
+        Err(error) => protocol::in_type_of(&head, protocol.refuse(&error, &id)),
     }
 }
 
@@ -118,7 +143,7 @@ async fn network_answer(
     seat: &Arc<Seat>,
     origin: Origin,
     (head, body): (&Parts, Body),
-    protocol: Protocol,
+    (protocol, id): (Protocol, &str),
 ) -> Result<Answer, ApiError> {
     protocol.check(head)?;
     let body = read_body(head, body).await?;
@@ -127,10 +152,16 @@ async fn network_answer(
     let _work = seat.work();
     protocol.check_content(head)?;
     let user_agent = text_of(&head.headers, "user-agent");
-    let facts = RequestFacts { now: Timestamp::now(), source: Some(origin.address), secure: origin.secure, user_agent };
+    let facts = RequestFacts {
+        request_id: id.to_owned(),
+        now: Timestamp::now(),
+        source: Some(origin.address),
+        secure: origin.secure,
+        user_agent,
+    };
     match wanted {
         Wanted::Target(target) => door.call(&caller, &facts, target, read_object(&body)?).await.map(Answer::Json),
-        Wanted::Sts(parameters) => sts::answer(door, &caller, &facts, &parameters).map(Answer::Query),
+        Wanted::Sts(parameters) => sts::call(door, &caller, &facts, &parameters).await.map(Answer::Query),
         Wanted::Nothing(why) => Err(Fault::UnknownOperation(why).into()),
     }
 }

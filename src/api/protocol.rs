@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 
 /// The content type of forms.
 const FORM: &str = "application/x-www-form-urlencoded";
+/// The newer content type of AWS JSON.
+const JSON_1_1: &str = "application/x-amz-json-1.1";
 /// More parameters than any call has.
 const MOST_PARAMETERS: usize = 200;
 
@@ -60,7 +62,7 @@ impl Protocol {
     /// For another content type.
     pub fn check_content(self, head: &Parts) -> Result<(), Fault> {
         match content_type(head).as_str() {
-            FORM | CONTENT_TYPE | "application/x-amz-json-1.1" => Ok(()),
+            FORM | CONTENT_TYPE | JSON_1_1 => Ok(()),
             _ if self == Self::Query => Ok(()),
             _ => Err(Fault::Serialization(format!("the content type must be `{CONTENT_TYPE}`"))),
         }
@@ -101,6 +103,15 @@ fn query_code(error: &ApiError) -> &'static str {
         ApiError::Refused(Refusal::InvalidRequest(_)) => "ValidationError",
         other => other.row().1,
     }
+}
+
+/// An answer in the version of AWS JSON that it was asked in: services differ.
+pub(super) fn in_type_of(head: &Parts, mut response: Response<Body>) -> Response<Body> {
+    let json = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == CONTENT_TYPE);
+    if json && content_type(head) == JSON_1_1 {
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON_1_1));
+    }
+    response
 }
 
 /// Answers in XML.

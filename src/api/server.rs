@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 pub const BODY_BYTES: usize = 4 << 20;
 /// Connections served at a time; more wait to be accepted.
 const CONNECTIONS: usize = 64;
-const HEADER_TIME: Duration = Duration::from_secs(10);
+pub(super) const HEADER_TIME: Duration = Duration::from_secs(10);
 pub(super) const BODY_TIME: Duration = Duration::from_secs(15);
 /// Below the client's own limit of 30 s, so that it hears why.
 pub(super) const ANSWER_TIME: Duration = Duration::from_secs(25);
@@ -163,7 +163,8 @@ async fn control_answer(
     let input = read_object(request).await?;
     tracing::debug!(request_id = id, target, principal = peer.name, "a call");
     // A Unix socket carries nothing off this machine.
-    let facts = RequestFacts { now: Timestamp::now(), source: None, secure: true, user_agent };
+    let request_id = id.to_owned();
+    let facts = RequestFacts { request_id, now: Timestamp::now(), source: None, secure: true, user_agent };
     shared.door.call(&Caller::local(&peer.name), &facts, target, input).await
 }
 

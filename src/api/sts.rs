@@ -8,6 +8,7 @@ use crate::access::{AssumeRole, Caller, Identity, Place, RequestFacts};
 use crate::model::Timestamp;
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// An answer: the operation and what its result holds.
@@ -22,24 +23,33 @@ enum Member {
     Structure(&'static str, Vec<Member>),
 }
 
-/// Answers a call.
+/// Answers a call and records it.
 ///
 /// # Errors
 /// For an operation that there is not, for a role that the caller may not have, and for values that are not taken.
-pub(super) fn answer(
+pub(super) async fn call(
     door: &Door,
     caller: &Caller,
     facts: &RequestFacts,
     parameters: &BTreeMap<String, String>,
 ) -> Result<Answer, ApiError> {
-    match parameters.get("Action").map(String::as_str).unwrap_or_default() {
+    let name = parameters.get("Action").map(String::as_str).unwrap_or_default();
+    let answered = match name {
         "GetCallerIdentity" => Ok(who(caller, door.access.place())),
         "AssumeRole" => assume_role(door, caller, facts, parameters),
         other => {
             let shown: String = other.chars().take(100).flat_map(char::escape_debug).collect();
-            Err(Fault::UnknownOperation(format!("Could not find operation {shown} for version 2011-06-15")).into())
+            return Err(
+                Fault::UnknownOperation(format!("Could not find operation {shown} for version 2011-06-15")).into()
+            );
         }
-    }
+    };
+    let asked = parameters.iter().filter(|(name, _)| !matches!(name.as_str(), "Action" | "Version"));
+    let asked = Value::Object(asked.map(|(name, value)| (name.clone(), value.as_str().into())).collect());
+    let role = parameters.get("RoleArn").filter(|_| name == "AssumeRole").map_or("*", String::as_str);
+    let shown = answered.as_ref().map(Answer::json);
+    door.record(caller, facts, ("sts", name), role, (&asked, shown.as_ref().map_err(|error| *error))).await?;
+    answered
 }
 
 fn assume_role(
@@ -85,6 +95,11 @@ fn who(caller: &Caller, place: &Place) -> Answer {
 }
 
 impl Answer {
+    /// The result as it is recorded.
+    fn json(&self) -> Value {
+        Member::json(&self.members)
+    }
+
     /// The answer in XML.
     pub fn respond(&self, request_id: &str) -> Response<Body> {
         let Self { operation, members } = self;
@@ -98,6 +113,14 @@ impl Answer {
 }
 
 impl Member {
+    fn json(members: &[Self]) -> Value {
+        let members = members.iter().map(|member| match member {
+            Self::Text(name, value) => ((*name).to_owned(), value.as_str().into()),
+            Self::Structure(name, members) => ((*name).to_owned(), Self::json(members)),
+        });
+        Value::Object(members.collect())
+    }
+
     fn xml(&self, indent: usize) -> String {
         let space = " ".repeat(indent);
         match self {

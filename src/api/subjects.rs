@@ -39,6 +39,10 @@ const fn iam(target: &'static str, subject: Subject) -> Operation {
     Operation { target, service: "iam", subject }
 }
 
+const fn cloud_trail(target: &'static str, subject: Subject) -> Operation {
+    Operation { target, service: "cloudtrail", subject }
+}
+
 use Subject::{All, Identity, Made, Of};
 
 /// All operations.
@@ -103,6 +107,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
     ours("Towpath.RunCommand", Of("Service")),
     ours("Towpath.ShutDown", All),
     ours("Towpath.StopCommand", All),
+    ours("Towpath.LookupAudit", All),
+    ours("Towpath.VerifyAudit", All),
+    cloud_trail("com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents", All),
     iam("Towpath.AddUserToGroup", Identity("group", "Group")),
     iam("Towpath.AttachPolicy", Identity("*", "Name")),
     iam("Towpath.CreateAccessKey", Identity("user", "User")),
@@ -140,7 +147,7 @@ impl Operation {
 
     /// `DeleteService`.
     pub fn name(&self) -> &'static str {
-        self.target.split_once('.').map_or(self.target, |(_, name)| name)
+        self.target.rsplit_once('.').map_or(self.target, |(_, name)| name)
     }
 
     /// `apprunner:DeleteService`.

@@ -1,5 +1,6 @@
 //! The commands and their flags.
 
+use super::audit::AuditArgs;
 use super::identities::{GroupsCommand, KeysCommand, PoliciesCommand, RolesCommand, UsersCommand};
 use super::install_service::InstallServiceArgs;
 use super::run::RunArgs;
@@ -30,6 +31,12 @@ pub struct Common {
     /// Where towpath keeps its state [default: /var/lib/towpath as root, else the user's own]
     #[arg(long, value_name = "DIR", global = true, env = "TOWPATH_DATA_DIR", hide_env_values = true)]
     pub data_dir: Option<PathBuf>,
+    /// The server to talk to from afar: https://HOST:PORT [default: the one of the data directory]
+    #[arg(long, value_name = "URL", global = true, env = "TOWPATH_SERVER", hide_env_values = true)]
+    pub server: Option<String>,
+    /// The AWS profile to sign with, where a server is named
+    #[arg(long, value_name = "NAME", global = true, requires = "server")]
+    pub profile: Option<String>,
     /// How to print: text or json, a plan also as markdown
     #[arg(
         long,
@@ -116,6 +123,8 @@ pub enum Command {
     /// Manage policies: what may be done
     #[command(subcommand)]
     Policies(PoliciesCommand),
+    /// Show who did what, or check that nothing of it is missing
+    Audit(AuditArgs),
     /// Manage access keys: what API clients sign with
     #[command(subcommand)]
     Keys(KeysCommand),

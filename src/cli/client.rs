@@ -1,6 +1,7 @@
-//! Calls to the control socket of a data directory: one connection each, bounded in time and size.
+//! Calls to a server, by the control socket of its data directory or from afar: one connection each, bounded in time and size.
 
 use super::failure::Failure;
+use super::remote::Remote;
 use crate::api::Token;
 use crate::api::errors::{CONTENT_TYPE, REQUEST_ID};
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use serde_json::Value;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -82,10 +84,17 @@ impl From<CallError> for Failure {
     }
 }
 
-/// The server of a data directory, as the CLI reaches it.
+/// The server, as the CLI reaches it.
 #[derive(Clone, Debug)]
-pub struct Client {
-    data_dir: PathBuf,
+pub struct Client(Way);
+
+/// How the server is reached.
+#[derive(Clone, Debug)]
+enum Way {
+    /// By the control socket of a data directory.
+    Socket(PathBuf),
+    /// From afar.
+    Network(Box<Remote>),
 }
 
 #[derive(Deserialize)]
@@ -99,17 +108,25 @@ struct WireError {
 impl Client {
     /// The client of a data directory. Nothing is opened yet.
     pub fn new(data_dir: &Path) -> Self {
-        Self { data_dir: data_dir.to_owned() }
+        Self(Way::Socket(data_dir.to_owned()))
     }
 
-    /// The socket.
-    pub fn socket(&self) -> PathBuf {
-        self.data_dir.join("run/control.sock")
+    /// The client of a server from afar. Nothing is opened yet.
+    pub fn remote(remote: Remote) -> Self {
+        Self(Way::Network(Box::new(remote)))
     }
 
-    /// Whether somebody listens on the socket.
+    /// Whether the server is one from afar.
+    pub fn is_remote(&self) -> bool {
+        matches!(self.0, Way::Network(_))
+    }
+
+    /// Whether somebody listens.
     pub async fn is_up(&self) -> bool {
-        self.connect().await.is_ok()
+        match &self.0 {
+            Way::Socket(data_dir) => connect(data_dir).await.is_ok(),
+            Way::Network(remote) => remote.connect().await.is_ok(),
+        }
     }
 
     /// Calls an operation: `Towpath.GetStatus`.
@@ -138,42 +155,59 @@ impl Client {
     }
 
     async fn exchange<T: DeserializeOwned>(&self, target: &str, input: &Value) -> Result<T, CallError> {
-        let stream = self.connect().await?;
-        let token = Token::read(&self.data_dir.join("run/token")).map_err(|e| self.unreachable(e))?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken("talk to towpath"))?;
-        // It ends with the sender; the runtime is this command's own.
-        tokio::spawn(connection);
-        let request = Request::post("/")
-            .header(header::HOST, "towpath")
-            .header(header::AUTHORIZATION, token.header())
-            .header(header::CONTENT_TYPE, CONTENT_TYPE)
-            .header("x-amz-target", target)
-            .body(Full::new(Bytes::from(input.to_string())))
-            .map_err(broken("make a request"))?;
-        let response = sender.send_request(request).await.map_err(broken("talk to towpath"))?;
-        read(response).await
-    }
-
-    async fn connect(&self) -> Result<UnixStream, CallError> {
-        match timeout(CONNECT_TIME, UnixStream::connect(self.socket())).await {
-            Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => Err(self.unreachable(error)),
-            Err(_) => Err(CallError::Late("connect".into())),
-        }
-    }
-
-    fn unreachable(&self, error: io::Error) -> CallError {
-        let directory = self.data_dir.display().to_string();
-        match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => CallError::NoServer(directory),
-            io::ErrorKind::PermissionDenied => CallError::NotAllowed(directory),
-            _ => broken(&format!("reach the towpath of data directory `{directory}`"))(error),
+        match &self.0 {
+            Way::Socket(data_dir) => {
+                let stream = connect(data_dir).await?;
+                send(stream, local_request(data_dir, target, input)?).await
+            }
+            Way::Network(remote) => send(remote.connect().await?, remote.request(target, input)?).await,
         }
     }
 }
 
-fn broken<E: std::error::Error + Send + Sync + 'static>(act: &str) -> impl FnOnce(E) -> CallError {
+fn local_request(data_dir: &Path, target: &str, input: &Value) -> Result<Request<Full<Bytes>>, CallError> {
+    let token = Token::read(&data_dir.join("run/token")).map_err(|e| unreachable(data_dir, e))?;
+    Request::post("/")
+        .header(header::HOST, "towpath")
+        .header(header::AUTHORIZATION, token.header())
+        .header(header::CONTENT_TYPE, CONTENT_TYPE)
+        .header(header::USER_AGENT, concat!("towpath/", env!("CARGO_PKG_VERSION")))
+        .header("x-amz-target", target)
+        .body(Full::new(Bytes::from(input.to_string())))
+        .map_err(broken("make a request"))
+}
+
+async fn send<T, S>(stream: S, request: Request<Full<Bytes>>) -> Result<T, CallError>
+where
+    T: DeserializeOwned,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken("talk to towpath"))?;
+    // It ends with the sender; the runtime is this command's own.
+    tokio::spawn(connection);
+    read(sender.send_request(request).await.map_err(broken("talk to towpath"))?).await
+}
+
+async fn connect(data_dir: &Path) -> Result<UnixStream, CallError> {
+    match timeout(CONNECT_TIME, UnixStream::connect(data_dir.join("run/control.sock"))).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(unreachable(data_dir, error)),
+        Err(_) => Err(CallError::Late("connect".into())),
+    }
+}
+
+fn unreachable(data_dir: &Path, error: io::Error) -> CallError {
+    let directory = data_dir.display().to_string();
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => CallError::NoServer(directory),
+        io::ErrorKind::PermissionDenied => CallError::NotAllowed(directory),
+        _ => broken(&format!("reach the towpath of data directory `{directory}`"))(error),
+    }
+}
+
+/// What broke, with its cause.
+pub fn broken<E: std::error::Error + Send + Sync + 'static>(act: &str) -> impl FnOnce(E) -> CallError {
     let act = act.to_owned();
     move |source| CallError::Broken { act, source: Box::new(source) }
 }

@@ -8,6 +8,7 @@
 mod acts;
 mod against;
 mod args;
+mod audit;
 mod client;
 mod doctor;
 mod down;
@@ -27,6 +28,7 @@ mod plan;
 pub mod problems;
 pub mod progress;
 mod reference;
+mod remote;
 mod run;
 mod screen;
 mod secrets;
@@ -51,6 +53,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use client::Client;
 use failure::Failure;
+use remote::Remote;
 use screen::Screen;
 use std::error::Error;
 use std::ffi::OsString;
@@ -152,7 +155,10 @@ fn with_client(command: Command, common: &Common, screen: &Screen, hooks: Hooks)
         .enable_all()
         .build()
         .map_err(|e| Failure::caused("failed to start a runtime", &e))?;
-    let client = Client::new(&data_dir);
+    let client = match &common.server {
+        Some(url) => Client::remote(Remote::new(url, common.profile.as_deref())?),
+        None => Client::new(&data_dir),
+    };
     runtime.block_on(call(command, &client, &data_dir, screen, hooks))
 }
 
@@ -176,8 +182,13 @@ async fn call(
         Command::Groups(command) => identities::groups(screen, client, &command).await?,
         Command::Roles(command) => identities::roles(screen, client, &command).await?,
         Command::Policies(command) => identities::policies(screen, client, &command).await?,
+        Command::Audit(args) => audit::audit(screen, client, &args).await?,
         Command::Keys(command) => identities::keys(screen, client, &command).await?,
         Command::Gc { dry_run } => gc::gc(screen, client, dry_run).await?,
+        Command::Down | Command::Doctor(_) if client.is_remote() => {
+            let hint = "run it there, without `--server`";
+            return Err(Failure::new("this command is for the server's own machine").hint(hint));
+        }
         Command::Down => down::down(screen, client, data_dir, hooks.stop_leftovers).await?,
         Command::Doctor(args) => return doctor::doctor(screen, client, data_dir, args, hooks).await,
         Command::Plan(args) => return plan::plan(screen, client, data_dir, &args).await,

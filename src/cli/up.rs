@@ -52,6 +52,12 @@ pub struct UpArgs {
     /// Where the API answers
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090", env = "TOWPATH_API", hide_env_values = true)]
     api: SocketAddr,
+    /// The certificate, with its chain, that the API answers with: a PEM file
+    #[arg(long, value_name = "FILE", requires = "api_key", env = "TOWPATH_API_CERTIFICATE", hide_env_values = true)]
+    api_certificate: Option<PathBuf>,
+    /// The key of that certificate: a PEM file
+    #[arg(long, value_name = "FILE", requires = "api_certificate", env = "TOWPATH_API_KEY", hide_env_values = true)]
+    api_key: Option<PathBuf>,
     /// The domain that services get their hosts under
     #[arg(
         long,
@@ -196,6 +202,7 @@ impl UpArgs {
             engine: self.engine,
             http: self.http,
             api: self.api,
+            api_tls: self.api_certificate.zip(self.api_key),
             base_domain: self.base_domain,
             poll: self.poll,
             apply: self.apply,
@@ -283,7 +290,12 @@ mod tests {
 
     #[test]
     fn a_relative_data_directory_is_made_absolute() {
-        let common = Common { data_dir: Some("state".into()), output: crate::settings::Output::Text };
+        let common = Common {
+            data_dir: Some("state".into()),
+            output: crate::settings::Output::Text,
+            server: None,
+            profile: None,
+        };
         assert!(data_dir(&common).unwrap().is_absolute());
     }
 }

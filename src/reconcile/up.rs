@@ -2,6 +2,7 @@
 
 use super::core::{Config, Core, Parts};
 use super::{control::Control, operation, pass, printer};
+use crate::access::audit::{Audit, AuditError, AuditSettings, blocking};
 use crate::access::{Access, Place};
 use crate::api;
 use crate::link::Keeper;
@@ -51,6 +52,12 @@ pub enum UpError {
     /// Access control cannot be opened.
     #[error(transparent)]
     Access(#[from] crate::access::AccessError),
+    /// The audit trail cannot be opened.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// The API's certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] crate::api::tls::TlsError),
     /// The control socket cannot be had.
     #[error(transparent)]
     Serve(#[from] crate::api::server::ServeError),
@@ -87,7 +94,13 @@ impl UpError {
             Self::Access(error) => error.hint(),
             Self::Serve(error) => error.hint(),
             Self::Interrupted => Some("`towpath down` stops what an earlier start left".into()),
-            Self::Link(_) | Self::Build(_) | Self::Engine(_) | Self::Io { .. } | Self::NotStopped(_) => None,
+            Self::Audit(_)
+            | Self::Tls(_)
+            | Self::Link(_)
+            | Self::Build(_)
+            | Self::Engine(_)
+            | Self::Io { .. }
+            | Self::NotStopped(_) => None,
         }
     }
 }
@@ -303,11 +316,11 @@ fn host_memory() -> Option<Memory> {
 
 /// Whoever reads a request on its way may read what is in it: off this machine the API speaks TLS or not at all.
 fn check_exposure(settings: &UpSettings) -> Result<(), UpError> {
-    if settings.api.ip().is_loopback() {
+    if settings.api.ip().is_loopback() || settings.api_tls.is_some() {
         return Ok(());
     }
     let message = format!("the API would answer on {} without TLS, where others can read along", settings.api);
-    let hint = "bind it to a loopback address (`--api 127.0.0.1:8090`), and put a TLS proxy in front of it";
+    let hint = "give it a certificate (`--api-certificate FILE --api-key FILE`), or bind it to a loopback address (`--api 127.0.0.1:8090`)";
     Err(UpError::Setting(Invalid::new(message).hint(hint)))
 }
 
@@ -319,6 +332,26 @@ async fn open_access(core: &Core, data: &DataDir, settings: &UpSettings) -> Resu
         tracing::info!(file = %data.admin_credentials().display(), "made the administrator's access key");
     }
     Ok(Arc::new(access))
+}
+
+/// Opens the audit trail; what is older than is kept goes from it hourly.
+fn open_audit(core: &Arc<Core>, data: &DataDir, settings: &UpSettings) -> Result<Arc<Audit>, UpError> {
+    let kept = AuditSettings { keep: settings.keep.keep_audit, ..AuditSettings::default() };
+    let audit = Arc::new(Audit::open(&data.audit(), kept)?);
+    let (pruned, stopping) = (audit.clone(), core.stopping.clone());
+    tokio::spawn(async move {
+        loop {
+            let audit = pruned.clone();
+            if let Err(error) = blocking(move || audit.prune(Timestamp::now())).await {
+                tracing::warn!(%error, "old audit records could not be removed");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(3600)) => {}
+                () = stopping.cancelled() => return,
+            }
+        }
+    });
+    Ok(audit)
 }
 
 /// Starts the control socket and the API listener.
@@ -337,8 +370,10 @@ async fn serve(
         api::token::Token::create(&data.control_token()).map_err(io("write the token of the control socket"))?;
     let stop = core.stopping.clone();
     let context = api::dispatch::Context { control, logs };
-    let door = Arc::new(api::Door { context, access: open_access(core, data, settings).await? });
-    let on_network = tokio::spawn(api::serve_api(listener, door.clone(), stop.clone()));
+    let audit = open_audit(core, data, settings)?;
+    let door = Arc::new(api::Door { context, access: open_access(core, data, settings).await?, audit });
+    let tls = settings.api_tls.as_ref().map(|(certificate, key)| api::tls::acceptor(certificate, key)).transpose()?;
+    let on_network = tokio::spawn(api::serve_api(listener, door.clone(), tls, stop.clone()));
     let control_listener = api::server::bind_control(&socket).await?;
     let on_socket = tokio::spawn(async move {
         api::server::serve_control_on(control_listener, &socket, token, door, stop).await;

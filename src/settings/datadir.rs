@@ -270,6 +270,11 @@ impl DataDir {
         self.root.join("admin.credentials")
     }
 
+    /// The audit trail.
+    pub fn audit(&self) -> PathBuf {
+        self.root.join("audit")
+    }
+
     /// What lives only while a control plane runs.
     pub fn run(&self) -> PathBuf {
         self.root.join("run")

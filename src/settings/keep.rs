@@ -22,6 +22,9 @@ pub struct Keep {
     /// How long events are kept
     #[arg(long, value_name = "DURATION", default_value = "90d", value_parser = duration, env = "TOWPATH_KEEP_EVENTS", hide_env_values = true)]
     pub keep_events: Duration,
+    /// How long records of the audit trail are kept
+    #[arg(long, value_name = "DURATION", default_value = "90d", value_parser = duration, env = "TOWPATH_KEEP_AUDIT", hide_env_values = true)]
+    pub keep_audit: Duration,
     /// How long mirrors and caches are kept that nothing needs
     #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = duration, env = "TOWPATH_KEEP_UNUSED", hide_env_values = true)]
     pub keep_unused: Duration,

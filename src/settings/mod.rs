@@ -2,10 +2,12 @@
 //!
 //! Flags and `TOWPATH_*` variables are parsed by the CLI into [`UpSettings`]; everything in it is checked.
 
+mod aws;
 pub mod datadir;
 mod keep;
 mod network;
 
+pub use aws::{AwsProfile, aws_profile};
 pub use keep::Keep;
 pub use network::BaseDomain;
 
@@ -29,6 +31,8 @@ pub struct UpSettings {
     pub http: Vec<SocketAddr>,
     /// Where the API answers.
     pub api: SocketAddr,
+    /// The certificate that the API answers with, and its key: PEM files.
+    pub api_tls: Option<(PathBuf, PathBuf)>,
     /// The domain under which services get their hosts.
     pub base_domain: BaseDomain,
     /// How often sources are asked for new versions.

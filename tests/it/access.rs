@@ -3,12 +3,15 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests, which clippy sees in functions marked so only")]
 
+mod afar;
 mod differential;
 mod hostile;
 mod identity;
+mod policy_speed;
 mod rights;
 mod sessions;
 mod signed;
+mod trail;
 
 use crate::cli::{door, memory::Memory};
 use bytes::Bytes;
@@ -19,6 +22,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+use towpath::access::audit::Audit;
 use towpath::access::signature::{self, Credentials};
 use towpath::access::{Access, Attached};
 use towpath::api::serve_api;
@@ -32,6 +36,7 @@ struct Server {
     data: tempfile::TempDir,
     address: SocketAddr,
     access: Arc<Access>,
+    audit: Arc<Audit>,
     admin: Credentials,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
@@ -45,14 +50,14 @@ impl Server {
     async fn start_on(data: tempfile::TempDir) -> Self {
         let memory = Arc::new(Memory::new());
         let door = door(data.path(), memory.clone()).await;
-        let access = door.access.clone();
+        let (access, audit) = (door.access.clone(), door.audit.clone());
         let file = data.path().join("admin.credentials");
         access.ensure_administrator(&file, Timestamp::now()).await.unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-        let task = tokio::spawn(serve_api(listener, door.clone(), stop.clone()));
+        let task = tokio::spawn(serve_api(listener, door.clone(), None, stop.clone()));
         let admin = credentials(&file);
-        Self { data, address, access, admin, stop, task }
+        Self { data, address, access, audit, admin, stop, task }
     }
 
     fn credentials_file(&self) -> PathBuf {
@@ -92,7 +97,8 @@ impl Server {
         let mut draft = Draft::new(self.address, body);
         draft.headers.insert("content-type", "application/x-amz-json-1.0".parse().unwrap());
         draft.headers.insert("x-amz-target", target.parse().unwrap());
-        draft.sign(credentials, "apprunner", Timestamp::now())
+        let service = if target.starts_with("com.amazonaws.cloudtrail.") { "cloudtrail" } else { "apprunner" };
+        draft.sign(credentials, service, Timestamp::now())
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
@@ -154,10 +160,14 @@ impl Answer {
 
     /// Asserts that it is an error in AWS JSON's shape, and gives its message.
     fn assert_error(&self, status: u16, code: &str) -> String {
+        self.assert_error_of("application/x-amz-json-1.0", status, code)
+    }
+
+    fn assert_error_of(&self, kind: &str, status: u16, code: &str) -> String {
         let body = self.json();
         assert_eq!((self.status, body["__type"].as_str()), (status, Some(code)), "{body}");
         assert_eq!(self.headers["x-amzn-errortype"], code);
-        assert_eq!(self.headers["content-type"], "application/x-amz-json-1.0");
+        assert_eq!(self.headers["content-type"], kind);
         assert_eq!(self.headers["x-amzn-requestid"].len(), 36);
         body["Message"].as_str().unwrap().to_owned()
     }

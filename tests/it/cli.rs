@@ -17,6 +17,7 @@ use std::process::Output;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use towpath::access::audit::{Audit, AuditSettings};
 use towpath::access::{Access, Place};
 use towpath::api::dispatch::Context;
 use towpath::api::{Door, Token, serve_control};
@@ -28,7 +29,8 @@ pub async fn door(data: &Path, memory: Arc<Memory>) -> Arc<Door> {
     let (store, _, _) = Store::open(&data.join("store"), Timestamp::now()).await.unwrap();
     let place = Place { region: "local-1".into(), account: "000000000000".into() };
     let access = Arc::new(Access::open(Arc::new(store), data, place).await.unwrap());
-    Arc::new(Door { context: Context { control: memory.clone(), logs: memory }, access })
+    let audit = Arc::new(Audit::open(&data.join("audit"), AuditSettings::default()).unwrap());
+    Arc::new(Door { context: Context { control: memory.clone(), logs: memory }, access, audit })
 }
 
 /// A server on a data directory of its own.
@@ -94,10 +96,10 @@ impl Server {
 }
 
 /// What a run of the binary left.
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
+pub struct Ran {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
 }
 
 impl Ran {
@@ -112,7 +114,7 @@ async fn towpath_on(data: Option<&Path>, arguments: &[&str]) -> Ran {
     towpath_in(here.path(), data, arguments).await
 }
 
-async fn towpath_in(here: &Path, data: Option<&Path>, arguments: &[&str]) -> Ran {
+pub async fn towpath_in(here: &Path, data: Option<&Path>, arguments: &[&str]) -> Ran {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_towpath"));
     command.current_dir(here).env_clear().env("HOME", here).stdin(std::process::Stdio::null());
     if let Some(data) = data {

@@ -52,7 +52,8 @@ fn own_flags(command: &[&str]) -> BTreeSet<String> {
     let options = help.split("Options:\n").nth(1).unwrap();
     let heads = options.lines().map(str::trim_start).filter(|l| l.starts_with('-'));
     let own = heads.filter_map(|l| l.split_whitespace().find(|w| w.starts_with("--")));
-    let own = own.filter(|f| !["--help", "--data-dir", "--output"].contains(f)).map(str::to_owned);
+    let own =
+        own.filter(|f| !["--help", "--data-dir", "--output", "--server", "--profile"].contains(f)).map(str::to_owned);
     own.chain(inner).collect()
 }
 

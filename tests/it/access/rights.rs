@@ -63,7 +63,7 @@ async fn a_refusal_names_user_action_and_resource() {
     let reader = server.user("reader", &["AWSAppRunnerReadOnlyAccess"]).await;
     assert_eq!(server.call(&reader, "AppRunner.ListServices", json!({})).await.status, 200);
     assert_eq!(server.call(&reader, "AppRunner.DescribeService", json!({ "ServiceArn": SHOP })).await.status, 200);
-    for arn in [SHOP.to_owned(), format!("{SHOP}/{SHOP_ID}")] {
+    for arn in [SHOP.to_owned(), format!("{SHOP}/{SHOP_ID}"), SHOP.replace("arn:aws:", "arn:aws-x:")] {
         let answer = server.call(&reader, "AppRunner.DeleteService", json!({ "ServiceArn": arn })).await;
         assert_eq!(
             answer.assert_error(400, "AccessDeniedException"),
@@ -162,6 +162,15 @@ async fn conditions_see_parameters_tags_and_where_a_call_comes_from() {
         json!({ "ServiceName": "new-one", "SourceConfiguration": { "AuthenticationConfiguration": { "ConnectionArn": arn } } })
     };
     assert!(!denied("AppRunner.CreateService", create("dev")).await);
+    // A member that an operation does not have decides nothing about it.
+    let with_bait = json!({
+        "ServiceName": "new-one",
+        "ConnectionArn": format!("arn:aws:apprunner:local-1:{ACCOUNT}:connection/dev"),
+        "SourceConfiguration": create("prod")["SourceConfiguration"],
+    });
+    assert!(denied("AppRunner.CreateService", with_bait).await);
+    let bait = json!({ "ResourceArn": SHOP, "TagKeys": ["c"], "Tags": [{ "Key": "a", "Value": "" }] });
+    assert!(denied("AppRunner.UntagResource", bait).await);
     // Leaving out the id (row R6) does not lead past the policy.
     assert!(denied("AppRunner.CreateService", create("prod")).await);
     assert!(denied("AppRunner.CreateService", create(&format!("prod/{SHOP_ID}"))).await);
@@ -210,7 +219,8 @@ async fn an_administrator_of_access_makes_users_over_the_wire_and_nobody_else_do
 #[tokio::test]
 async fn the_control_socket_is_the_administrator_by_the_machines_word() {
     let server = Server::start().await;
-    let facts = RequestFacts { now: Timestamp::now(), source: None, secure: true, user_agent: None };
+    let facts =
+        RequestFacts { request_id: "x".into(), now: Timestamp::now(), source: None, secure: true, user_agent: None };
     let keys = towpath::access::policy::Context::default();
     let decision = server.access.may(&Caller::local("local:root"), "iam:CreateUser", "*", &keys, &facts, &[]);
     assert_eq!(decision, towpath::access::policy::Decision::Allowed);
