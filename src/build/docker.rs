@@ -3,6 +3,7 @@
 //! BuildKit does it where it is there (Docker Engine since 18.09 has it), the classic builder otherwise. Images are
 //! found again by labels. Limits: an unlocked base image is looked at here only; it moves when the engine's copy moves.
 
+mod authorities;
 mod context;
 mod dockerfile;
 mod ignore;
@@ -11,11 +12,14 @@ mod progress;
 mod recipe;
 mod trace;
 mod transport;
+mod trusting;
 
-use super::{BuildError, BuildJob, Builder};
+use super::dependencies::{self, Dependencies};
+use super::recipe as lines;
+use super::{BuildError, BuildJob, Builder, Provision};
 use crate::model::{
     AppSettings, Artifact, BuildId, Catalogue, Commit, Digest, DockerHost, InstallationId, LineSink, LineSource,
-    RuntimeName,
+    RuntimeName, ServiceName,
 };
 use async_trait::async_trait;
 use bollard::errors::Error;
@@ -28,6 +32,7 @@ use progress::{Event, Progress, Steps};
 use recipe::{BaseImages, Recipe};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::future::Future;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use transport::{Building, Request};
@@ -71,6 +76,8 @@ pub struct DockerBuilderOptions {
     pub catalogue: Catalogue,
     /// Runtime → base image instead of the catalogue's; `{version}` stands for the chosen version.
     pub images: BTreeMap<RuntimeName, String>,
+    /// What the installation gives to builds.
+    pub provision: Provision,
     /// Which of Docker's builders.
     pub backend: Backend,
 }
@@ -81,7 +88,10 @@ pub struct DockerBuilder {
     host: DockerHost,
     installation: InstallationId,
     bases: BaseImages,
+    provision: Provision,
     backend: Backend,
+    /// How often the downloads that are kept for a service were given up as damaged, since this builder began.
+    given_up: Mutex<BTreeMap<ServiceName, u32>>,
 }
 
 /// How one run of a builder ended, if not with an image.
@@ -115,13 +125,15 @@ impl DockerBuilder {
             host: options.host,
             installation: options.installation,
             bases: BaseImages { catalogue: options.catalogue, overrides: options.images },
+            provision: options.provision,
             backend: options.backend,
+            given_up: Mutex::default(),
         })
     }
 
     fn recipe(&self, settings: &AppSettings) -> Result<(Recipe, String), BuildError> {
         let (language, image) = self.bases.choose(settings)?;
-        Ok((Recipe::new(settings, language, &image)?, image))
+        Ok((Recipe::new(settings, language, &image, &self.provision.env)?, image))
     }
 
     /// The id of a base image; brings it when it is not there.
@@ -199,10 +211,11 @@ impl DockerBuilder {
             ("labels", labels.to_string()),
             ("rm", "1".into()),
             ("forcerm", "1".into()),
+            process_limits(job),
         ];
         match backend {
             Backend::BuildKit => query.push(("version", "2".into())),
-            // BuildKit knows no such limits.
+            // BuildKit knows no limits of a whole build.
             Backend::Classic => query.extend(limits(job)),
         }
         let version = self.docker.client_version();
@@ -213,16 +226,51 @@ impl DockerBuilder {
     /// `.dockerignore` of the repository leave files out.
     fn request_recipe(&self, job: &BuildJob, recipe: &Recipe, backend: Backend) -> Request {
         let dockerfile = match backend {
-            Backend::BuildKit => recipe.dockerfile_with_caches(&format!("{}-{}", self.installation, job.name)),
+            Backend::BuildKit => recipe.dockerfile_for_buildkit(&self.owner(&job.name), job.memory()),
             Backend::Classic => recipe.dockerfile(),
         };
         let context = Context {
             root: job.tree.clone(),
             prefix: Some(recipe::CONTEXT_APP),
             ignore: Ignore::default(),
-            beside: vec![("Dockerfile".into(), dockerfile.into_bytes())],
+            beside: recipe.locked.iter().cloned().chain([("Dockerfile".into(), dockerfile.into_bytes())]).collect(),
         };
-        self.request(job, context, backend)
+        let mut request = self.request(job, context, backend);
+        request.query.push(self.arguments(&BTreeMap::new()));
+        request
+    }
+
+    /// Arguments of a build, with the proxies, which Docker hands on to commands without a declaration.
+    fn arguments(&self, given: &BTreeMap<String, String>) -> (&'static str, String) {
+        let proxies = self.provision.proxies.iter().map(|(name, proxy)| (name.as_str(), proxy.reveal()));
+        let mut all: BTreeMap<&str, &str> = proxies.collect();
+        all.extend(given.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        ("buildargs", serde_json::json!(all).to_string())
+    }
+
+    /// Whose downloads are kept: another's once they were given up.
+    fn owner(&self, service: &ServiceName) -> String {
+        let given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = given_up.get(service).map(|count| format!("-{count}")).unwrap_or_default();
+        format!("{}-{service}{count}", self.installation)
+    }
+
+    /// Builds a recipe; once more without the downloads that are kept, when a line that installs dependencies fails.
+    async fn build_recipe(&self, job: &BuildJob, log: &dyn LineSink) -> Result<(), BuildError> {
+        let (recipe, image) = self.recipe(&job.settings)?;
+        self.base(&image, &job.settings.runtime).await?;
+        let recipe = recipe
+            .within(job.directory.as_ref())
+            .installing_first(dependencies(job).await, job.directory.as_ref())
+            .trusting(self.authorities().await?);
+        let built = self.run_either(|backend| self.request_recipe(job, &recipe, backend), &recipe, log).await;
+        match &built {
+            Err(BuildError::Command { command, .. }) if recipe.keeps_downloads() && lines::installs(command) => {}
+            _ => return built,
+        }
+        *self.given_up.lock().unwrap_or_else(PoisonError::into_inner).entry(job.name.clone()).or_default() += 1;
+        log.line(LineSource::AppRunner, lines::TRYING_AGAIN);
+        self.run_either(|backend| self.request_recipe(job, &recipe, backend), &recipe, log).await
     }
 
     async fn run(&self, request: Request, steps: &dyn Steps, log: &dyn LineSink) -> Result<(), Stopped> {
@@ -258,15 +306,28 @@ impl DockerBuilder {
     }
 }
 
-/// What a size means to the classic builder: at least a whole CPU and a gigabyte, as builds need.
+/// What the first commands of a build install. A tree that cannot be read is the context's to report.
+async fn dependencies(job: &BuildJob) -> Option<Dependencies> {
+    let source = job.directory.as_ref().map_or_else(|| job.tree.clone(), |d| job.tree.join(d.as_str()));
+    let steps = lines::steps(&job.settings);
+    tokio::task::spawn_blocking(move || dependencies::find(&steps, &source)).await.ok().flatten()
+}
+
+/// What the classic builder holds commands to: their memory, and at least a whole CPU.
 fn limits(job: &BuildJob) -> Vec<(&'static str, String)> {
-    let memory = job.size.memory.0.max(1 << 30).to_string();
+    let memory = job.memory().0.to_string();
     vec![
         ("memory", memory.clone()),
         ("memswap", memory),
         ("cpuperiod", "100000".into()),
         ("cpuquota", (u64::from(job.size.cpu.0.max(1000)) * 100).to_string()),
     ]
+}
+
+/// What no process of a build may exceed. BuildKit reads this from Docker Engine 23 on; before, recipes say it themselves.
+fn process_limits(job: &BuildJob) -> (&'static str, String) {
+    let memory = job.memory().0;
+    ("ulimits", serde_json::json!([{ "Name": "data", "Soft": memory, "Hard": memory }]).to_string())
 }
 
 /// What the commands of a build printed.
@@ -371,7 +432,7 @@ impl Builder for DockerBuilder {
     async fn identify(&self, commit: &Commit, settings: &AppSettings) -> Result<BuildId, BuildError> {
         if let Some(build) = &settings.dockerfile {
             // Which images it is from stands in a file that is not here yet: they move with the next commit.
-            return Ok(Digest::of(&(RECIPE_VERSION, &commit.tree, build)));
+            return Ok(self.provision.identify(Digest::of(&(RECIPE_VERSION, &commit.tree, build))));
         }
         let (recipe, image) = self.recipe(settings)?;
         let base = self.base(&image, &settings.runtime).await?;
@@ -391,12 +452,7 @@ impl Builder for DockerBuilder {
         let work = async {
             match &job.settings.dockerfile {
                 Some(build) => self.build_own(&job, build, log).await?,
-                None => {
-                    let (recipe, image) = self.recipe(&job.settings)?;
-                    let recipe = recipe.within(job.directory.as_ref());
-                    self.base(&image, &job.settings.runtime).await?;
-                    self.run_either(|backend| self.request_recipe(&job, &recipe, backend), &recipe, log).await?;
-                }
+                None => self.build_recipe(&job, log).await?,
             }
             self.find(&job.id)
                 .await?
@@ -422,6 +478,10 @@ impl Builder for DockerBuilder {
             }
         }
         Ok(())
+    }
+
+    async fn tidy(&self, _services: &BTreeSet<ServiceName>) -> Result<(), BuildError> {
+        self.remove_old_authorities().await
     }
 
     async fn usage(&self) -> Result<Vec<(BuildId, Option<u64>)>, BuildError> {

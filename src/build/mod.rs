@@ -2,18 +2,26 @@
 //!
 //! Imports `model` and `source`. Knows nothing of operations, stores or routing.
 
+mod dependencies;
 pub mod docker;
 pub mod process;
+pub mod provision;
 pub mod recipe;
 mod system;
 
+pub use provision::Provision;
+
 use crate::model::{
-    AppSettings, Artifact, BuildId, Class, Commit, InstanceSize, LineSink, ServiceName, SourceDirectory,
+    AppSettings, Artifact, BuildId, Class, Commit, InstanceSize, LineSink, Memory, ServiceName, SourceDirectory,
 };
 use async_trait::async_trait;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// What the commands of a build have at least, however small its instances are: compilers and bundlers need it.
+const LEAST_MEMORY: Memory = Memory(4 << 30);
 
 /// What a build failed at. `Display` is worded as App Runner words it where that is known.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +94,13 @@ pub struct BuildJob {
     pub deadline: Duration,
 }
 
+impl BuildJob {
+    /// The memory that its commands may take.
+    fn memory(&self) -> Memory {
+        self.size.memory.max(LEAST_MEMORY)
+    }
+}
+
 /// Makes artifacts. One per engine.
 #[async_trait]
 pub trait Builder: Send + Sync {
@@ -106,6 +121,12 @@ pub trait Builder: Send + Sync {
     /// All results that are there with the room that each takes, where that is known.
     async fn usage(&self) -> Result<Vec<(BuildId, Option<u64>)>, BuildError> {
         Ok(self.list().await?.into_iter().map(|id| (id, None)).collect())
+    }
+
+    /// Removes what is kept between builds for other services than these, and what has grown too large. Not while
+    /// anything is built.
+    async fn tidy(&self, _services: &BTreeSet<ServiceName>) -> Result<(), BuildError> {
+        Ok(())
     }
 
     /// The ids of all results that are there, for collection.

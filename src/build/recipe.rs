@@ -61,6 +61,18 @@ pub fn steps(settings: &AppSettings) -> Vec<Step> {
     phases.into_iter().flat_map(|(phase, lines)| lines.iter().map(move |l| Step { phase, line: l.clone() })).collect()
 }
 
+/// What is said before a line that installs dependencies is run again.
+pub const TRYING_AGAIN: &str = "Trying once more with an empty cache of downloads, in case it is damaged.";
+
+/// Whether a line has a package manager install dependencies.
+pub fn installs(line: &str) -> bool {
+    const TOOLS: [&str; 13] =
+        ["pip", "pip3", "uv", "poetry", "pipenv", "npm", "pnpm", "yarn", "bundle", "composer", "mvn", "go", "dotnet"];
+    const VERBS: [&str; 8] = ["install", "ci", "i", "add", "sync", "restore", "download", "update"];
+    let words = || line.split(|c: char| !c.is_ascii_alphanumeric());
+    words().any(|word| TOOLS.contains(&word)) && words().any(|word| VERBS.contains(&word))
+}
+
 /// The id of the build that these inputs make. What counts at run time only (the start command, the port, `run.env` where
 /// no pre-run line sees it) is not in it: changing that needs no build. `interpreter` names exactly what runs the build: an interpreter with its
 /// version and path, or a base image with its digest.

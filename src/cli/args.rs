@@ -31,6 +31,9 @@ pub struct Common {
     /// Where towpath keeps its state [default: /var/lib/towpath as root, else the user's own]
     #[arg(long, value_name = "DIR", global = true, env = "TOWPATH_DATA_DIR", hide_env_values = true)]
     pub data_dir: Option<PathBuf>,
+    /// Runtimes that are added to the catalogue, or change it
+    #[arg(long, value_name = "FILE", global = true, env = "TOWPATH_RUNTIMES", hide_env_values = true)]
+    pub runtimes: Option<PathBuf>,
     /// The server to talk to from afar: https://HOST:PORT [default: the one of the data directory]
     #[arg(long, value_name = "URL", global = true, env = "TOWPATH_SERVER", hide_env_values = true)]
     pub server: Option<String>,

@@ -116,19 +116,23 @@ fn dispatch(cli: Cli, hooks: Hooks) -> ExitCode {
         return ExitCode::from(USAGE);
     }
     let ended = match command {
-        Command::Up(args) => match args.settings(&common) {
+        Command::Up(args) => match offline::catalogue(&screen, &common).and_then(|all| args.settings(&common, all)) {
             Ok(settings) => return (hooks.up)(settings),
             Err(failure) => {
                 failure.print(&screen);
                 return ExitCode::from(USAGE);
             }
         },
-        Command::Validate(args) => validate::validate(&screen, &args),
+        Command::Validate(args) => {
+            offline::catalogue(&screen, &common).and_then(|all| validate::validate(&screen, &args, &all))
+        }
         Command::Plan(PlanArgs { against: Some(revision), file, rev, detailed_exitcode, .. }) => {
             against::against(&screen, &Against { file, revision, rev, detailed_exitcode }, hooks)
         }
         Command::Init(args) => init::init(&screen, &args),
-        Command::Schema { kind } => offline::print_schema(&screen, kind),
+        Command::Schema { kind } => {
+            offline::catalogue(&screen, &common).and_then(|all| offline::print_schema(&screen, kind, &all))
+        }
         Command::Completions { shell } => manual::completions(&screen, shell),
         Command::Man { dir } => manual::man(&screen, dir.as_deref()),
         Command::InstallService(args) => {
@@ -159,13 +163,13 @@ fn with_client(command: Command, common: &Common, screen: &Screen, hooks: Hooks)
         Some(url) => Client::remote(Remote::new(url, common.profile.as_deref())?),
         None => Client::new(&data_dir),
     };
-    runtime.block_on(call(command, &client, &data_dir, screen, hooks))
+    runtime.block_on(call(command, &client, (common, &data_dir), screen, hooks))
 }
 
 async fn call(
     command: Command,
     client: &Client,
-    data_dir: &Path,
+    (common, data_dir): (&Common, &Path),
     screen: &Screen,
     hooks: Hooks,
 ) -> Result<ExitCode, Failure> {
@@ -191,7 +195,7 @@ async fn call(
         }
         Command::Down => down::down(screen, client, data_dir, hooks.stop_leftovers).await?,
         Command::Doctor(args) => return doctor::doctor(screen, client, data_dir, args, hooks).await,
-        Command::Plan(args) => return plan::plan(screen, client, data_dir, &args).await,
+        Command::Plan(args) => return plan::plan(screen, client, (common, data_dir), &args).await,
         Command::Apply(args) => plan::apply(screen, client, &args).await?,
         Command::Export(args) => export::export(screen, client, &args).await?,
         Command::Status { service } => status::status(screen, client, service.as_deref()).await?,

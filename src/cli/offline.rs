@@ -6,8 +6,9 @@ use super::failure::Failure;
 use super::problems;
 use super::screen::Screen;
 use crate::api::views::PlanView;
+use crate::desired::files::{MAX_FILE_BYTES, read_text};
 use crate::desired::schema::{apprunner_schema, manifest_schema};
-use crate::desired::{Desired, FileKind, ManifestFiles, check_file, parse_manifest_files};
+use crate::desired::{Desired, FileKind, ManifestFiles, check_file, parse_manifest_files, parse_runtimes};
 use crate::model::{Catalogue, Problem, Timestamp};
 use crate::observed::{EngineView, Observed};
 use crate::plan::checker;
@@ -19,27 +20,41 @@ use crate::settings::Output;
 use std::path::Path;
 use std::process::ExitCode;
 
+/// The runtimes: those that are built in, with what `--runtimes` adds and changes.
+///
+/// # Errors
+/// When that file cannot be read or has errors; its problems are on standard error then.
+pub fn catalogue(screen: &Screen, common: &args::Common) -> Result<Catalogue, Failure> {
+    let builtin = Catalogue::builtin();
+    let Some(path) = &common.runtimes else { return Ok(builtin) };
+    let name = path.display().to_string();
+    let unusable = || Failure::new(format!("the file of runtimes `{name}` (`--runtimes`) cannot be used"));
+    let text = read_text(path, MAX_FILE_BYTES).map_err(|why| unusable().hint(why))?;
+    let read = parse_runtimes(&name, &text, &builtin);
+    read.problems.iter().for_each(|problem| screen.note(&problem_text(problem, screen.error_color)));
+    read.value.ok_or_else(|| unusable().hint("correct it as shown above"))
+}
+
 /// Every problem of a file. What it is says its name, unless the caller does.
-pub fn check(file: &Path, text: &str, kind: Option<args::FileKind>) -> Vec<Problem> {
+pub fn check(file: &Path, text: &str, kind: Option<args::FileKind>, catalogue: &Catalogue) -> Vec<Problem> {
     let kind = match kind {
         None => FileKind::of(file),
         Some(args::FileKind::Manifest) => FileKind::Manifest,
         Some(args::FileKind::Apprunner) => FileKind::AppRunner,
     };
-    check_file(file, text, kind, &Catalogue::builtin())
+    check_file(file, text, kind, catalogue)
 }
 
 /// Every problem of a manifest directory.
-pub fn check_directory(path: &Path) -> Vec<Problem> {
-    parse_manifest_files(&ManifestFiles::read(path, &path.display().to_string()), &Catalogue::builtin()).problems
+pub fn check_directory(path: &Path, catalogue: &Catalogue) -> Vec<Problem> {
+    parse_manifest_files(&ManifestFiles::read(path, &path.display().to_string()), catalogue).problems
 }
 
 /// Prints a JSON schema: as text and as JSON the same.
-pub fn print_schema(screen: &Screen, kind: args::SchemaKind) -> Result<ExitCode, Failure> {
-    let catalogue = Catalogue::builtin();
+pub fn print_schema(screen: &Screen, kind: args::SchemaKind, catalogue: &Catalogue) -> Result<ExitCode, Failure> {
     match kind {
-        args::SchemaKind::Manifest => screen.print_json(&manifest_schema(&catalogue))?,
-        args::SchemaKind::Apprunner => screen.print_json(&apprunner_schema(&catalogue))?,
+        args::SchemaKind::Manifest => screen.print_json(&manifest_schema(catalogue))?,
+        args::SchemaKind::Apprunner => screen.print_json(&apprunner_schema(catalogue))?,
         args::SchemaKind::Plan => screen.print(plan::SCHEMA)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -49,8 +64,8 @@ pub fn print_schema(screen: &Screen, kind: args::SchemaKind) -> Result<ExitCode,
 ///
 /// # Errors
 /// When the machine gives no random bytes for the ids in it.
-pub fn plan_against_nothing(manifest: &ManifestFiles) -> Result<PlanView, Failure> {
-    let read = parse_manifest_files(manifest, &Catalogue::builtin());
+pub fn plan_against_nothing(manifest: &ManifestFiles, catalogue: &Catalogue) -> Result<PlanView, Failure> {
+    let read = parse_manifest_files(manifest, catalogue);
     let observed = nothing();
     let now = Timestamp::now();
     let (plan, report) = match &read.value {

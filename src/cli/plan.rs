@@ -1,6 +1,6 @@
 //! `towpath plan` and `towpath apply`.
 
-use super::args::{ApplyArgs, PlanArgs};
+use super::args::{ApplyArgs, Common, PlanArgs};
 use super::client::{CallError, Client};
 use super::failure::Failure;
 use super::offline;
@@ -9,7 +9,7 @@ use super::validate::MANIFEST;
 use super::wait::{describe, follow, print_begun};
 use crate::api::views::PlanView;
 use crate::desired::ManifestFiles;
-use crate::model::Severity;
+use crate::model::{Catalogue, Severity};
 use crate::plan::{Plan, exit_code};
 use serde::Deserialize;
 use serde_json::json;
@@ -24,12 +24,19 @@ const PLAN_BYTES: u64 = 4 << 20;
 const STORES: [&str; 2] = ["towpath.db", "store/towpath.db"];
 
 /// Shows what would change.
-pub async fn plan(screen: &Screen, client: &Client, data_dir: &Path, args: &PlanArgs) -> Result<ExitCode, Failure> {
+pub async fn plan(
+    screen: &Screen,
+    client: &Client,
+    (common, data_dir): (&Common, &Path),
+    args: &PlanArgs,
+) -> Result<ExitCode, Failure> {
     let manifest = manifest(args.file.as_deref())?;
     let input = json!({ "Manifest": manifest, "WithObserved": true });
     let view: PlanView = match client.call("Towpath.Plan", &input).await {
         Ok(view) => view,
-        Err(CallError::NoServer(directory)) => without_server(&directory, data_dir, manifest)?,
+        Err(CallError::NoServer(directory)) => {
+            without_server(&directory, data_dir, manifest, &offline::catalogue(screen, common)?)?
+        }
         Err(error) => return Err(error.into()),
     };
     show(screen, &view)?;
@@ -59,13 +66,18 @@ fn manifest(file: Option<&Path>) -> Result<Option<ManifestFiles>, Failure> {
     }
 }
 
-fn without_server(shown: &str, data_dir: &Path, manifest: Option<ManifestFiles>) -> Result<PlanView, Failure> {
+fn without_server(
+    shown: &str,
+    data_dir: &Path,
+    manifest: Option<ManifestFiles>,
+    catalogue: &Catalogue,
+) -> Result<PlanView, Failure> {
     if STORES.iter().any(|store| data_dir.join(store).exists()) {
         return Err(Failure::new(format!("no towpath runs on data directory `{shown}`, but it has a store"))
             .hint("start it with `towpath up`: only then is it known what runs"));
     }
     match manifest {
-        Some(manifest) => Ok(offline::plan_against_nothing(&manifest)?),
+        Some(manifest) => Ok(offline::plan_against_nothing(&manifest, catalogue)?),
         None => {
             Err(Failure::new(format!("there is no `{MANIFEST}` here, and no towpath runs on data directory `{shown}`"))
                 .hint("name a manifest with `-f PATH`"))

@@ -2,7 +2,7 @@
 
 use super::args::{Common, parse_duration};
 use super::failure::Failure;
-use crate::model::{Memory, RuntimeName};
+use crate::model::{Catalogue, Memory, RuntimeName};
 use crate::settings::{
     ApplyMode, BaseDomain, EngineChoice, IngressChoice, SourceSettings, UpSettings, default_data_dir,
     default_known_hosts, has_proxy, parse_account, parse_first_user, parse_overcommit, parse_region,
@@ -119,6 +119,9 @@ pub struct UpArgs {
         hide_env_values = true
     )]
     runtime_image: Vec<(RuntimeName, String)>,
+    /// What builds are given.
+    #[command(flatten)]
+    builds: crate::settings::Builds,
     /// A network whose X-Forwarded-* headers are believed; repeatable
     #[arg(long, value_name = "CIDR", value_delimiter = ',', env = "TOWPATH_TRUSTED_PROXY", hide_env_values = true)]
     trusted_proxy: Vec<crate::link::message::Subnet>,
@@ -181,7 +184,7 @@ impl UpArgs {
     ///
     /// # Errors
     /// Where flags do not fit together.
-    pub fn settings(self, common: &Common) -> Result<UpSettings, Failure> {
+    pub fn settings(self, common: &Common, catalogue: Catalogue) -> Result<UpSettings, Failure> {
         if self.poll < SHORTEST_POLL {
             return Err(Failure::new("`--poll` is shorter than a second").hint("write `--poll 1s` or more"));
         }
@@ -211,6 +214,8 @@ impl UpArgs {
             account: self.account,
             docker_host: self.docker_host,
             runtime_images: self.runtime_image.into_iter().collect(),
+            catalogue,
+            builds: self.builds,
             trusted_proxies: self.trusted_proxy,
             overcommit_percent: self.overcommit,
             ingress: self.ingress,
@@ -255,7 +260,7 @@ mod tests {
         let line = ["towpath", "up", "--data-dir", "/srv/towpath"].iter().chain(flags);
         let cli = Cli::try_parse_from(line).unwrap();
         match cli.command {
-            Command::Up(args) => args.settings(&cli.common),
+            Command::Up(args) => args.settings(&cli.common, Catalogue::builtin()),
             other => panic!("{other:?}"),
         }
     }
@@ -293,6 +298,7 @@ mod tests {
         let common = Common {
             data_dir: Some("state".into()),
             output: crate::settings::Output::Text,
+            runtimes: None,
             server: None,
             profile: None,
         };

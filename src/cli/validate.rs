@@ -5,7 +5,7 @@ use super::failure::Failure;
 use super::offline;
 use super::screen::{Screen, Tone};
 use crate::desired::files::{MAX_FILE_BYTES, read_text};
-use crate::model::{Place, Problem, Severity};
+use crate::model::{Catalogue, Place, Problem, Severity};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,9 +13,9 @@ use std::process::ExitCode;
 pub const MANIFEST: &str = "towpath.yaml";
 
 /// Checks files; an error in any makes the exit code 1.
-pub fn validate(screen: &Screen, args: &ValidateArgs) -> Result<ExitCode, Failure> {
+pub fn validate(screen: &Screen, args: &ValidateArgs, catalogue: &Catalogue) -> Result<ExitCode, Failure> {
     let files = if args.files.is_empty() { files_here()? } else { args.files.clone() };
-    let problems: Vec<Problem> = files.iter().flat_map(|file| check(file, args.kind)).collect();
+    let problems: Vec<Problem> = files.iter().flat_map(|file| check(file, args.kind, catalogue)).collect();
     if screen.is_json() {
         screen.print_json(&problems)?;
     } else {
@@ -35,12 +35,12 @@ fn files_here() -> Result<Vec<PathBuf>, Failure> {
     Ok(there)
 }
 
-fn check(file: &Path, kind: Option<FileKind>) -> Vec<Problem> {
+fn check(file: &Path, kind: Option<FileKind>, catalogue: &Catalogue) -> Vec<Problem> {
     if file.is_dir() {
-        return offline::check_directory(file);
+        return offline::check_directory(file, catalogue);
     }
     match read_text(file, MAX_FILE_BYTES) {
-        Ok(text) => offline::check(file, &text, kind),
+        Ok(text) => offline::check(file, &text, kind, catalogue),
         Err(message) => vec![Problem {
             class: "unreadable".into(),
             severity: Severity::Error,

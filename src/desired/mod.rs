@@ -12,6 +12,7 @@ pub mod files;
 pub mod findings;
 mod keys;
 pub mod manifest;
+pub mod runtimes;
 pub mod schema;
 mod withheld;
 pub mod yaml;
@@ -20,6 +21,7 @@ pub use apprunner::parse_apprunner;
 pub use file::{FileKind, check_file};
 pub use files::{ManifestFiles, ManifestText};
 pub use manifest::{Sealed, parse_manifest, parse_manifest_files};
+pub use runtimes::parse_runtimes;
 
 use crate::model::{Digest, Place, Problem, ServiceSpec};
 use serde::{Deserialize, Serialize};

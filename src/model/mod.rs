@@ -11,6 +11,7 @@ pub mod image;
 pub mod instance;
 pub mod lines;
 pub mod names;
+mod node_range;
 pub mod operation;
 pub mod problem;
 pub mod record;
@@ -33,6 +34,7 @@ pub use image::ImageName;
 pub use instance::{Artifact, InstanceSpec, InstanceState, ObservedInstance, Purpose, StartCommand};
 pub use lines::{LineSink, LineSource};
 pub use names::{EnvName, HostLabel, RuntimeName, ServiceName};
+pub use node_range::NodeRange;
 pub use operation::{
     Cause, Failure, Operation, OperationKind, OperationStatus, OperationTarget, QUOTES, Reason, ReleaseProgress, Step,
     Undo, headline,
@@ -40,7 +42,7 @@ pub use operation::{
 pub use problem::{Place, Problem, Severity};
 pub use record::{Event, EventSeverity, Held, HeldReason, InstanceRecord, InstanceRole, Owner, Pause, ServiceRecord};
 pub use revision::{Revision, RevisionNumber};
-pub use runtime::{Catalogue, Language, Runtime};
+pub use runtime::{Catalogue, Language, Runtime, parse_runtime_image};
 pub use secret::{Secret, SecretRef};
 pub use service::{
     AppSettings, BuildSource, DeploySettings, HealthCheck, HealthProtocol, InstanceSize, Scaling, ServiceSpec,

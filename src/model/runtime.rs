@@ -1,5 +1,6 @@
 //! The catalogue of managed runtimes as data (row S3): names, wire names, versions, base images.
 
+use super::error::Invalid;
 use super::names::RuntimeName;
 use super::service::VersionLock;
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,17 @@ pub struct Runtime {
 pub struct Catalogue {
     /// The runtimes.
     pub runtimes: Vec<Runtime>,
+}
+
+/// The image of a runtime; `{version}` in it stands for a version.
+///
+/// # Errors
+/// For what looks like an option, or holds spaces or quotes.
+pub fn parse_runtime_image(image: &str) -> Result<String, Invalid> {
+    let plain = (1..=512).contains(&image.len())
+        && !image.starts_with('-')
+        && image.bytes().all(|b| b.is_ascii_graphic() && !b"\"'`$\\".contains(&b));
+    if plain { Ok(image.to_owned()) } else { Err(Invalid::new("that is not the name of an image")) }
 }
 
 impl Runtime {

@@ -52,6 +52,14 @@ pub async fn collect(core: &Core) {
             tracing::warn!(error = %super::chain(&error), %build, "a build could not be removed");
         }
     }
+    let services = {
+        let state = core.state();
+        let kept = state.world.services.values().filter(|s| s.deleted_at.is_none());
+        kept.map(|s| s.name.clone()).collect()
+    };
+    if let Err(error) = core.builder.tidy(&services).await {
+        tracing::warn!(error = %super::chain(&error), "caches of builds could not be tidied");
+    }
 }
 
 /// Removes what is not kept, or shows what would go. Above the high watermark of the disk nothing is kept for later.

@@ -4,13 +4,13 @@ use super::up::UpError;
 use super::{META_DOCKER_HOST, META_ENGINE};
 use crate::build::docker::{Backend, DockerBuilder, DockerBuilderOptions};
 use crate::build::process::{ProcessBuilder, ProcessBuilderOptions};
-use crate::build::{BuildError, Builder};
+use crate::build::{BuildError, Builder, Provision};
 use crate::engine::docker::{DockerEngine, Reach};
 use crate::engine::process::{ProcessEngine, ProcessOptions};
 use crate::engine::{Engine, EngineError};
-use crate::model::{Catalogue, DockerHost, InstallationId, Invalid};
+use crate::model::{DockerHost, InstallationId, Invalid};
 use crate::settings::datadir::DataDir;
-use crate::settings::{EngineChoice, UpSettings};
+use crate::settings::{EngineChoice, UpSettings, is_on_loopback};
 use crate::store::{Store, World, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,22 +31,25 @@ pub async fn choose(
     store: &Store,
     world: &World,
     installation: &InstallationId,
+    provision: Provision,
 ) -> Result<Pair, UpError> {
     let host = docker_host(settings.docker_host.as_deref())?;
     match resolve(settings.engine, recorded(world), &host, installation).await? {
         EngineChoice::Docker => {
+            let provision = in_containers(provision, settings)?;
             let pair = match recorded(world) {
-                Some(_) => docker_patiently(settings, &host, installation).await?,
-                None => docker(settings, &host, installation).await?,
+                Some(_) => docker_patiently(settings, &host, installation, &provision).await?,
+                None => docker(settings, &host, installation, &provision).await?,
             };
             record(store, "docker", Some(&host)).await?;
             Ok(pair)
         }
         _ => {
-            let (engine, builder) = process(data, installation, process_options(settings))?;
+            let engine = process(data, installation, process_options(settings))?;
+            let builder = process_builder(settings, data, &engine, provision)?;
             builder.sweep().await?;
             record(store, "process", None).await?;
-            Ok((engine, Arc::new(builder)))
+            Ok((Arc::new(engine), Arc::new(builder)))
         }
     }
 }
@@ -62,7 +65,7 @@ pub async fn of_record(
 ) -> Result<Arc<dyn Engine>, UpError> {
     if recorded(world) != Some(EngineChoice::Docker) {
         let options = ProcessOptions { allow_unisolated: true, ..ProcessOptions::default() };
-        return Ok(process(data, installation, options)?.0);
+        return Ok(Arc::new(process(data, installation, options)?));
     }
     let host = world.meta.get(META_DOCKER_HOST).and_then(|v| v.as_str());
     let host = docker_host(host)?;
@@ -126,31 +129,54 @@ fn process_options(settings: &UpSettings) -> ProcessOptions {
     }
 }
 
-fn process(
-    data: &DataDir,
-    installation: &InstallationId,
-    options: ProcessOptions,
-) -> Result<(Arc<dyn Engine>, ProcessBuilder), UpError> {
-    let engine = ProcessEngine::open(data.instances(), super::up::executable()?, installation.clone(), options)?;
-    let builder = ProcessBuilder::new(ProcessBuilderOptions {
-        builds: data.builds(),
-        cache: data.cache(),
-        catalogue: Catalogue::builtin(),
-        search: crate::settings::search_path(),
-        passthrough: crate::settings::passed_on_to_builds(),
-        policy: engine.policy().clone(),
-    })?;
-    Ok((Arc::new(engine), builder))
+fn process(data: &DataDir, installation: &InstallationId, options: ProcessOptions) -> Result<ProcessEngine, UpError> {
+    Ok(ProcessEngine::open(data.instances(), super::up::executable()?, installation.clone(), options)?)
 }
 
-async fn docker(settings: &UpSettings, host: &DockerHost, installation: &InstallationId) -> Result<Pair, UpError> {
+fn process_builder(
+    settings: &UpSettings,
+    data: &DataDir,
+    engine: &ProcessEngine,
+    provision: Provision,
+) -> Result<ProcessBuilder, UpError> {
+    Ok(ProcessBuilder::new(ProcessBuilderOptions {
+        builds: data.builds(),
+        cache: data.cache(),
+        cache_limit: settings.keep.keep_cache,
+        catalogue: settings.catalogue.clone(),
+        search: crate::settings::search_path(),
+        passthrough: crate::settings::passed_on_to_builds(),
+        provision,
+        policy: engine.policy().clone(),
+    })?)
+}
+
+/// What builds in containers are given: a loopback there is the container's own, so that a proxy on this machine's is not
+/// one for them.
+fn in_containers(mut provision: Provision, settings: &UpSettings) -> Result<Provision, UpError> {
+    if settings.builds.build_proxy.as_ref().is_some_and(is_on_loopback) {
+        let message = "`--build-proxy` names this machine's loopback, which builds in containers cannot reach";
+        let hint = "let the proxy listen on an address that containers reach, and name that";
+        return Err(UpError::Setting(Invalid::new(message).hint(hint)));
+    }
+    provision.proxies.retain(|_, proxy| !is_on_loopback(proxy));
+    Ok(provision)
+}
+
+async fn docker(
+    settings: &UpSettings,
+    host: &DockerHost,
+    installation: &InstallationId,
+    provision: &Provision,
+) -> Result<Pair, UpError> {
     let engine = DockerEngine::connect(host, installation.clone(), Reach::Auto).await?;
     let engine = engine.with_open_ports(settings.http.iter().map(std::net::SocketAddr::port).collect());
     let builder = DockerBuilder::connect(DockerBuilderOptions {
         host: host.clone(),
         installation: installation.clone(),
-        catalogue: Catalogue::builtin(),
+        catalogue: settings.catalogue.clone(),
         images: settings.runtime_images.clone(),
+        provision: provision.clone(),
         backend: Backend::default(),
     })
     .await?;
@@ -162,10 +188,11 @@ async fn docker_patiently(
     settings: &UpSettings,
     host: &DockerHost,
     installation: &InstallationId,
+    provision: &Provision,
 ) -> Result<Pair, UpError> {
     let mut wait = FIRST_WAIT;
     loop {
-        let error = match docker(settings, host, installation).await {
+        let error = match docker(settings, host, installation, provision).await {
             Err(error) if is_unreachable(&error) => error,
             result => return result,
         };

@@ -4,6 +4,7 @@ use super::await_healthy::{self, Outcome};
 use super::contained::contained;
 use super::core::Core;
 use super::health::Record;
+use super::rebuild;
 use crate::model::{
     EventSeverity, Failure, InstanceId, InstanceRecord, InstanceRole, InstanceState, LineSink, LineSource, Revision,
     ServiceId, ServiceRecord, ServiceSpec,
@@ -92,8 +93,14 @@ async fn heal(core: &Arc<Core>, healing: Healing) {
     core.emit_for(&record, "HealingStarted", EventSeverity::Warn, healing.effect.clone()).await;
     thaw(core, &healing.stop).await;
     let started = match &current {
-        Some(revision) => start(core, &record, revision, &healing.start).await,
-        None => Vec::new(),
+        Some(revision) if !healing.start.is_empty() => {
+            let token = CancellationToken::new();
+            match rebuild::ensure(core, &record, revision, &Quiet, &token).await {
+                Ok(revision) => start(core, &record, &revision, &healing.start).await,
+                Err(failure) => vec![Err(failure)],
+            }
+        }
+        _ => Vec::new(),
     };
     let (new, failures): (Vec<_>, Vec<_>) = started.into_iter().partition(Result::is_ok);
     match failures.into_iter().find_map(Result::err) {

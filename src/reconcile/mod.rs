@@ -26,6 +26,7 @@ pub mod operation;
 pub mod pass;
 pub mod printer;
 pub mod reading;
+mod rebuild;
 pub mod retry;
 pub mod routes;
 pub mod sealed;

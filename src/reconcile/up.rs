@@ -5,9 +5,10 @@ use super::{control::Control, operation, pass, printer};
 use crate::access::audit::{Audit, AuditError, AuditSettings, blocking};
 use crate::access::{Access, Place};
 use crate::api;
+use crate::build::Provision;
 use crate::link::Keeper;
 use crate::link::handle::{IngressConfig, IngressHandle};
-use crate::model::{Catalogue, EventSeverity, InstallationId, InstanceRole, Invalid, Memory, Secret, Timestamp};
+use crate::model::{EventSeverity, InstallationId, InstanceRole, Invalid, Memory, Secret, Timestamp};
 use crate::settings::datadir::DataDir;
 use crate::settings::{ApplyMode, IngressChoice, SourceSettings, UpSettings};
 use crate::source::SourceError;
@@ -165,10 +166,21 @@ async fn start(settings: &UpSettings) -> Result<(Arc<Core>, DataDir, Opened), Up
     let (store, world, opened) = Store::open(&data.store(), Timestamp::now()).await?;
     let store = Arc::new(store);
     let installation = installation(&store, &world).await?;
-    let (engine, builder) = super::engines::choose(settings, &data, &store, &world, &installation).await?;
+    let authorities = authorities(settings, &data).await?;
+    let provision = Provision {
+        env: settings.builds.build_env.iter().cloned().collect(),
+        proxies: settings.builds.proxies(),
+        authorities: authorities.clone(),
+    };
+    let chosen = super::engines::choose(settings, &data, &store, &world, &installation, provision).await?;
+    let (engine, builder) = chosen;
     let identity = engine.identity().await.ok();
     let ingress = IngressHandle::start(ingress_config(settings, &data, identity.as_deref())?).await?;
-    let git = Arc::new(git_source(&settings.sources, data.mirrors())?);
+    let git = git_source(&settings.sources, data.mirrors())?;
+    let git = Arc::new(match &authorities {
+        Some(file) => git.trusting(file)?,
+        None => git,
+    });
     let poller = Poller::new(git.clone(), settings.poll, PARALLEL_POLLS);
     let logs = LogStore::new(data.logs());
     let http_port = ingress.addresses().first().map_or(80, std::net::SocketAddr::port);
@@ -177,6 +189,13 @@ async fn start(settings: &UpSettings) -> Result<(Arc<Core>, DataDir, Opened), Up
     empty_directory(&config.one_offs)?;
     let core = Core::new(Parts { store, engine, builder, git, poller, ingress, logs, config }, world);
     Ok((core, data, opened))
+}
+
+/// All certificate authorities that are trusted, as a file, where the settings add some.
+async fn authorities(settings: &UpSettings, data: &DataDir) -> Result<Option<PathBuf>, UpError> {
+    let (files, place) = (settings.builds.ca_certificates.clone(), data.certificates());
+    let installed = tokio::task::spawn_blocking(move || crate::settings::authorities::install(&files, &place)).await;
+    installed.map_err(|e| io("read certificates")(std::io::Error::other(e)))?.map_err(UpError::Setting)
 }
 
 fn git_source(settings: &SourceSettings, mirrors: std::path::PathBuf) -> Result<GitSource, SourceError> {
@@ -294,7 +313,7 @@ fn config(settings: &UpSettings, data: &DataDir, http_port: u16) -> Result<Confi
         apply_automatically: settings.apply == ApplyMode::Auto,
         overcommit_percent: settings.overcommit_percent,
         host_memory: host_memory(),
-        catalogue: Catalogue::builtin(),
+        catalogue: settings.catalogue.clone(),
         trees: data.cache().join("trees"),
         one_offs: data.cache().join("one-offs"),
         secrets: data.secrets(),

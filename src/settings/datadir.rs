@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <data-dir>/           0700; 0711 as root, so that service users reach their builds and instances
+//!   certificates.pem    which certificate authorities are trusted, where `--ca-certificates` adds some
 //!   lock                held as long as a control plane runs; holds its process id
 //!   store/ mirrors/ logs/ cache/ run/ secrets/       0700
 //!   builds/ instances/  0700; 0711 as root
@@ -205,6 +206,12 @@ impl DataDir {
     /// The store's directory.
     pub fn store(&self) -> PathBuf {
         self.root.join("store")
+    }
+
+    /// All certificate authorities that are trusted, where `--ca-certificates` adds some. Not in a directory that is
+    /// closed to users of services.
+    pub fn certificates(&self) -> PathBuf {
+        self.root.join("certificates.pem")
     }
 
     /// The directory of all instances of the process engine.

@@ -1,6 +1,6 @@
 //! What is kept on disk, and how full it may become.
 
-use crate::model::Invalid;
+use crate::model::{Invalid, Memory};
 use clap::Args;
 use std::time::Duration;
 
@@ -28,6 +28,9 @@ pub struct Keep {
     /// How long mirrors and caches are kept that nothing needs
     #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = duration, env = "TOWPATH_KEEP_UNUSED", hide_env_values = true)]
     pub keep_unused: Duration,
+    /// What the downloads that a service's builds keep may take (process engine)
+    #[arg(long, value_name = "SIZE", default_value = "4 GB", env = "TOWPATH_KEEP_CACHE", hide_env_values = true)]
+    pub keep_cache: Memory,
     /// How full the disk may be before everything goes that nothing needs
     #[arg(long, value_name = "PERCENT", default_value = "85%", value_parser = percent, env = "TOWPATH_DISK_HIGH", hide_env_values = true)]
     pub disk_high: u32,

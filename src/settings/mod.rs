@@ -2,17 +2,20 @@
 //!
 //! Flags and `TOWPATH_*` variables are parsed by the CLI into [`UpSettings`]; everything in it is checked.
 
+pub mod authorities;
 mod aws;
+mod builds;
 pub mod datadir;
 mod keep;
 mod network;
 
 pub use aws::{AwsProfile, aws_profile};
+pub use builds::{Builds, is_on_loopback};
 pub use keep::Keep;
 pub use network::BaseDomain;
 
 use crate::link::message::Subnet;
-use crate::model::{Invalid, Memory, RuntimeName};
+use crate::model::{Catalogue, Invalid, Memory, RuntimeName};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -49,6 +52,10 @@ pub struct UpSettings {
     pub docker_host: Option<String>,
     /// Base images that replace the catalogue's.
     pub runtime_images: BTreeMap<RuntimeName, String>,
+    /// The runtimes that services may name.
+    pub catalogue: Catalogue,
+    /// What builds are given.
+    pub builds: Builds,
     /// Networks whose `X-Forwarded-*` headers are believed.
     pub trusted_proxies: Vec<Subnet>,
     /// Who starts the ingress.
@@ -215,13 +222,8 @@ pub fn parse_first_user(text: &str) -> Result<u32, Invalid> {
 pub fn parse_runtime_image(text: &str) -> Result<(RuntimeName, String), Invalid> {
     let (name, image) =
         text.split_once('=').ok_or_else(|| Invalid::new("write it like `python3=registry.example.com/python:3.12`"))?;
-    let plain = (1..=512).contains(&image.len())
-        && !image.starts_with('-')
-        && image.bytes().all(|b| b.is_ascii_graphic() && !b"\"'`$\\".contains(&b));
-    if !plain {
-        return Err(Invalid::new("that is not the name of an image"));
-    }
-    Ok((name.parse()?, image.to_owned()))
+    let image = crate::model::parse_runtime_image(image)?;
+    Ok((name.parse()?, image))
 }
 
 /// The whole environment, for secrets that name a variable of it. Variables that are not UTF-8 are left out.

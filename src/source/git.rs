@@ -145,6 +145,19 @@ impl GitSource {
         Ok(self)
     }
 
+    /// The same trusting the certificate authorities in a PEM file, besides the machine's own.
+    ///
+    /// # Errors
+    /// [`SourceError::Mirror`] when the file cannot be used.
+    pub fn trusting(mut self, file: &Path) -> Result<Self, SourceError> {
+        let failed = |message| SourceError::Mirror { repository: file.display().to_string(), message };
+        super::libgit2::trust(file).map_err(failed)?;
+        if self.ls_refs.is_some() {
+            self.ls_refs = Some(LsRefs::new(Connections::trusting(file).map_err(failed)?));
+        }
+        Ok(self)
+    }
+
     /// The same with libgit2 asking all repositories: it knows how to use proxies.
     #[must_use]
     pub fn through_proxies(mut self) -> Self {

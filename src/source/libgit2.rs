@@ -45,6 +45,20 @@ fn set_options() -> Result<(), git2::Error> {
     Ok(())
 }
 
+/// Lets libgit2 trust the certificate authorities of a file, besides those that it trusts already.
+///
+/// # Errors
+/// What libgit2 says, as text.
+pub(super) fn trust(file: &Path) -> Result<(), String> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    #[allow(unsafe_code)] // git2 has no safe form of this setter; see below for why it is sound.
+    // SAFETY: adds to libgit2's process-wide TLS context, which OpenSSL guards by a lock of its own; the context is made by
+    // the first call, and this room, the only user of git2, connects nowhere before a source has been opened.
+    let set = unsafe { git2::opts::set_ssl_cert_file(file) };
+    set.map_err(|error| error.message().to_owned())
+}
+
 /// Tells libgit2 which directory stands for the user's home: it reads `.ssh/known_hosts` there, to ask a server for a key of
 /// a kind that is known, and nothing else. Whether a key is trusted is decided by us. The first directory holds.
 ///

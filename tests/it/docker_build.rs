@@ -7,12 +7,12 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use towpath::build::docker::{Backend, DockerBuilder, DockerBuilderOptions};
-use towpath::build::{BuildError, BuildJob, Builder};
+use towpath::build::{BuildError, BuildJob, Builder, Provision};
 use towpath::engine::Engine;
 use towpath::engine::docker::{DockerEngine, Reach};
 use towpath::model::{
-    AppSettings, Artifact, BuildId, Catalogue, Commit, Digest, InstanceId, InstanceSize, InstanceSpec, InstanceState,
-    LineSink, LineSource, RevisionNumber, ServiceId, StartCommand, Timestamp,
+    AppSettings, Artifact, BuildId, Catalogue, Commit, Digest, DockerfileBuild, InstanceId, InstanceSize, InstanceSpec,
+    InstanceState, LineSink, LineSource, RevisionNumber, ServiceId, StartCommand, Timestamp,
 };
 
 const BOTH: [Backend; 2] = [Backend::BuildKit, Backend::Classic];
@@ -38,6 +38,7 @@ async fn builder(lab: &Lab, backend: Backend) -> DockerBuilder {
         installation: lab.installation.clone(),
         catalogue: Catalogue::builtin(),
         images: BTreeMap::from([("python3".parse().unwrap(), IMAGE.to_owned())]),
+        provision: Provision::default(),
         backend,
     };
     DockerBuilder::connect(options).await.unwrap()
@@ -217,6 +218,13 @@ async fn wait_until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
+/// How many containers, ended ones too, have this text in their command.
+async fn containers_with(lab: &Lab, text: &str) -> usize {
+    let all = bollard::query_parameters::ListContainersOptionsBuilder::default().all(true).build();
+    let found = lab.docker.list_containers(Some(all)).await.unwrap();
+    found.iter().filter(|container| container.command.as_ref().is_some_and(|command| command.contains(text))).count()
+}
+
 #[tokio::test]
 async fn a_cancelled_build_ends_on_the_engine_too() {
     let Some(lab) = Lab::open(false) else { return };
@@ -234,6 +242,16 @@ async fn a_cancelled_build_ends_on_the_engine_too() {
         assert!(matches!(built, Err(BuildError::Cancelled)), "{backend:?}: {built:?}");
         wait_until("the command ended", || !runs(seconds)).await;
         assert_eq!(builder.find(&id).await.unwrap(), None);
+        // The classic builder's containers are ordinary ones.
+        let mut left = containers_with(&lab, seconds).await;
+        for _ in 0..50 {
+            if left == 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            left = containers_with(&lab, seconds).await;
+        }
+        assert_eq!(left, 0, "{backend:?}: no container is left");
     }
 }
 
@@ -290,4 +308,80 @@ async fn lines_written_for_amazon_linux_work_on_a_debian_base() {
     let (built, log, _) = run(&lab, &builder, settings(&["yum install -y no-such-thing-devel"])).await;
     assert!(matches!(built, Err(BuildError::Command { .. })), "{built:?}");
     assert!(log.iter().any(|line| line.contains("no Debian package is known for `no-such-thing-devel`")), "{log:#?}");
+}
+
+#[tokio::test]
+async fn no_process_of_a_build_takes_more_memory_than_it_may() {
+    let Some(lab) = Lab::open(false) else { return };
+    let builder = builder(&lab, Backend::BuildKit).await;
+    let line = "python3 -c 'bytearray(3 << 30); print(\"three fit\"); bytearray(5 << 30)'";
+    let (built, log, _) = run(&lab, &builder, settings(&[&unique(), line])).await;
+    assert!(matches!(built, Err(BuildError::Command { .. })), "{built:?}");
+    for wanted in ["[Build] three fit", "[Build] MemoryError"] {
+        assert!(log.iter().any(|line| line == wanted), "{wanted}: {log:#?}");
+    }
+    let raised = "ulimit -d unlimited || echo kept";
+    let (built, log, _) = run(&lab, &builder, settings(&[&unique(), raised])).await;
+    built.unwrap();
+    assert!(log.iter().any(|line| line == "[Build] kept"), "{log:#?}");
+}
+
+/// Settings of a repository's own Dockerfile with this text, and the job that builds it.
+async fn own(lab: &Lab, builder: &DockerBuilder, dockerfile: &str) -> BuildJob {
+    let build =
+        DockerfileBuild { path: "Dockerfile".parse().unwrap(), target: None, context: None, args: BTreeMap::new() };
+    let settings = AppSettings { dockerfile: Some(Box::new(build)), build_env: BTreeMap::new(), ..settings(&[]) };
+    let commit = commit(&unique());
+    let id = builder.identify(&commit, &settings).await.unwrap();
+    let job = BuildJob { commit, ..job(lab, id, settings) };
+    std::fs::write(job.tree.join("Dockerfile"), dockerfile).unwrap();
+    std::fs::write(job.tree.join(".dockerignore"), "").unwrap();
+    job
+}
+
+#[tokio::test]
+async fn a_dockerfile_of_the_repository_is_built_by_both_builders_and_failures_name_line_and_step() {
+    let Some(lab) = Lab::open(false) else { return };
+    for backend in BOTH {
+        let (builder, lines) = (builder(&lab, backend).await, Lines::default());
+        let build = async |job: BuildJob| builder.build(job, &lines, CancellationToken::new()).await;
+        let good = format!(
+            "ARG BASE={IMAGE}\nFROM $BASE AS made\nWORKDIR /w\nCOPY hello.txt .\nRUN cat hello.txt > made && {}\n\
+             FROM {IMAGE}\nCOPY --from=made /w/made /made\nRUN cat /made\n",
+            unique()
+        );
+        build(own(&lab, &builder, &good).await).await.unwrap();
+        let log = lines.take();
+        assert!(log.iter().any(|line| line == "[Build] hello"), "{backend:?}: {log:#?}");
+        assert!(log.iter().any(|line| line.starts_with("[AppRunner] Dockerfile:8: RUN cat /made")), "{log:#?}");
+
+        let bad = format!("FROM {IMAGE}\n# why not\nRUN {}\nRUN echo so far; \\\n    exit 9\nRUN true\n", unique());
+        let job = own(&lab, &builder, &bad).await;
+        let id = job.id.clone();
+        match build(job).await {
+            Err(BuildError::Command { command, ended, .. }) => {
+                assert!(command.starts_with("RUN echo so far;"), "{command}");
+                assert!(ended.contains("(Dockerfile:4) exited with code 9") && ended.contains("so far"), "{ended}");
+            }
+            other => panic!("{backend:?}: {other:?}"),
+        }
+        assert_eq!(builder.find(&id).await.unwrap(), None);
+        lines.take();
+    }
+}
+
+#[tokio::test]
+async fn a_dockerfile_gets_neither_the_hosts_network_nor_its_privileges() {
+    let Some(lab) = Lab::open(false) else { return };
+    let (builder, lines) = (builder(&lab, Backend::BuildKit).await, Lines::default());
+    for option in ["--network=host", "--security=insecure"] {
+        let text = format!("FROM {IMAGE}\nRUN {option} true && {}\n", unique());
+        let built = builder.build(own(&lab, &builder, &text).await, &lines, CancellationToken::new()).await;
+        let error = built.unwrap_err();
+        assert!(!matches!(error, BuildError::Unreachable(_) | BuildError::Io { .. }), "{option}: {error:?}");
+    }
+    let text = format!("FROM {IMAGE}\nRUN ls /run/docker.sock /var/run/docker.sock; env; {}\n", unique());
+    builder.build(own(&lab, &builder, &text).await, &lines, CancellationToken::new()).await.unwrap();
+    let log = lines.take().join("\n");
+    assert_eq!(log.matches("No such file or directory").count(), 2, "{log}");
 }

@@ -52,8 +52,8 @@ fn own_flags(command: &[&str]) -> BTreeSet<String> {
     let options = help.split("Options:\n").nth(1).unwrap();
     let heads = options.lines().map(str::trim_start).filter(|l| l.starts_with('-'));
     let own = heads.filter_map(|l| l.split_whitespace().find(|w| w.starts_with("--")));
-    let own =
-        own.filter(|f| !["--help", "--data-dir", "--output", "--server", "--profile"].contains(f)).map(str::to_owned);
+    let common = ["--help", "--data-dir", "--output", "--server", "--profile", "--runtimes"];
+    let own = own.filter(|f| !common.contains(f)).map(str::to_owned);
     own.chain(inner).collect()
 }
 
@@ -90,7 +90,7 @@ fn the_reference_has_every_command_with_its_flags_and_no_others() {
     for (command, section) in sections {
         let mut said = flags(section);
         // Told at the head of the page; a section may say what is special in it.
-        said.retain(|flag| !["--data-dir", "--output"].contains(&flag.as_str()));
+        said.retain(|flag| !["--data-dir", "--output", "--runtimes"].contains(&flag.as_str()));
         // `up` explains the variables by one of its own flags; `--wait` is named where others print the same.
         if command == "operations" {
             said.remove("--wait");

@@ -4,6 +4,8 @@
 mod access;
 mod applications;
 mod arrows;
+mod authority;
+mod builds;
 mod cases;
 mod cli;
 mod collection;
@@ -46,4 +48,5 @@ mod sources;
 mod spine;
 mod store;
 mod systemd;
+mod trust;
 mod tutorial;

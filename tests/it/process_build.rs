@@ -7,11 +7,11 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use towpath::build::process::{ProcessBuilder, ProcessBuilderOptions};
-use towpath::build::{BuildError, BuildJob, Builder};
+use towpath::build::{BuildError, BuildJob, Builder, Provision};
 use towpath::host::jail::{policy::Policy, users::DEFAULT_FIRST};
 use towpath::host::tree;
 use towpath::model::{
-    AppSettings, Artifact, BuildId, Catalogue, Commit, InstanceSize, LineSink, LineSource, Timestamp,
+    AppSettings, Artifact, BuildId, Catalogue, Commit, InstanceSize, LineSink, LineSource, Memory, Timestamp,
 };
 
 #[derive(Default)]
@@ -59,6 +59,16 @@ impl Bench {
         Self { dir, builder, log: Lines::default() }
     }
 
+    /// With what the machine's own network needs.
+    fn online() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut passthrough = towpath::settings::passed_on_to_builds();
+        // What is found on the machine is not downloaded, and not kept.
+        passthrough.remove("PIP_FIND_LINKS");
+        let builder = builder_with(dir.path(), search(), passthrough);
+        Self { dir, builder, log: Lines::default() }
+    }
+
     /// A job whose lines are these; `touch` makes its contents differ from those of other jobs.
     async fn job(&self, settings: AppSettings) -> BuildJob {
         let tree = self.dir.path().join(format!("tree-{}", fastrand::u64(..)));
@@ -98,10 +108,16 @@ impl Bench {
 }
 
 fn builder(dir: &Path, search: Vec<PathBuf>) -> ProcessBuilder {
+    builder_with(dir, search, BTreeMap::from([("HANDED_ON".to_owned(), "yes".to_owned())]))
+}
+
+fn builder_with(dir: &Path, search: Vec<PathBuf>, passthrough: BTreeMap<String, String>) -> ProcessBuilder {
     let (builds, cache) = (dir.join("builds"), dir.join("cache"));
-    let passthrough = BTreeMap::from([("HANDED_ON".to_owned(), "yes".to_owned())]);
     let policy = Policy::of(env!("CARGO_BIN_EXE_towpath").into(), dir, DEFAULT_FIRST).unwrap();
-    let options = ProcessBuilderOptions { builds, cache, catalogue: catalogue(), search, passthrough, policy };
+    let (cache_limit, provision) = (Memory(64 << 20), Provision::default());
+    let catalogue = catalogue();
+    let options =
+        ProcessBuilderOptions { builds, cache, cache_limit, catalogue, search, passthrough, provision, policy };
     ProcessBuilder::new(options).unwrap()
 }
 
@@ -394,4 +410,101 @@ async fn the_same_build_of_another_installation_is_not_ended() {
     });
     assert!(first.is_ok() && second.is_ok(), "{first:?} {second:?}");
     assert!(ours.builder.find(&id).await.unwrap().is_some() && theirs.builder.find(&id).await.unwrap().is_some());
+}
+
+/// Every file below a directory.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap_or_else(|e| panic!("{}: {e}", directory.display()));
+    let entries = entries.map(|e| e.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() && !path.is_symlink() { files(&path) } else { vec![path] }).collect()
+}
+
+#[tokio::test]
+async fn caches_of_pip_and_npm_full_of_garbage_fail_no_build_for_good() {
+    let bench = Bench::online();
+    let pip = settings("python311", &["pip install docopt==0.6.2 && python -c 'import docopt'"]);
+    let npm = node(&["npm install --no-save left-pad@1.3.0 && node -e 'require(\"left-pad\")'"]);
+    for (wanted, cache) in [(pip, "pip"), (npm, "npm")] {
+        bench.build(bench.job(wanted.clone()).await).await.unwrap();
+        let cache = bench.dir.path().join("cache/services/shop").join(cache);
+        let all = files(&cache);
+        assert!(!all.is_empty(), "downloads are kept");
+        for file in all {
+            let length = std::fs::metadata(&file).unwrap().len();
+            let user = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&file).unwrap());
+            std::fs::remove_file(&file).unwrap();
+            std::fs::write(&file, vec![0x5a; usize::try_from(length).unwrap()]).unwrap();
+            std::os::unix::fs::chown(&file, Some(user), Some(user)).unwrap();
+        }
+        bench.build(bench.job(wanted.clone()).await).await.unwrap_or_else(|e| panic!("{e}: {}", bench.log.text()));
+        // Files where there should be directories.
+        for entry in std::fs::read_dir(&cache).unwrap().map(|e| e.unwrap().path()) {
+            if entry.is_dir() {
+                std::fs::remove_dir_all(&entry).unwrap();
+                std::fs::write(&entry, "no directory").unwrap();
+            }
+        }
+        bench.build(bench.job(wanted.clone()).await).await.unwrap_or_else(|e| panic!("{e}: {}", bench.log.text()));
+    }
+}
+
+#[tokio::test]
+async fn a_line_that_installs_is_tried_again_once_and_only_with_a_cache_of_earlier_builds() {
+    let bench = Bench::new();
+    let tries = || bench.log.text().matches("Trying once more").count();
+    let failing = "mkdir -p $npm_config_cache && touch $npm_config_cache/x; false # npm ci";
+    bench.build(bench.job(node(&[failing])).await).await.unwrap_err();
+    assert_eq!(tries(), 0, "what this build brought is not damaged");
+    bench.build(bench.job(node(&[failing, "true"])).await).await.unwrap_err();
+    assert_eq!(tries(), 1);
+    let cache = bench.dir.path().join("cache/services/shop/npm");
+    let line = "test ! -e $npm_config_cache/x && mkdir -p $npm_config_cache && touch $npm_config_cache/fresh # npm ci";
+    bench.build(bench.job(node(&[line])).await).await.unwrap();
+    assert!(tries() == 2 && cache.join("fresh").exists() && !cache.join("x").exists());
+    bench.builder.tidy(&["other".parse().unwrap()].into()).await.unwrap();
+    assert!(!cache.exists(), "its service is gone");
+}
+
+#[tokio::test]
+async fn a_cache_stays_below_its_bound() {
+    let bench = Bench::new();
+    let keep = |megabytes: u32| {
+        let line =
+            format!("mkdir -p $npm_config_cache && head -c {megabytes}M /dev/zero > $npm_config_cache/{megabytes}");
+        node(&[&line])
+    };
+    let cache = bench.dir.path().join("cache/services/shop/npm");
+    bench.build(bench.job(keep(40)).await).await.unwrap();
+    assert!(cache.join("40").exists());
+    // 64 MB are the bound of this bench.
+    bench.build(bench.job(keep(30)).await).await.unwrap();
+    assert!(!cache.exists() && cache.parent().unwrap().is_dir());
+    bench.build(bench.job(keep(70)).await).await.unwrap();
+    assert!(!cache.exists());
+    bench.build(bench.job(keep(10)).await).await.unwrap();
+    assert!(cache.join("10").exists(), "and is used again");
+}
+
+#[tokio::test]
+async fn an_interpreter_is_asked_once_until_its_file_changes() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let (bin, asked) = (dir.path().join("bin"), dir.path().join("asked"));
+    std::fs::create_dir(&bin).unwrap();
+    let place = |version: &str| {
+        let script = format!("#!/bin/sh\necho x >> {}\necho ruby {version}p0\n", asked.display());
+        std::fs::write(bin.join("fresh"), script).unwrap();
+        std::fs::set_permissions(bin.join("fresh"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::rename(bin.join("fresh"), bin.join("ruby")).unwrap();
+    };
+    let times = || std::fs::read_to_string(&asked).unwrap_or_default().lines().count();
+    let builder = builder(dir.path(), vec![bin.clone(), "/usr/bin".into(), "/bin".into()]);
+    let (commit, wanted) = (commit(), settings("ruby31", &["true"]));
+    place("3.1.2");
+    let first = builder.identify(&commit, &wanted).await.unwrap();
+    assert_eq!(builder.identify(&commit, &wanted).await.unwrap(), first);
+    assert_eq!(times(), 1);
+    place("3.1.20");
+    assert_ne!(builder.identify(&commit, &wanted).await.unwrap(), first);
+    assert_eq!(times(), 2);
 }

@@ -1,11 +1,11 @@
 """Serves git repositories over smart HTTP through `git http-backend`, well or badly, on a free loopback port.
 
-usage: git_http.py ROOT [CERTIFICATE]    prints the port, serves (with TLS by CERTIFICATE) until its standard input ends
+usage: git_http.py ROOT [CERTIFICATE [ADDRESS]]    prints the port, serves (with TLS by CERTIFICATE) until its standard input ends
 
 The first part of a path says how: /git/X serves ROOT/X; /auth/ asks for a password; /moved/ redirects to /git/; /elsewhere/
 redirects to another port; /page/ answers with a web page; /busy/ with 503; /hang/ never answers; /drip/ answers a byte at a
 time for ever; /v0/ knows the first protocol only; /many/N/X is /git/X; /loop/ redirects to itself; /endless/ answers a POST without
-end; /flood/ sends a pack without end; /cut/ breaks off in the middle of a pack; /slow/ sends a pack slowly; /odd/ answers with what is not git's protocol.
+end; /files/X is the file ROOT/X, or its index.html; /flood/ sends a pack without end; /cut/ breaks off in the middle of a pack; /slow/ sends a pack slowly; /odd/ answers with what is not git's protocol.
 Requests are counted: GET /figures.
 """
 
@@ -174,6 +174,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(out[at : at + 4096])
             time.sleep(0.005)
 
+    def serve_files(self, rest, body):
+        path = os.path.join(ROOT, rest.partition("#")[0])
+        path = os.path.join(path, "index.html") if os.path.isdir(path) else path
+        if ".." in rest or not os.path.isfile(path):
+            return self.answer(404, b"no such file")
+        with open(path, "rb") as file:
+            page = ("Content-Type", "text/html" if path.endswith(".html") else "application/octet-stream")
+            self.answer(200, file.read(), page)
+
     def serve_git(self, rest, body):
         status, headers, out = self.backend(rest, body)
         self.answer(status, out, *headers)
@@ -208,7 +217,7 @@ class Server(http.server.ThreadingHTTPServer):
         pass
 
 
-server = Server(("127.0.0.1", 0), Handler)
+server = Server((sys.argv[3] if len(sys.argv) > 3 else "127.0.0.1", 0), Handler)
 if len(sys.argv) > 2:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(sys.argv[2])

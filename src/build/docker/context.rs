@@ -23,7 +23,7 @@ pub(super) struct Context {
     pub prefix: Option<&'static str>,
     /// What of them is left out.
     pub ignore: Ignore,
-    /// Files beside them, by their place in the context.
+    /// Files beside them, by their place in the context; they take the place of a file of the tree.
     pub beside: Vec<(String, Vec<u8>)>,
 }
 
@@ -75,7 +75,8 @@ fn write(out: &mut impl Write, context: &Context, receiver: &mpsc::Sender<io::Re
     if context.prefix.is_some() {
         append_directory(&mut tar, prefix)?;
     }
-    let mut walk = Walk { tar, prefix, ignore: &context.ignore, waiting: Vec::new(), receiver };
+    let mut walk =
+        Walk { tar, prefix, ignore: &context.ignore, beside: &context.beside, waiting: Vec::new(), receiver };
     for entry in sorted(&context.root)? {
         // The history is no part of the application.
         if entry.file_name() != ".git" {
@@ -89,6 +90,7 @@ struct Walk<'a, W: Write> {
     tar: tar::Builder<W>,
     prefix: &'a Path,
     ignore: &'a Ignore,
+    beside: &'a [(String, Vec<u8>)],
     /// Directories that are left out, sent once something in them is not.
     waiting: Vec<PathBuf>,
     receiver: &'a mpsc::Sender<io::Result<Bytes>>,
@@ -100,7 +102,9 @@ impl<W: Write> Walk<'_, W> {
         if self.receiver.is_closed() {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        let out = self.ignore.excludes(&path.to_string_lossy());
+        let replaced =
+            self.prefix.as_os_str().is_empty() && self.beside.iter().any(|(name, _)| path == Path::new(name));
+        let out = replaced || self.ignore.excludes(&path.to_string_lossy());
         let kind = entry.file_type()?;
         if kind.is_dir() {
             return self.append_tree(entry, path, out);

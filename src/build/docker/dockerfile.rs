@@ -4,7 +4,7 @@
 
 use super::progress::Steps;
 use super::recipe::Command;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How much of an instruction is shown.
 const SHOWN: usize = 160;
@@ -112,6 +112,17 @@ impl Dockerfile {
         kinds.find_map(|(line, mount)| {
             ["secret", "ssh"].into_iter().find(|kind| option(mount, "type") == Some(kind)).map(|kind| (line, kind))
         })
+    }
+
+    /// The lines on which `RUN` instructions begin.
+    pub fn lines_of_runs(&self) -> BTreeSet<usize> {
+        self.instructions.iter().filter(|i| i.keyword == "RUN").map(|i| i.line).collect()
+    }
+
+    /// The lines on which the first instruction after a `FROM` begins, where that is in its stage.
+    pub fn first_lines_of_stages(&self) -> BTreeSet<usize> {
+        let pairs = self.instructions.windows(2).filter(|pair| pair[0].keyword == "FROM" && pair[1].keyword != "FROM");
+        pairs.map(|pair| pair[1].line).collect()
     }
 
     /// The arguments of `FROM` lines: declared before the first of them, given or by their default.

@@ -5,9 +5,10 @@ use super::context::Context;
 use super::dockerfile::{Dockerfile, Needed};
 use super::ignore::Ignore;
 use super::transport::Request;
+use super::trusting::Trusting;
 use super::{Backend, CALL, DockerBuilder};
 use crate::build::{BuildError, BuildJob};
-use crate::model::{DockerfileBuild, LineSink};
+use crate::model::{DockerfileBuild, LineSink, LineSource};
 use bollard::query_parameters::RemoveImageOptionsBuilder;
 use std::collections::BTreeMap;
 use std::io;
@@ -19,9 +20,14 @@ const LARGEST: u64 = 1 << 20;
 /// Where a Dockerfile is put that is not part of the context.
 const APART: &str = ".towpath.Dockerfile";
 
+/// What is said where the file's commands are not given the installation's authorities.
+const NOT_TRUSTED: &str = "Docker's classic builder cannot show the certificate authorities of this installation to a \
+                           Dockerfile's commands: copy them in, or use an engine with BuildKit.";
+
 /// A build, ready to be sent.
 pub(super) struct Own {
     file: Dockerfile,
+    text: String,
     /// Its place in the context.
     name: String,
     context: Context,
@@ -46,9 +52,9 @@ impl Own {
         let inside = inside(tree, &root, path).filter(|name| !ignore.excludes(name));
         let (name, beside) = match inside {
             Some(name) => (name, Vec::new()),
-            None => (APART.to_owned(), vec![(APART.to_owned(), text.into_bytes())]),
+            None => (APART.to_owned(), vec![(APART.to_owned(), text.clone().into_bytes())]),
         };
-        Ok(Self { file, name, context: Context { root, prefix: None, ignore, beside }, stage })
+        Ok(Self { file, text, name, context: Context { root, prefix: None, ignore, beside }, stage })
     }
 }
 
@@ -64,7 +70,9 @@ impl DockerBuilder {
         let wanted = build.clone();
         let opened = tokio::task::spawn_blocking(move || Own::open(&tree, &wanted)).await;
         let own = opened.map_err(|e| io_error("read the Dockerfile", io::Error::other(e)))??;
-        let args: BTreeMap<String, String> = build.args.iter().map(|(k, v)| (k.to_string(), v.clone())).collect();
+        // What the service says is stronger.
+        let given = self.provision.env.iter().chain(&build.args);
+        let args: BTreeMap<String, String> = given.map(|(name, value)| (name.to_string(), value.clone())).collect();
         let mut brought = Vec::new();
         for needed in own.file.images(own.stage, &args) {
             if self.image_id(&needed.image).await?.is_none() {
@@ -72,11 +80,25 @@ impl DockerBuilder {
             }
             self.bring(&needed.image).await?.map_err(|why| unavailable(build, &needed, &why))?;
         }
-        let ended = self.run_either(|backend| self.request_own(job, build, &own, &args, backend), &own.file, log).await;
+        let trusting = self.authorities().await?.map(|image| Trusting::of(&own.text, &own.file, &image));
+        let request = |backend| {
+            let trusting = trusting.as_ref().filter(|_| backend == Backend::BuildKit);
+            if self.provision.authorities.is_some() && trusting.is_none() {
+                log.line(LineSource::AppRunner, NOT_TRUSTED);
+            }
+            self.request_own(job, build, &own, (&args, trusting), backend)
+        };
+        let ended = self.run_either(request, &own.file, log).await;
         if job.commit.is_image() {
             self.let_go(&brought).await;
         }
-        ended.map_err(|error| explain(error, build, own.file.syntax.as_ref()))
+        let ended = ended.map_err(|error| explain(error, build, own.file.syntax.as_ref()));
+        match (ended, &trusting) {
+            (Err(BuildError::Dockerfile(message)), Some(changed)) => {
+                Err(BuildError::Dockerfile(changed.in_original(&message)))
+            }
+            (ended, _) => ended,
+        }
     }
 
     /// An image of a registry is kept under our own name only: the other one would keep its layers for ever, as nobody
@@ -98,13 +120,17 @@ impl DockerBuilder {
         job: &BuildJob,
         build: &DockerfileBuild,
         own: &Own,
-        args: &BTreeMap<String, String>,
+        (args, trusting): (&BTreeMap<String, String>, Option<&Trusting>),
         backend: Backend,
     ) -> Request {
-        let mut request = self.request(job, own.context.clone(), backend);
+        let mut context = own.context.clone();
+        if let Some(Trusting { text, .. }) = trusting {
+            context.beside = vec![(own.name.clone(), text.clone().into_bytes())];
+        }
+        let mut request = self.request(job, context, backend);
         request.query.push(("dockerfile", own.name.clone()));
         request.query.extend(build.target.clone().map(|target| ("target", target)));
-        request.query.push(("buildargs", serde_json::json!(args).to_string()));
+        request.query.push(self.arguments(args));
         request
     }
 }

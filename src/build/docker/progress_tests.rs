@@ -19,7 +19,7 @@ fn recipe() -> Recipe {
         secrets: BTreeMap::new(),
         dockerfile: None,
     };
-    Recipe::new(&settings, Language::Java, "x").unwrap()
+    Recipe::new(&settings, Language::Java, "x", &BTreeMap::new()).unwrap()
 }
 
 fn events(messages: &[serde_json::Value]) -> Vec<Event> {

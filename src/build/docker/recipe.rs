@@ -3,10 +3,14 @@
 //! Whatever comes from a repository or a manifest stands in JSON strings only. Docker expands nothing in the JSON form
 //! of `RUN`, so a line can be neither an instruction nor an option, and no text of it meets a second interpreter.
 
+use super::authorities;
 use super::progress::{Steps, step_number};
+use crate::build::dependencies::Dependencies;
 use crate::build::recipe::{self, Step};
 use crate::build::{BuildError, system};
-use crate::model::{AppSettings, Catalogue, EnvName, Language, Runtime, RuntimeName, SourceDirectory, VersionLock};
+use crate::model::{
+    AppSettings, Catalogue, EnvName, Language, Memory, Runtime, RuntimeName, SourceDirectory, VersionLock,
+};
 use std::collections::BTreeMap;
 
 /// Docker's parser of 20.10 reads lines of less than 64 KiB.
@@ -19,8 +23,17 @@ const APP: &str = "/app";
 /// repository cannot take its place, nor a `.dockerignore` of the repository leave files out.
 pub(super) const CONTEXT_APP: &str = "app";
 
+/// The directory of the build context that holds what the first commands depend on.
+const CONTEXT_LOCKED: &str = "locked";
+
 /// What images without a `PATH` of their own get from Docker.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// How a command of a phase begins, in JSON.
+const ENV: &str = "\"/usr/bin/env\"";
+
+/// How the line of a command is introduced, in JSON. In a line itself the quotes are escaped.
+const SHELL: &str = "\"/bin/sh\",\"-c\",";
 
 /// One command of a phase.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,25 +55,36 @@ enum Purpose {
     Prepare,
     /// A command of a phase, with the directories that keep its downloads.
     Command(Command, &'static [&'static str]),
+    /// What the classic builder needs and BuildKit does not.
+    Classic,
 }
 
 /// A Dockerfile, with what each of its steps is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Recipe {
     instructions: Vec<(String, Purpose)>,
+    /// The image with the certificate authorities that commands trust.
+    authorities: Option<String>,
+    /// What the first commands depend on, as files of the context: [`CONTEXT_LOCKED`] and their place in the source directory.
+    pub locked: Vec<(String, Vec<u8>)>,
 }
 
 impl Recipe {
     /// The recipe of these settings on this base image. Fails on a line that is too long for Docker.
-    pub fn new(settings: &AppSettings, language: Language, image: &str) -> Result<Self, BuildError> {
-        let mut made = Self { instructions: Vec::new() };
+    pub fn new(
+        settings: &AppSettings,
+        language: Language,
+        image: &str,
+        installation: &BTreeMap<EnvName, String>,
+    ) -> Result<Self, BuildError> {
+        let mut made = Self { instructions: Vec::new(), authorities: None, locked: Vec::new() };
         made.prepare(format!("FROM {image}"));
         made.prepare(format!("WORKDIR {APP}"));
         // Before the application's files: these layers are the same for every commit, and come from the cache.
         made.base(language);
         made.prepare(format!("COPY {CONTEXT_APP}/ {APP}/"));
         for Step { phase, line } in recipe::steps(settings) {
-            let text = run(phase.variables(settings), &["/bin/sh", "-c", &line]);
+            let text = run(installation, phase.variables(settings), &["/bin/sh", "-c", &line]);
             let command = Command { phase: phase.name(), line, place: None };
             made.instructions.push((text, Purpose::Command(command, caches(language))));
         }
@@ -79,6 +103,37 @@ impl Recipe {
         let copied = self.instructions.iter().position(|(text, _)| text.starts_with("COPY "));
         self.instructions.insert(copied.map_or(1, |at| at + 1), (format!("WORKDIR {work}"), Purpose::Prepare));
         self
+    }
+
+    /// The same with the commands that install dependencies before the application's files: their layer is the same for
+    /// every commit with the same lock files, and comes from the cache. To be called after [`Self::within`].
+    pub fn installing_first(mut self, dependencies: Option<Dependencies>, directory: Option<&SourceDirectory>) -> Self {
+        let Some(Dependencies { lines, files }) = dependencies else { return self };
+        let copied = self.instructions.iter().position(|(text, _)| text.starts_with("COPY "));
+        let first = self.instructions.iter().position(|(_, purpose)| matches!(purpose, Purpose::Command(..)));
+        let Some((copied, first)) = copied.zip(first) else { return self };
+        // Between them is the source directory, if there is one: it is entered first.
+        let mut before: Vec<_> = self.instructions.drain(copied + 1..first + lines.len()).collect();
+        let work = directory.map_or_else(|| APP.to_owned(), |directory| format!("{APP}/{directory}"));
+        let place = before.len() - lines.len();
+        before.insert(place, (format!("COPY {CONTEXT_LOCKED}/ {work}/"), Purpose::Prepare));
+        self.instructions.splice(copied..copied, before);
+        self.locked = files.into_iter().map(|(name, bytes)| (format!("{CONTEXT_LOCKED}/{name}"), bytes)).collect();
+        self
+    }
+
+    /// The same with commands that trust the authorities of an image. To be called last.
+    pub fn trusting(mut self, image: Option<String>) -> Self {
+        if let Some(image) = &image {
+            let first = self.instructions.iter().position(|(_, purpose)| matches!(purpose, Purpose::Command(..)));
+            let last = self.instructions.iter().rposition(|(_, purpose)| matches!(purpose, Purpose::Command(..)));
+            if let Some((first, last)) = first.zip(last) {
+                let remove = exec(&["/bin/rm", "-rf", authorities::SEEN_IN]);
+                self.instructions.insert(last + 1, (remove, Purpose::Classic));
+                self.instructions.insert(first, (authorities::copy(image), Purpose::Classic));
+            }
+        }
+        Self { authorities: image, ..self }
     }
 
     fn prepare(&mut self, text: String) {
@@ -119,26 +174,46 @@ impl Recipe {
         }
     }
 
-    /// The Dockerfile's text, which every builder understands.
-    pub fn dockerfile(&self) -> String {
-        self.instructions.iter().map(|(text, _)| format!("{text}\n")).collect()
+    /// Whether BuildKit keeps downloads of its commands.
+    pub fn keeps_downloads(&self) -> bool {
+        self.instructions.iter().any(|(_, purpose)| matches!(purpose, Purpose::Command(_, kept) if !kept.is_empty()))
     }
 
-    /// The same for BuildKit, with downloads kept between builds of this owner. Only what can be downloaded again is in
-    /// these directories: they are no part of the image.
-    pub fn dockerfile_with_caches(&self, owner: &str) -> String {
+    /// The Dockerfile's text, which every builder understands.
+    pub fn dockerfile(&self) -> String {
+        let text = |(text, purpose): &(String, Purpose)| match purpose {
+            Purpose::Command(..) => self.trust(text) + "\n",
+            _ => format!("{text}\n"),
+        };
+        self.instructions.iter().map(text).collect()
+    }
+
+    /// The same for BuildKit, with downloads kept between builds of this owner, and processes that take no more memory than
+    /// this. Only what can be downloaded again is in the directories that are kept: they are no part of the image.
+    pub fn dockerfile_for_buildkit(&self, owner: &str, memory: Memory) -> String {
         let mount = |target: &&str| {
             let id: String = target.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
             format!("--mount=type=cache,id=towpath-{owner}{id},target={target} ")
         };
+        let trusted: String = self.authorities.iter().map(|image| authorities::mount(image)).collect();
         let text = |(text, purpose): &(String, Purpose)| match purpose {
             Purpose::Command(_, caches) => {
                 let mounts: String = caches.iter().map(mount).collect();
-                text.replacen("RUN ", &format!("RUN {mounts}"), 1) + "\n"
+                bound(&self.trust(text), memory).replacen("RUN ", &format!("RUN {mounts}{trusted}"), 1) + "\n"
             }
+            Purpose::Classic => String::new(),
             _ => format!("{text}\n"),
         };
         self.instructions.iter().map(text).collect()
+    }
+
+    /// A command with the variables by which it finds the authorities; those of its own come later and are stronger.
+    fn trust(&self, text: &str) -> String {
+        if self.authorities.is_none() {
+            return text.to_owned();
+        }
+        let named: String = authorities::variables().map(|(name, file)| format!(",\"{name}={file}\"")).collect();
+        text.replacen(ENV, &format!("{ENV}{named}"), 1)
     }
 
     /// The command that the `n`th step (from 1) of the classic builder runs: it counts every instruction.
@@ -148,7 +223,8 @@ impl Recipe {
 
     /// The command that the `n`th step (from 1) of BuildKit runs: it counts instructions that make a layer.
     pub fn buildkit_step(&self, n: usize) -> Option<&Command> {
-        let mut layers = self.instructions.iter().filter(|(_, purpose)| *purpose != Purpose::Setting);
+        let mut layers =
+            self.instructions.iter().filter(|(_, purpose)| !matches!(purpose, Purpose::Setting | Purpose::Classic));
         Self::command(layers.nth(n.checked_sub(1)?)?)
     }
 
@@ -188,12 +264,19 @@ fn caches(language: Language) -> &'static [&'static str] {
 }
 
 /// A command of a phase. Variables are given by `env`, so that they end with the command (row S7).
-fn run(user: &BTreeMap<EnvName, String>, words: &[&str]) -> String {
+fn run(installation: &BTreeMap<EnvName, String>, user: &BTreeMap<EnvName, String>, words: &[&str]) -> String {
     let mut env: BTreeMap<&str, &str> = recipe::QUIET.into_iter().collect();
-    env.extend(user.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    env.extend(installation.iter().chain(user).map(|(name, value)| (name.as_str(), value.as_str())));
     let env: Vec<String> = env.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let env: Vec<&str> = env.iter().map(String::as_str).collect();
     exec(&[&["/usr/bin/env"], env.as_slice(), words].concat())
+}
+
+/// A command of a phase whose shell takes a limit first, which its processes inherit and cannot raise.
+fn bound(text: &str, memory: Memory) -> String {
+    let script = format!("ulimit -d {} && exec /bin/sh -c \"$0\"", memory.0 >> 10);
+    let limited = format!("{SHELL}{},", serde_json::json!(script));
+    text.replacen(SHELL, &limited, 1)
 }
 
 /// `RUN` in JSON form.

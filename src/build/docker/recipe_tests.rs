@@ -43,7 +43,7 @@ fn a_python_service_has_this_dockerfile() {
     let mut settings = settings();
     settings.pre_run.push("flask db upgrade".into());
     settings.env.insert("STAGE".parse().unwrap(), "live".into());
-    let recipe = Recipe::new(&settings, Language::Python, "python:3.8").unwrap();
+    let recipe = Recipe::new(&settings, Language::Python, "python:3.8", &BTreeMap::new()).unwrap();
     let expected = r#"FROM python:3.8
 WORKDIR /app
 RUN ["/bin/sh","-c","…
@@ -63,8 +63,13 @@ ENTRYPOINT []"#;
 #[test]
 fn a_node_service_has_this_dockerfile() {
     let settings = AppSettings { build_env: BTreeMap::new(), pre_build: vec![], post_build: vec![], ..settings() };
-    let recipe =
-        Recipe::new(&AppSettings { build: vec!["npm ci".into()], ..settings }, Language::Node, "node:18").unwrap();
+    let recipe = Recipe::new(
+        &AppSettings { build: vec!["npm ci".into()], ..settings },
+        Language::Node,
+        "node:18",
+        &BTreeMap::new(),
+    )
+    .unwrap();
     let expected = r#"FROM node:18
 WORKDIR /app
 RUN ["/bin/sh","-c","…
@@ -78,16 +83,18 @@ ENTRYPOINT []"#;
 #[test]
 fn buildkit_keeps_downloads_apart_by_owner_and_out_of_the_image() {
     let settings = AppSettings { build: vec!["RUN RUN".into()], pre_build: vec![], ..settings() };
-    let recipe = Recipe::new(&settings, Language::Node, "node:18").unwrap();
-    let text = recipe.dockerfile_with_caches("0f1-shop");
+    let recipe = Recipe::new(&settings, Language::Node, "node:18", &BTreeMap::new()).unwrap();
+    let text = recipe.dockerfile_for_buildkit("0f1-shop", Memory(4 << 30));
     let mount = "RUN --mount=type=cache,id=towpath-0f1-shop-root--npm--cacache,target=/root/.npm/_cacache --mount=";
     assert_eq!(text.lines().filter(|line| line.starts_with(mount)).count(), 2, "{text}");
+    let bound = r#""/bin/sh","-c","ulimit -d 4194304 && exec /bin/sh -c \"$0\"","#;
+    assert_eq!(text.matches(bound).count(), 2, "{text}");
     assert!(!recipe.dockerfile().contains("--mount") && text.contains("\"RUN RUN\""), "{text}");
 }
 
 #[test]
 fn steps_of_both_builders_lead_to_the_same_command() {
-    let recipe = Recipe::new(&settings(), Language::Python, "python:3.8").unwrap();
+    let recipe = Recipe::new(&settings(), Language::Python, "python:3.8", &BTreeMap::new()).unwrap();
     assert_eq!(recipe.classic_step(9), recipe.buildkit_step(7));
     assert_eq!(recipe.buildkit_step(7).unwrap().line, "pip install -r requirements.txt");
     assert_eq!(recipe.classic_step(11).unwrap().phase, "post-build");
@@ -96,14 +103,14 @@ fn steps_of_both_builders_lead_to_the_same_command() {
 
 #[test]
 fn no_line_of_a_repository_can_begin_an_instruction() {
-    let recipe = Recipe::new(&settings(), Language::Python, "python:3.8").unwrap();
+    let recipe = Recipe::new(&settings(), Language::Python, "python:3.8", &BTreeMap::new()).unwrap();
     assert!(recipe.dockerfile().lines().all(|line| !line.starts_with("USER")));
 }
 
 #[test]
 fn a_line_that_docker_could_not_read_is_refused_with_a_way_out() {
     let long = AppSettings { build: vec!["x".repeat(70_000)], ..settings() };
-    let error = Recipe::new(&long, Language::Python, "python:3.8").unwrap_err();
+    let error = Recipe::new(&long, Language::Python, "python:3.8", &BTreeMap::new()).unwrap_err();
     assert!(error.to_string().contains("put it into a script"), "{error}");
 }
 
@@ -129,10 +136,36 @@ fn an_operators_image_takes_the_place_of_the_catalogues() {
 
 #[test]
 fn commands_run_in_the_source_directory_of_a_whole_repository() {
-    let node = Recipe::new(&settings(), Language::Node, "node:18").unwrap();
+    let node = Recipe::new(&settings(), Language::Node, "node:18", &BTreeMap::new()).unwrap();
     let text = node.within(Some(&"services/web".parse().unwrap())).dockerfile();
     let lines: Vec<&str> = text.lines().collect();
     let copy = lines.iter().position(|line| *line == "COPY app/ /app/").unwrap();
     assert_eq!(lines[copy + 1], "WORKDIR /app/services/web");
     assert!(lines.iter().any(|line| line.starts_with("ENV PATH=/app/services/web/node_modules/.bin:")), "{text}");
+}
+
+#[test]
+fn what_lock_files_name_is_installed_before_the_application_is_copied() {
+    let settings = AppSettings { pre_build: vec![], ..settings() };
+    let recipe = || Recipe::new(&settings, Language::Python, "python:3.8", &BTreeMap::new()).unwrap();
+    let found = Dependencies {
+        lines: vec!["pip install -r requirements.txt".into()],
+        files: BTreeMap::from([("requirements.txt".to_owned(), b"a==1".to_vec())]),
+    };
+    let made = recipe().installing_first(Some(found.clone()), None);
+    assert_eq!(made.locked, [("locked/requirements.txt".to_owned(), b"a==1".to_vec())]);
+    let text = shortened(&made.dockerfile());
+    let at = |text: &[String], wanted: &str| text.iter().position(|line| line.contains(wanted)).unwrap();
+    let order = ["COPY locked/ /app/", "requirements.txt", "COPY app/ /app/", "USER nobody", "rm -rf tests"];
+    assert!(order.map(|wanted| at(&text, wanted)).is_sorted(), "{text:#?}");
+    let steps = (1..text.len()).filter_map(|n| made.classic_step(n)).map(|c| c.line.clone());
+    assert_eq!(steps.collect::<Vec<_>>(), [&settings.build[..], &settings.post_build[..]].concat());
+
+    let directory = Some("services/web".parse().unwrap());
+    let text =
+        shortened(&recipe().within(directory.as_ref()).installing_first(Some(found), directory.as_ref()).dockerfile());
+    let order =
+        ["WORKDIR /app/services/web", "COPY locked/ /app/services/web/", "requirements.txt", "COPY app/ /app/", "USER"];
+    assert!(order.map(|wanted| at(&text, wanted)).is_sorted(), "{text:#?}");
+    assert_eq!(recipe().installing_first(None, None), recipe());
 }

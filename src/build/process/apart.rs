@@ -15,9 +15,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What the commands of a build have at least, however small its instances are: compilers and bundlers need it.
-const LEAST_MEMORY: Memory = Memory(4 << 30);
-/// What a build may write in all.
+/// What a build may write in all, with the downloads that it keeps.
 pub const MOST_WRITTEN: Memory = Memory(20 << 30);
 /// What a build leaves free on its disk: instances, logs and the store go on.
 const KEPT_FREE: u64 = 512 << 20;
@@ -92,9 +90,8 @@ pub struct Groups {
 }
 
 impl Groups {
-    /// Groups for a build in this directory whose instances have so much memory. Blocking.
+    /// Groups for a build in this directory that may take so much memory. Blocking.
     pub fn create(directory: &Path, memory: Memory) -> Self {
-        let memory = memory.max(LEAST_MEMORY);
         let name = format!("{}-{}", std::process::id(), directory.file_name().unwrap_or_default().display());
         Self { groups: Cgroups::create(GROUP, &name, Limits { cpu: None, memory: memory.0 }), memory }
     }
@@ -116,10 +113,12 @@ pub async fn watch(place: &Place) -> BuildError {
     let mut pause = Duration::from_secs(1);
     loop {
         tokio::time::sleep(pause).await;
-        let directory = place.build.clone();
+        let (directory, cache) = (place.build.clone(), place.cache.clone());
         let looked = tokio::task::spawn_blocking(move || {
             let began = std::time::Instant::now();
-            (free(&directory), disk::measure(&directory, MOST_WRITTEN.0 + 1), began.elapsed())
+            let enough = MOST_WRITTEN.0 + 1;
+            let written = disk::measure(&directory, enough).saturating_add(disk::measure(&cache, enough));
+            (free(&directory), written, began.elapsed())
         });
         let Ok((free, written, took)) = looked.await else { continue };
         if written > MOST_WRITTEN.0 {

@@ -33,6 +33,8 @@ pub struct Place {
     pub build: PathBuf,
     /// The working directory.
     pub directory: PathBuf,
+    /// Where its downloads are kept.
+    pub cache: PathBuf,
     /// The whole environment.
     pub env: BTreeMap<String, String>,
     /// The binary that sets the jail up.
@@ -102,8 +104,9 @@ impl Place {
         env.retain(|name, _| name == "LANG");
         env.insert("PATH".into(), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into());
         env.extend(["HOME", "TMPDIR"].map(|name| (name.to_owned(), temporary.display().to_string())));
-        let (build, exe, groups) = (self.build.clone(), self.exe.clone(), Arc::clone(&self.groups));
-        Self { build, directory: temporary.to_owned(), env, exe, jail: Jail::default(), groups }
+        let (build, cache, exe) = (self.build.clone(), self.cache.clone(), self.exe.clone());
+        let groups = Arc::clone(&self.groups);
+        Self { build, directory: temporary.to_owned(), cache, env, exe, jail: Jail::default(), groups }
     }
 
     /// What is to be said of how a command ended, out of memory before all.

@@ -2,6 +2,7 @@
 
 use crate::build::recipe::Interpreter;
 use crate::model::{Language, Runtime, VersionLock};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -37,6 +38,30 @@ async fn executable(interpreter: &Interpreter) -> PathBuf {
         _ => None,
     }
     .unwrap_or_else(|| interpreter.path.clone())
+}
+
+/// What a search sees, without asking anything: a file for each candidate. The answers count as long as it is the same.
+pub async fn look(runtime: &Runtime, search: &[PathBuf]) -> Vec<Seen> {
+    let paths = candidates(runtime, search).await;
+    let seen = move || paths.into_iter().filter_map(|path| Seen::of(path).ok()).collect();
+    tokio::task::spawn_blocking(seen).await.unwrap_or_default()
+}
+
+/// A file behind a path, as it was when it was looked at.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Seen {
+    path: PathBuf,
+    file: (u64, u64),
+    modified: (i64, i64),
+    size: u64,
+}
+
+impl Seen {
+    fn of(path: PathBuf) -> std::io::Result<Self> {
+        let file = std::fs::metadata(&path)?;
+        let (modified, size) = ((file.mtime(), file.mtime_nsec()), file.size());
+        Ok(Self { path, file: (file.dev(), file.ino()), modified, size })
+    }
 }
 
 async fn candidates(runtime: &Runtime, search: &[PathBuf]) -> Vec<PathBuf> {

@@ -5,39 +5,47 @@
 //! result. Built in its final place, because virtual environments cannot be moved.
 
 mod apart;
+mod caches;
 mod command;
 pub mod interpreters;
+mod known;
+mod layers;
 mod python;
+mod steps;
 mod tools;
 mod turn;
 
-use super::recipe::{self, Choice, Directories, Interpreter, Layout, Phase};
-use super::{BuildError, BuildJob, Builder};
+use super::recipe::{self, Choice, Directories, Interpreter, Layout, Step};
+use super::{BuildError, BuildJob, Builder, Provision, dependencies};
 use crate::host::boot_id;
 use crate::host::files::{move_tree, read_small, remove_tree, tree_size, write_atomic};
 use crate::host::jail::policy::Policy;
 use crate::model::{
-    AppSettings, Artifact, BuildId, Catalogue, Commit, EnvName, Language, LineSink, LineSource, Runtime, RuntimeName,
+    AppSettings, Artifact, BuildId, Catalogue, Commit, EnvName, Language, LineSink, LineSource, Memory, ServiceName,
     Timestamp,
 };
 use apart::Groups;
 use async_trait::async_trait;
 use command::{Budget, Place, kill_marked};
+use known::Known;
+use layers::Layer;
 use python::Environment;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::Mutex;
+use steps::Lines;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use turn::{Turn, Turns};
 
 /// The directory of a build that holds the commit's files.
 const SOURCE: &str = "src";
+
+/// The directory of the cache that holds what was installed, by service.
+const LAYERS: &str = "layers";
 
 /// What all commands of a build together may print.
 const MOST_OUTPUT: u64 = 50 << 20;
@@ -49,12 +57,16 @@ pub struct ProcessBuilderOptions {
     pub builds: PathBuf,
     /// `<data-dir>/cache`: downloads, a directory per service so that none can give another a poisoned package.
     pub cache: PathBuf,
+    /// What a service's directory of it may hold after a build.
+    pub cache_limit: Memory,
     /// The runtimes.
     pub catalogue: Catalogue,
     /// The directories of the host's `PATH`: interpreters and tools are looked for there.
     pub search: Vec<PathBuf>,
     /// Variables that every build gets: proxies, certificate authorities, package indexes.
     pub passthrough: BTreeMap<String, String>,
+    /// What the installation gives to builds; stronger than what is handed on.
+    pub provision: Provision,
     /// How builds are kept apart.
     pub policy: Policy,
 }
@@ -68,18 +80,11 @@ struct Build<'a> {
     user: Option<u32>,
 }
 
-/// How long an answer about interpreters counts: a plan and the build that follows ask once.
-const FOUND_COUNTS: Duration = Duration::from_secs(30);
-
-/// What was found for each runtime, and when.
-type Found = BTreeMap<RuntimeName, (Instant, Vec<Interpreter>)>;
-
 /// Builds on this machine.
 #[derive(Debug)]
 pub struct ProcessBuilder {
     options: ProcessBuilderOptions,
-    /// Held while asking, so that many services that start at once do not ask at once.
-    found: Mutex<Found>,
+    interpreters: Known,
     /// The builds that are being made or wiped: services with equal contents share one.
     turns: Turns,
 }
@@ -103,11 +108,12 @@ impl ProcessBuilder {
     /// # Errors
     /// When a directory cannot be created.
     pub fn new(mut options: ProcessBuilderOptions) -> Result<Self, BuildError> {
+        options.passthrough.extend(options.provision.variables());
         // Absolute and without links: commands run elsewhere, and tools write these paths down.
         for directory in [&mut options.builds, &mut options.cache] {
             *directory = create(directory).map_err(|e| failed(format!("create {}", directory.display()), e))?;
         }
-        Ok(Self { options, found: Mutex::default(), turns: Turns::default() })
+        Ok(Self { options, interpreters: Known::default(), turns: Turns::default() })
     }
 
     /// Removes what builds left behind that were cut off by a crash, and kills their processes. For start-up, before
@@ -148,19 +154,8 @@ impl ProcessBuilder {
         if let Some(lock) = settings.runtime_version.as_ref().filter(|lock| !runtime.accepts(lock)) {
             return Err(BuildError::Runtime(format!("{unsupported} `{lock}` is not a version of `{}`.", runtime.name)));
         }
-        let found = self.interpreters(runtime).await;
+        let found = self.interpreters.of(runtime, &self.options.search).await;
         recipe::choose(runtime, settings.runtime_version.as_ref(), &found)
-    }
-
-    async fn interpreters(&self, runtime: &Runtime) -> Vec<Interpreter> {
-        let mut known = self.found.lock().await;
-        if let Some((at, found)) = known.get(&runtime.name).filter(|(at, _)| at.elapsed() < FOUND_COUNTS) {
-            tracing::trace!(runtime = %runtime.name, age = ?at.elapsed(), "interpreters are known");
-            return found.clone();
-        }
-        let found = interpreters::find(runtime, &self.options.search).await;
-        known.insert(runtime.name.clone(), (Instant::now(), found.clone()));
-        found
     }
 
     /// Everything but the wiping of what a failure leaves.
@@ -177,20 +172,76 @@ impl ProcessBuilder {
         let user = self.prepare(directory, &at, job, &choice.interpreter).await?;
         let layout = recipe::layout(&choice.interpreter, &at);
         let build = Build { directory, at: &at, interpreter: &choice.interpreter, user };
-        let groups = Arc::new(std::sync::Mutex::new(Groups::create(directory, job.size.memory)));
+        let groups = Arc::new(std::sync::Mutex::new(Groups::create(directory, job.memory())));
         let place = self.place(&build, &layout, &job.settings.build_env, &groups);
         let before_run = self.place(&build, &layout, &job.settings.env, &groups);
         let deadline = Instant::now() + job.deadline;
         let mut budget = Budget { deadline, span: job.deadline, bytes: MOST_OUTPUT, most: MOST_OUTPUT };
-        if choice.interpreter.language == Language::Python {
-            let (seeds, interpreter) = (self.options.cache.join("python"), &choice.interpreter);
-            let environment = Environment { interpreter, venv: &at.venv, seeds: &seeds, place: &place };
-            environment.make(&mut budget, log, cancel).await?;
+        let steps = recipe::steps(&job.settings);
+        let lines = Lines { building: &place, before_run: &before_run, steps: &steps };
+        let layer = self.layer(job, &build, &steps).await?;
+        let mut done = self.restore(layer.as_ref(), user, log).await;
+        if done == 0 {
+            if choice.interpreter.language == Language::Python {
+                let (seeds, interpreter) = (self.options.cache.join("python"), &choice.interpreter);
+                let environment = Environment { interpreter, venv: &at.venv, seeds: &seeds, place: &place };
+                environment.make(&mut budget, log, cancel).await?;
+            }
+            done = layer.as_ref().map_or(0, |layer| layer.lines);
+            lines.run(0..done, &mut budget, log, cancel).await?;
+            self.keep(layer.as_ref()).await;
+            lines.run(done..steps.len(), &mut budget, log, cancel).await?;
+        } else if let Err(error) = lines.run(done..steps.len(), &mut budget, log, cancel).await {
+            return Err(self.doubt(layer.as_ref(), error, log).await);
         }
-        run_steps(&place, &before_run, &job.settings, &mut budget, log, cancel).await?;
         let artifact = self.artifact(directory, at, layout);
         complete(directory, job.id.clone(), artifact.clone(), (self.options.policy.clone(), user)).await?;
         Ok(artifact)
+    }
+
+    /// The layer of what the first lines of a build install.
+    async fn layer(&self, job: &BuildJob, build: &Build<'_>, steps: &[Step]) -> Result<Option<Layer>, BuildError> {
+        let (steps, at, interpreter) = (steps.to_vec(), build.at.clone(), build.interpreter.clone());
+        let layers = self.options.cache.join(LAYERS).join(job.name.as_str());
+        let mut env = self.options.provision.env.clone();
+        env.extend(job.settings.build_env.clone());
+        blocking(format!("read {}", at.source.display()), move || {
+            let found = dependencies::find(&steps, &at.source);
+            Ok(found.and_then(|found| Layer::of(&layers, &found, &at, &interpreter, &env)))
+        })
+        .await
+    }
+
+    /// How many lines need not be run, because what they install was kept. What cannot be restored is made again.
+    async fn restore(&self, layer: Option<&Layer>, user: Option<u32>, log: &dyn LineSink) -> usize {
+        let Some(layer) = layer.cloned() else { return 0 };
+        let lines = layer.lines;
+        let restored = blocking("restore dependencies".into(), move || layer.restore(user)).await;
+        if !restored.inspect_err(|error| tracing::warn!(%error, "kept dependencies")).unwrap_or(false) {
+            return 0;
+        }
+        let which = if lines == 1 { "1 was".to_owned() } else { format!("1 to {lines} were") };
+        let said = format!("The lock files have not changed: what step {which} for is taken from an earlier build.");
+        log.line(LineSource::AppRunner, &said);
+        lines
+    }
+
+    /// Keeps what was installed for the next build. What fails here fails no build.
+    async fn keep(&self, layer: Option<&Layer>) {
+        let (Some(layer), most) = (layer.cloned(), self.options.cache_limit) else { return };
+        if let Err(error) = blocking("keep dependencies".into(), move || layer.keep(most)).await {
+            tracing::warn!(%error, "installed dependencies are not kept");
+        }
+    }
+
+    /// After a failure with dependencies that were kept: the next build installs them anew, in case they are damaged.
+    async fn doubt(&self, layer: Option<&Layer>, error: BuildError, log: &dyn LineSink) -> BuildError {
+        if let (Some(layer), BuildError::Command { .. }) = (layer.cloned(), &error) {
+            let dropped = blocking("drop kept dependencies".into(), move || layer.drop_kept()).await;
+            let said = "The next build installs the dependencies anew, in case those of the earlier build are damaged.";
+            dropped.into_iter().for_each(|()| log.line(LineSource::AppRunner, said));
+        }
+        error
     }
 
     /// Lays out an empty build: source, home, temporary files, and the stand-ins for tools. Returns whose it is.
@@ -220,6 +271,19 @@ impl ProcessBuilder {
         .await
     }
 
+    fn cache_of(&self, service: &ServiceName) -> PathBuf {
+        self.options.cache.join("services").join(service.as_str())
+    }
+
+    /// After a build, however it ended. What fails here fails no build: the next collection tries again.
+    async fn keep_cache_small(&self, service: &ServiceName) {
+        let (cache, most) = (self.cache_of(service), self.options.cache_limit);
+        let kept = blocking(format!("bound {}", cache.display()), move || caches::keep_below(&cache, most)).await;
+        if let Err(error) = kept {
+            tracing::warn!(%service, %error, "the cache of downloads could not be bounded");
+        }
+    }
+
     fn directories(&self, directory: &Path, job: &BuildJob) -> Directories {
         Directories {
             // All of the repository is there; commands run in the source directory.
@@ -227,7 +291,7 @@ impl ProcessBuilder {
             home: directory.join("home"),
             bin: directory.join("bin"),
             venv: directory.join("venv"),
-            cache: self.options.cache.join("services").join(job.name.as_str()),
+            cache: self.cache_of(&job.name),
         }
     }
 
@@ -247,6 +311,7 @@ impl ProcessBuilder {
         Place {
             build: build.directory.to_owned(),
             directory: build.at.source.clone(),
+            cache: build.at.cache.clone(),
             env,
             exe: policy.exe.clone(),
             jail: apart::jail(policy, build, passthrough, search),
@@ -317,41 +382,6 @@ fn announce(log: &dyn LineSink, choice: &Choice) {
     }
 }
 
-async fn run_steps(
-    building: &Place,
-    before_run: &Place,
-    settings: &AppSettings,
-    budget: &mut Budget,
-    log: &dyn LineSink,
-    cancel: &CancellationToken,
-) -> Result<(), BuildError> {
-    let steps = recipe::steps(settings);
-    let own = building.build.join("bin/sh");
-    let shell = if own.exists() { own.display().to_string() } else { "/bin/sh".to_owned() };
-    let mut phase = None;
-    for (number, step) in steps.iter().enumerate() {
-        if phase.replace(step.phase) != Some(step.phase) {
-            log.line(LineSource::AppRunner, &format!("Running {} commands.", step.phase.name()));
-        }
-        log.line(LineSource::Build, &format!("Step {}/{} : {}", number + 1, steps.len(), on_one_line(&step.line)));
-        let place = if step.phase == Phase::PreRun { before_run } else { building };
-        let status = place.run(&[&shell, "-c", &step.line], budget, log, cancel).await?;
-        if !status.success() {
-            let ended = place.in_words(status);
-            log.line(LineSource::AppRunner, &format!("`{}` {ended}.", on_one_line(&step.line)));
-            return Err(BuildError::Command { phase: step.phase.name(), command: step.line.clone(), ended });
-        }
-    }
-    Ok(())
-}
-
-/// A command as one line of a log: its first line, without control characters.
-fn on_one_line(command: &str) -> String {
-    let mut lines = command.trim().lines();
-    let first: String = lines.next().unwrap_or("").chars().filter(|c| !c.is_control()).take(500).collect();
-    if lines.next().is_some() { format!("{first} …") } else { first }
-}
-
 /// Drops what only the build needed and writes the marker; then lets the files reach the disk in the background.
 async fn complete(
     directory: &Path,
@@ -391,7 +421,7 @@ impl Builder for ProcessBuilder {
             )));
         }
         let choice = self.choose(settings).await?;
-        Ok(recipe::identify(commit, settings, &choice.interpreter.identity()))
+        Ok(self.options.provision.identify(recipe::identify(commit, settings, &choice.interpreter.identity())))
     }
 
     async fn find(&self, id: &BuildId) -> Result<Option<Artifact>, BuildError> {
@@ -423,6 +453,7 @@ impl Builder for ProcessBuilder {
         // Left over from a crash in the middle of the same build.
         kill_marked(marker).await;
         let outcome = self.build_in(&directory, &job, log, &cancel).await;
+        self.keep_cache_small(&job.name).await;
         if outcome.is_ok() {
             turn.finish();
         } else {
@@ -441,6 +472,16 @@ impl Builder for ProcessBuilder {
         blocking(format!("read {builds}"), move || {
             let sized = directories.into_iter().map(|(path, id)| (id, tree_size(&path).ok().map(|(bytes, _)| bytes)));
             Ok(sized.collect())
+        })
+        .await
+    }
+
+    async fn tidy(&self, services: &BTreeSet<ServiceName>) -> Result<(), BuildError> {
+        let (services, caches) = (services.clone(), self.options.cache.join("services"));
+        let (most, layers) = (self.options.cache_limit, self.options.cache.join(LAYERS));
+        blocking(format!("tidy {}", caches.display()), move || {
+            layers::tidy(&layers, &services)?;
+            caches::tidy(&caches, &services, most)
         })
         .await
     }

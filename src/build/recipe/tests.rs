@@ -125,3 +125,19 @@ fn the_users_build_environment_is_stronger_than_ours() {
     assert_eq!((env["PIP_CACHE_DIR"].as_str(), env["HTTPS_PROXY"].as_str()), ("/mine", "http://proxy:1"));
     assert_eq!(env["PATH"], "/b/venv/bin:/b/home/.local/bin:/b/bin:/opt/py/bin:/usr/bin:/bin");
 }
+
+#[test]
+fn lines_that_install_dependencies_are_told_from_others() {
+    for line in [
+        "npm ci",
+        "cd web && npm install --omit=dev",
+        "python -m pip install -r r.txt",
+        "uv sync",
+        "pipenv install --system",
+    ] {
+        assert!(installs(line), "{line}");
+    }
+    for line in ["npm run build", "python manage.py migrate", "go build -o app", "./install.sh", "make install"] {
+        assert!(!installs(line), "{line}");
+    }
+}

@@ -66,7 +66,7 @@ pub fn init(screen: &Screen, args: &InitArgs) -> Result<ExitCode, Failure> {
 
 /// A manifest of ours that our own reader refuses is a fault of ours, said before anything is written.
 fn check(here: &Path, text: &str) -> Result<(), Failure> {
-    let problems = offline::check(&here.join(MANIFEST), text, None);
+    let problems = offline::check(&here.join(MANIFEST), text, None, &crate::model::Catalogue::builtin());
     match problems.iter().find(|p| p.severity == Severity::Error) {
         None => Ok(()),
         Some(problem) => {

@@ -130,6 +130,10 @@ fn is_frozen(state: &StateFile) -> bool {
 
 fn changed_by_hand(state: &StateFile, spec: &SpecFile, digest: &Digest) -> Vec<String> {
     let mut drift = if state.limited { cgroup::drift(&state.cgroups, spec.memory) } else { Vec::new() };
+    let build = spec.files.layered.as_ref().unwrap_or(&spec.directory);
+    if !spec.files.copied && !build.is_dir() {
+        drift.push(format!("its build was removed: there is no {} any more", build.display()));
+    }
     if state.spec != *digest {
         drift.push("spec.json: edited since the instance was started".into());
     }

@@ -76,7 +76,7 @@ async fn fetch_commit(run: &Run, spec: &ServiceSpec, step: Step) -> Result<Commi
     }
 }
 
-pub(super) fn source_failure(step: Step, error: &SourceError) -> Failure {
+pub(in crate::reconcile) fn source_failure(step: Step, error: &SourceError) -> Failure {
     let message = match error.hint() {
         Some(hint) => format!("{} ({hint})", chain(error)),
         None => chain(error),

@@ -1,14 +1,19 @@
 //! The build step: the artifact, made or found, and the revision that it makes.
 
 use super::fetch::{contents, source, source_failure};
-use super::{failure, interrupted, spec_of, stalled};
+use super::{failure, interrupted, node, spec_of, stalled};
 use crate::build::{BuildError, BuildJob, recipe};
-use crate::model::{AppSettings, Artifact, Class, Commit, Digest, Failure, Reason, Revision, RevisionNumber, Step};
+use crate::model::{
+    AppSettings, Artifact, Class, Commit, Digest, Failure, LineSink, LineSource, Reason, Revision, RevisionNumber,
+    ServiceName, ServiceSpec, Step,
+};
+use crate::reconcile::core::Core;
 use crate::reconcile::operation::Run;
 use crate::reconcile::{chain, collect};
 use crate::source::git::{Names, NotFetched};
 use crate::store::Write;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// How long a builder may take beyond its deadline to end its commands.
 const CLEANING_UP: Duration = Duration::from_secs(60);
@@ -18,67 +23,118 @@ pub(super) async fn build(run: &mut Run) -> Result<(), Failure> {
         return Ok(());
     }
     let (commit, settings) = source(run, Step::Build).await?;
+    let spec = spec_of(run, Step::Build)?;
+    let runtime_version = node::lock(&run.core, &run.log, (&spec, &commit), &settings).await?;
+    let built = AppSettings { runtime_version, ..settings.clone() };
     let core = run.core.clone();
     let builder = core.builder.clone();
     // What is found or made from here on must not be collected before a revision names it.
     let _named_soon = core.artifacts.read().await;
     let directory = spec_of(run, Step::Build)?.source.track.directory;
-    let id = builder.identify(&commit, &settings).await.map_err(|e| build_failure(&e))?;
+    let id = builder.identify(&commit, &built).await.map_err(|e| build_failure(&e))?;
     let id = recipe::in_directory(id, directory.as_ref());
     let artifact = match builder.find(&id).await.map_err(|e| build_failure(&e))? {
         Some(artifact) => {
             run.say(&format!("Nothing to build: build {} has the same inputs.", id.short()));
             artifact
         }
-        None => make(run, &commit, &settings, &id).await?,
+        None => make(run, &commit, &built, &id).await?,
     };
     keep_revision(run, commit, settings, id, artifact).await
 }
 
 async fn make(run: &Run, commit: &Commit, settings: &AppSettings, id: &Digest) -> Result<Artifact, Failure> {
-    let core = run.core.clone();
-    if let Some(message) = collect::no_room_to_build(&core) {
-        return Err(failure(Step::Build, Reason::BuildFailed, Class::Retry, message));
-    }
-    if core.builds.available_permits() == 0 {
-        run.say("Waiting for other builds to end.");
-    }
-    let permit = tokio::select! {
-        permit = core.builds.acquire() => permit,
-        () = run.token.cancelled() => return Err(run.stopped(Step::Build)),
-    };
-    let _permit = permit.map_err(|_| interrupted(Step::Build))?;
     let spec = spec_of(run, Step::Build)?;
-    let tree = core.config.trees.join(run.operation.id.as_str());
-    remove_tree(&tree).await?;
-    let exported = core.git.export(&spec.source.repository, &commit.id, &tree).await;
-    notices(&exported.map_err(|e| source_failure(Step::Build, &e))?).iter().for_each(|notice| run.say(notice));
-    let job = BuildJob {
-        id: id.clone(),
-        name: run.service.name.clone(),
-        commit: commit.clone(),
-        tree: tree.clone(),
-        directory: spec.source.track.directory,
-        settings: settings.clone(),
-        size: spec.instance,
-        deadline: spec.deploy.build_deadline,
-    };
-    let [begin, end] = lines(commit);
-    run.say(begin);
-    // The builder keeps the deadline itself; the margin lets it clean up after itself.
-    let limit = spec.deploy.build_deadline + CLEANING_UP;
-    let building = core.builder.build(job, &run.log, run.token.clone());
-    let result = tokio::time::timeout(limit, building)
-        .await
-        .unwrap_or_else(|_| Err(BuildError::Limit(format!("the build did not end within {} s", limit.as_secs()))));
-    remove_tree(&tree).await?;
-    match result {
-        Ok(artifact) => {
-            run.say(end);
-            Ok(artifact)
+    let (core, work) = (&run.core, run.operation.id.as_str());
+    let making = Making { core, service: &run.service.name, work, log: &run.log, token: &run.token };
+    making.make(&spec, commit, settings, id).await.map_err(|unmade| match unmade {
+        Unmade::Stopped => run.stopped(Step::Build),
+        Unmade::Interrupted => interrupted(Step::Build),
+        Unmade::Failed(failure) => failure,
+    })
+}
+
+/// Who has something built.
+pub(in crate::reconcile) struct Making<'a> {
+    pub core: &'a Core,
+    pub service: &'a ServiceName,
+    /// Names the directory of its files.
+    pub work: &'a str,
+    pub log: &'a dyn LineSink,
+    pub token: &'a CancellationToken,
+}
+
+/// Why nothing was built.
+pub(in crate::reconcile) enum Unmade {
+    /// By somebody's wish.
+    Stopped,
+    /// The control plane ends.
+    Interrupted,
+    Failed(Failure),
+}
+
+impl From<Failure> for Unmade {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl Making<'_> {
+    fn say(&self, text: &str) {
+        self.log.line(LineSource::AppRunner, text);
+    }
+
+    /// Builds, when there is room and it is its turn.
+    pub async fn make(
+        &self,
+        spec: &ServiceSpec,
+        commit: &Commit,
+        settings: &AppSettings,
+        id: &Digest,
+    ) -> Result<Artifact, Unmade> {
+        let core = self.core;
+        if let Some(message) = collect::no_room_to_build(core) {
+            return Err(failure(Step::Build, Reason::BuildFailed, Class::Retry, message).into());
         }
-        Err(BuildError::Cancelled) => Err(run.stopped(Step::Build)),
-        Err(error) => Err(build_failure(&error)),
+        if core.builds.available_permits() == 0 {
+            self.say("Waiting for other builds to end.");
+        }
+        let permit = tokio::select! {
+            permit = core.builds.acquire() => permit,
+            () = self.token.cancelled() => return Err(Unmade::Stopped),
+        };
+        let _permit = permit.map_err(|_| Unmade::Interrupted)?;
+        let tree = core.config.trees.join(self.work);
+        remove_tree(&tree).await?;
+        let exported = core.git.export(&spec.source.repository, &commit.id, &tree).await;
+        notices(&exported.map_err(|e| source_failure(Step::Build, &e))?).iter().for_each(|notice| self.say(notice));
+        let job = BuildJob {
+            id: id.clone(),
+            name: self.service.clone(),
+            commit: commit.clone(),
+            tree: tree.clone(),
+            directory: spec.source.track.directory.clone(),
+            settings: settings.clone(),
+            size: spec.instance,
+            deadline: spec.deploy.build_deadline,
+        };
+        let [begin, end] = lines(commit);
+        self.say(begin);
+        // The builder keeps the deadline itself; the margin lets it clean up after itself.
+        let limit = spec.deploy.build_deadline + CLEANING_UP;
+        let building = core.builder.build(job, self.log, self.token.clone());
+        let result = tokio::time::timeout(limit, building)
+            .await
+            .unwrap_or_else(|_| Err(BuildError::Limit(format!("the build did not end within {} s", limit.as_secs()))));
+        remove_tree(&tree).await?;
+        match result {
+            Ok(artifact) => {
+                self.say(end);
+                Ok(artifact)
+            }
+            Err(BuildError::Cancelled) => Err(Unmade::Stopped),
+            Err(error) => Err(build_failure(&error).into()),
+        }
     }
 }
 
@@ -120,7 +176,7 @@ async fn remove_tree(tree: &std::path::Path) -> Result<(), Failure> {
     }
 }
 
-fn build_failure(error: &BuildError) -> Failure {
+pub(in crate::reconcile) fn build_failure(error: &BuildError) -> Failure {
     let mut message = chain(error);
     if let BuildError::Command { command, ended, .. } = error {
         // What ends with the command's last lines needs no full stop.

@@ -3,6 +3,7 @@
 pub mod details;
 mod fetch;
 mod make;
+mod node;
 mod release;
 mod retire;
 mod shift;
@@ -10,6 +11,9 @@ mod shifted;
 mod start;
 mod words;
 
+pub(super) use fetch::source_failure;
+pub(super) use make::{Making, Unmade, build_failure};
+pub(super) use node::lock as node_lock;
 pub use retire::{GRACE, discard_new_instances, on_success};
 pub use shift::put_back;
 pub use start::instance_spec;
@@ -42,7 +46,7 @@ fn stalled(step: Step, reason: Reason, message: impl Into<String>) -> Failure {
 }
 
 /// The store did not take a write and the control plane stops: the step is executed again after the next start.
-fn interrupted(step: Step) -> Failure {
+pub(super) fn interrupted(step: Step) -> Failure {
     failure(step, Reason::Internal, Class::Retry, "the control plane stops")
 }
 

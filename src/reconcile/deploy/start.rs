@@ -9,7 +9,7 @@ use crate::reconcile::await_healthy::{self, Outcome};
 use crate::reconcile::core::Core;
 use crate::reconcile::health::Way;
 use crate::reconcile::operation::Run;
-use crate::reconcile::secrets;
+use crate::reconcile::{rebuild, secrets};
 use crate::store::{World, Write};
 use futures_util::future::join_all;
 
@@ -40,6 +40,7 @@ fn serving<'a>(world: &'a World, service: &ServiceRecord) -> impl Iterator<Item 
 pub(super) async fn start(run: &mut Run) -> Result<(), Failure> {
     let revision = revision_of(run, Step::Start)?;
     run.operation.revision = Some(revision.number);
+    let revision = rebuild::ensure(&run.core, &run.service, &revision, &run.log, &run.token).await?;
     if run.operation.instances.is_empty() {
         let count = size_of_new_set(run, &revision);
         run.operation.instances = (0..count).map(|_| InstanceId::from_random(run.core.random())).collect();

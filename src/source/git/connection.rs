@@ -111,6 +111,13 @@ impl Connections {
         Ok(Self { tls: builder.build(), kept: Mutex::default() })
     }
 
+    /// The same with those of a PEM file besides.
+    pub(super) fn trusting(file: &std::path::Path) -> Result<Self, String> {
+        let mut builder = SslConnector::builder(SslMethod::tls_client()).map_err(|error| error.to_string())?;
+        builder.set_ca_file(file).map_err(|error| error.to_string())?;
+        Ok(Self { tls: builder.build(), kept: Mutex::default() })
+    }
+
     fn kept(&self) -> MutexGuard<'_, HashMap<Origin, Vec<Connection>>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }

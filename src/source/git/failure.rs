@@ -55,7 +55,11 @@ pub(super) fn no_repository(repository: &RepositoryUrl) -> SourceError {
 }
 
 pub(in crate::source) fn transport_text(repository: &RepositoryUrl, message: &str) -> SourceError {
-    SourceError::Transport { repository: repository.to_string(), message: plain(message, 300) }
+    let mut message = plain(message, 300);
+    if ["certificate verify failed", "SSL certificate is invalid"].iter().any(|sign| message.contains(sign)) {
+        message.push_str(" (`towpath up --ca-certificates FILE` adds an authority to those that are trusted)");
+    }
+    SourceError::Transport { repository: repository.to_string(), message }
 }
 
 pub(super) fn limit(repository: &RepositoryUrl, message: String) -> SourceError {

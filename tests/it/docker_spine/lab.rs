@@ -43,6 +43,13 @@ impl DockerInstallation {
         Self::on(Lab::open(false)?)
     }
 
+    /// The same with further flags and their values.
+    pub fn with(options: &[&str]) -> Option<Self> {
+        let Self { installation, lab, runtime } = Self::new()?;
+        let installation = options.chunks(2).fold(installation, |i, pair| i.option(pair[0], pair[1]));
+        Some(Self { installation, lab, runtime })
+    }
+
     /// The same with the engine for itself.
     pub fn alone() -> Option<Self> {
         Self::on(Lab::open(true)?)
@@ -102,6 +109,13 @@ impl DockerInstallation {
         let mut ids: Vec<_> = self.list(self.filters()).into_iter().filter_map(|c| c.id).collect();
         ids.sort();
         ids
+    }
+
+    /// The root directories of its containers that run, as this machine sees them.
+    pub fn roots(&self) -> Vec<std::path::PathBuf> {
+        let inspect = |id: String| self.runtime.block_on(self.lab.docker.inspect_container(&id, None)).unwrap();
+        let pids = self.moving().into_iter().map(|id| inspect(id).state.unwrap().pid.unwrap());
+        pids.map(|pid| format!("/proc/{pid}/root").into()).collect()
     }
 
     /// The ids of its containers that run.

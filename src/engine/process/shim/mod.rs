@@ -33,6 +33,8 @@ const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 const LONGEST_LINE: usize = 8 << 10;
 /// How long processes may take to die of SIGKILL; only one that the kernel holds in a system call takes longer.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
+/// How long an instance whose directory somebody removed goes on: until another one serves in its place.
+const ORPHAN_LIMIT: Duration = Duration::from_secs(30);
 /// A state file names so many notices; all are in the log.
 const MOST_NOTICES: usize = 20;
 /// How long the lock is tried for: an engine that looks whether it is held takes it for a moment.
@@ -83,6 +85,8 @@ struct Keeper {
     look_at: Instant,
     out_of_memory_kills: u64,
     notices: Vec<String>,
+    /// Since when its directory is gone.
+    orphan_since: Option<Instant>,
     /// Why the instance was ended by its keeper.
     ended_for: Option<String>,
 }
@@ -145,6 +149,7 @@ impl Keeper {
             look_at: Instant::now() + storage::FIRST_LOOK,
             out_of_memory_kills: 0,
             notices: Vec::new(),
+            orphan_since: None,
             ended_for: None,
         })
     }
@@ -284,7 +289,21 @@ impl Keeper {
                 tree::signal(&self.descendants(), Signal::KILL);
             }
         }
+        self.end_orphan(now);
         self.look_at = now + self.storage.pause(now.elapsed());
+    }
+
+    /// Without its directory nobody knows the instance any more: no stop would ever come.
+    fn end_orphan(&mut self, now: Instant) {
+        if self.dir.path().exists() {
+            self.orphan_since = None;
+            return;
+        }
+        let since = *self.orphan_since.get_or_insert(now);
+        if self.kill_at.is_none() && now.duration_since(since) >= ORPHAN_LIMIT {
+            self.say("The directory of this instance was removed; it is stopped.");
+            self.stop();
+        }
     }
 
     /// Tells the log, and through the state file the control plane.
