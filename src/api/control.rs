@@ -6,6 +6,7 @@ use crate::desired::export::SealedTexts;
 use crate::desired::{Desired, ManifestFiles, ManifestVersion};
 use crate::model::{
     Event, InstanceId, Operation, OperationId, Problem, Revision, RevisionNumber, ServiceId, ServiceName, ServiceSpec,
+    Timestamp,
 };
 use crate::observed::{Observed, ServiceView};
 use crate::plan::{Plan, Report};
@@ -22,6 +23,8 @@ pub struct Snapshot {
     pub desired: Option<Desired>,
     /// The manifest file's present state.
     pub manifest: ManifestState,
+    /// How the manifest is followed.
+    pub following: Following,
     /// What would be done next, and what waits.
     pub plan: Plan,
     /// See `plan`.
@@ -34,6 +37,20 @@ pub struct Snapshot {
     pub region: String,
     /// See `region`; 12 digits.
     pub account: String,
+}
+
+/// How the manifest in force came to be so, and what became of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Following {
+    /// The manifest, or its place in a repository, as the user named it.
+    pub source: String,
+    /// When its repository was last heard of, where it is pulled from git.
+    pub seen_at: Option<Timestamp>,
+    /// When everything was as it declares, once it was.
+    pub converged_at: Option<Timestamp>,
+    /// Why its repository cannot be followed, if it cannot.
+    pub problem: Option<String>,
 }
 
 /// Whether the manifest file is in force.

@@ -5,7 +5,7 @@ use super::control::{ControlPlane, Refusal, Snapshot};
 use super::dispatch::{Context, output};
 use super::errors::ApiError;
 use super::urls::{alias_url, default_url};
-use super::views::{InstanceCounts, OperationView, SourceView, StatusAnswer, StatusView, WaitingView};
+use super::views::{InstanceCounts, ManifestView, OperationView, SourceView, StatusAnswer, StatusView, WaitingView};
 use crate::desired::DeclaredService;
 use crate::model::{InstanceRole, InstanceState, ServiceName, ServiceSpec, Track};
 use crate::observed::{EngineView, InstanceView, ServiceView};
@@ -32,7 +32,8 @@ pub(super) async fn get(context: &Context, input: GetStatus) -> Result<Value, Ap
     };
     let general = snapshot.report.notes.iter().filter(|n| n.service.is_none());
     let waiting = general.map(waiting).collect();
-    output(&StatusAnswer { services, manifest: snapshot.manifest.clone(), waiting, engine_error })
+    let (manifest, following) = (snapshot.manifest.clone(), snapshot.following.clone());
+    output(&StatusAnswer { services, manifest, following, waiting, engine_error })
 }
 
 async fn all(control: &dyn ControlPlane, snapshot: &Snapshot) -> Result<Vec<StatusView>, Refusal> {
@@ -79,8 +80,23 @@ async fn existing(control: &dyn ControlPlane, snapshot: &Snapshot, view: &Servic
         source: spec.map(source),
         last_operation: newest.map(|o| OperationView::detailed(&o, arn.clone(), record.name.as_str())),
         waiting: waiting_of(snapshot, &record.name),
+        manifest: declared.and_then(|_| manifest(snapshot)),
         arn: Some(arn),
         default_url: Some(default_url(snapshot, &record.label)),
+    })
+}
+
+/// The commit that a service's declaration is from.
+fn manifest(snapshot: &Snapshot) -> Option<ManifestView> {
+    let commit = snapshot.desired.as_ref()?.manifest.commit.as_ref()?;
+    let following = &snapshot.following;
+    Some(ManifestView {
+        source: following.source.clone(),
+        commit: commit.id.to_string(),
+        author: commit.author.clone(),
+        summary: commit.summary.clone(),
+        seen_at: following.seen_at.map(Into::into),
+        converged_at: following.converged_at.map(Into::into),
     })
 }
 
@@ -104,6 +120,7 @@ fn to_be_created(snapshot: &Snapshot, declared: &DeclaredService) -> StatusView 
         source: Some(source(spec)),
         last_operation: None,
         waiting: waiting_of(snapshot, &spec.name),
+        manifest: manifest(snapshot),
         arn: None,
         default_url: None,
     }

@@ -132,10 +132,30 @@ pub struct StatusView {
     pub last_operation: Option<OperationView>,
     /// What is not done now, and why.
     pub waiting: Vec<WaitingView>,
+    /// The manifest's commit that is in force, where it is pulled from git.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<ManifestView>,
     /// Its ARN.
     pub arn: Option<String>,
     /// The URL of its default domain (row I7).
     pub default_url: Option<String>,
+}
+
+/// A manifest's commit that is in force.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ManifestView {
+    /// The file or directory and its repository.
+    pub source: String,
+    /// The commit.
+    pub commit: String,
+    /// Who wrote it.
+    pub author: String,
+    /// The first line of its message.
+    pub summary: String,
+    /// When the repository was last heard of.
+    pub seen_at: Option<Epoch>,
+    /// When everything was as it declares, once it was.
+    pub converged_at: Option<Epoch>,
 }
 
 /// How many instances there are of a service.
@@ -188,6 +208,9 @@ pub struct StatusAnswer {
     pub services: Vec<StatusView>,
     /// The manifest file's state.
     pub manifest: super::control::ManifestState,
+    /// How it is followed.
+    #[serde(default)]
+    pub following: super::control::Following,
     /// What waits and belongs to no service.
     pub waiting: Vec<WaitingView>,
     /// Why the engine cannot be seen, if it cannot.

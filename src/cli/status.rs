@@ -31,6 +31,7 @@ pub async fn status(screen: &Screen, client: &Client, service: Option<&str>) -> 
     }
     text.push_str(&waiting(screen, &answer));
     text.push_str(&manifest(screen, &answer.manifest));
+    text.push_str(&following(screen, &answer, now));
     if let Some(error) = &answer.engine_error {
         let line = format!("\nThe engine does not answer, instances are shown as last seen: {}\n", harmless(error));
         text.push_str(&screen.tone(Tone::Bad, &line));
@@ -44,6 +45,10 @@ fn general_into_services(answer: &mut StatusAnswer) {
     if let ManifestState::Invalid { problems, .. } = &answer.manifest {
         let message = format!("the manifest is invalid: {}", first_problem(problems));
         general.push(WaitingView { kind: NoteKind::NeedsPerson, message, until: None });
+    }
+    if let Some(problem) = &answer.following.problem {
+        let message = format!("the manifest {} cannot be followed: {problem}", answer.following.source);
+        general.push(WaitingView { kind: NoteKind::Unknown, message, until: None });
     }
     if let Some(error) = &answer.engine_error {
         let message = format!("the engine does not answer: {error}");
@@ -148,6 +153,32 @@ fn waiting(screen: &Screen, answer: &StatusAnswer) -> String {
     std::iter::once("\nNot done:\n".to_owned()).chain(lines).collect()
 }
 
+/// Where a manifest that is pulled from git stands.
+fn following(screen: &Screen, answer: &StatusAnswer, now: Timestamp) -> String {
+    let following = &answer.following;
+    let version = match &answer.manifest {
+        ManifestState::InForce { version, .. } | ManifestState::Invalid { kept: Some(version), .. } => Some(version),
+        _ => None,
+    };
+    let mut text = String::new();
+    if let Some(commit) = version.and_then(|version| version.commit.as_ref()) {
+        let seen = following.seen_at.map_or("not since the start".to_owned(), |at| ago(now, at));
+        let converged = following.converged_at.map_or("not yet".to_owned(), |at| ago(now, at));
+        text = format!(
+            "\nManifest {}\n  in force   {} {}, by {}\n  seen       {seen}\n  converged  {converged}\n",
+            harmless(&following.source),
+            commit.id.short(),
+            harmless(&commit.summary),
+            harmless(&commit.author),
+        );
+    }
+    if let Some(problem) = &following.problem {
+        let line = format!("\nThe manifest cannot be followed: {}\n", harmless(problem));
+        text.push_str(&screen.tone(Tone::Bad, &line));
+    }
+    text
+}
+
 fn manifest(screen: &Screen, state: &ManifestState) -> String {
     match state {
         ManifestState::None => "\nNo manifest was read yet.\n".into(),
@@ -156,7 +187,7 @@ fn manifest(screen: &Screen, state: &ManifestState) -> String {
         }
         ManifestState::Invalid { problems, kept } => {
             let kept = kept.as_ref().map_or("nothing is in force".to_owned(), |version| {
-                format!("what was in force before stays ({} at {})", version.file, version.digest.short())
+                format!("what was in force before stays: {version}")
             });
             let head = screen.tone(Tone::Bad, &format!("The manifest is invalid; {kept}."));
             let problems = problems.iter().map(|p| format!("\n{}", offline::problem_text(p, screen.color)));

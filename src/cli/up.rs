@@ -2,11 +2,11 @@
 
 use super::args::{Common, parse_duration};
 use super::failure::Failure;
-use crate::model::{Catalogue, Memory, RuntimeName};
+use crate::model::{BranchName, Catalogue, Invalid, Memory, Reference, RepositoryUrl, RuntimeName, SourceDirectory};
 use crate::settings::{
-    ApplyMode, BaseDomain, EngineChoice, IngressChoice, SourceSettings, UpSettings, default_data_dir,
-    default_known_hosts, has_proxy, parse_account, parse_first_user, parse_overcommit, parse_region,
-    parse_runtime_image,
+    ApplyMode, BaseDomain, EngineChoice, IngressChoice, ManifestRepository, ManifestSource, SourceSettings, UpSettings,
+    default_data_dir, default_known_hosts, has_proxy, parse_account, parse_first_user, parse_manifest_path,
+    parse_overcommit, parse_region, parse_runtime_image,
 };
 use clap::Args;
 use std::net::SocketAddr;
@@ -29,6 +29,29 @@ pub struct UpArgs {
         hide_env_values = true
     )]
     manifest: PathBuf,
+    /// The git repository that the manifest is pulled from
+    #[arg(
+        long,
+        value_name = "URL",
+        value_parser = parse_repository,
+        conflicts_with = "manifest",
+        env = "TOWPATH_REPO",
+        hide_env_values = true
+    )]
+    repo: Option<RepositoryUrl>,
+    /// The branch of that repository [default: its default branch]
+    #[arg(long, value_name = "BRANCH", requires = "repo", env = "TOWPATH_BRANCH", hide_env_values = true)]
+    branch: Option<BranchName>,
+    /// The manifest in that repository: a file, or a directory of such files
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "towpath.yaml",
+        value_parser = parse_manifest_path,
+        env = "TOWPATH_PATH",
+        hide_env_values = true
+    )]
+    path: SourceDirectory,
     /// What runs instances: process, docker, or auto, which is docker where it answers
     #[arg(
         long,
@@ -200,7 +223,7 @@ impl UpArgs {
                 .hint("room is made above the first, and nothing built above the second"));
         }
         Ok(UpSettings {
-            manifest: self.manifest,
+            manifest: manifest_source(self.manifest, self.repo, self.branch, self.path),
             data_dir: data_dir(common)?,
             engine: self.engine,
             http: self.http,
@@ -237,6 +260,28 @@ impl UpArgs {
     }
 }
 
+fn manifest_source(
+    manifest: PathBuf,
+    repo: Option<RepositoryUrl>,
+    branch: Option<BranchName>,
+    path: SourceDirectory,
+) -> ManifestSource {
+    let reference = branch.map_or(Reference::Default, Reference::Branch);
+    match repo {
+        Some(url) => ManifestSource::Repository(ManifestRepository { url, reference, path }),
+        None => ManifestSource::Path(manifest),
+    }
+}
+
+/// A URL, or a path of this machine as it is written on a command line.
+fn parse_repository(text: &str) -> Result<RepositoryUrl, Invalid> {
+    let relative = text == "." || text == ".." || text.starts_with("./") || text.starts_with("../");
+    match std::path::absolute(text) {
+        Ok(absolute) if relative => absolute.to_string_lossy().parse(),
+        _ => text.parse(),
+    }
+}
+
 /// The data directory, made absolute: where it is must not depend on where a command runs.
 ///
 /// # Errors
@@ -268,7 +313,7 @@ mod tests {
     #[test]
     fn no_flags_at_all_are_a_working_installation() {
         let settings = settings(&[]).unwrap();
-        assert_eq!(settings.manifest, PathBuf::from("towpath.yaml"));
+        assert_eq!(settings.manifest, ManifestSource::Path("towpath.yaml".into()));
         assert_eq!(settings.http, ["127.0.0.1:8080".parse().unwrap()]);
         assert_eq!(settings.api, "127.0.0.1:8090".parse().unwrap());
         assert_eq!((settings.engine, settings.apply), (EngineChoice::Auto, ApplyMode::Auto));
@@ -285,6 +330,17 @@ mod tests {
             ["--trusted-proxy", "10.0.0.0/8", "--runtime-image", "python3=a:1", "--runtime-image", "nodejs18=b"];
         let settings = settings(&flags).unwrap();
         assert_eq!((settings.trusted_proxies.len(), settings.runtime_images.len()), (1, 2));
+    }
+
+    #[test]
+    fn a_manifest_is_in_one_place() {
+        let flags = ["--repo", "https://git.example.com/acme/infra", "--branch", "main", "--path", "prod/"];
+        let ManifestSource::Repository(repository) = settings(&flags).unwrap().manifest else { panic!() };
+        assert_eq!(repository.to_string(), "prod of https://git.example.com/acme/infra, main");
+        for wrong in [&["--repo", "https://x.example/a", "-f", "a.yaml"][..], &["--branch", "main"], &["--repo", "x"]] {
+            let line = ["towpath", "up"].iter().chain(wrong);
+            assert!(Cli::try_parse_from(line).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -78,6 +78,17 @@ impl ManifestFiles {
         files
     }
 
+    /// The same as read from `from`, which is about to be found at `to`: what its paths are relative to is there.
+    pub fn moved(mut self, from: &Path, to: &Path) -> Self {
+        for file in &mut self.files {
+            if let Ok(rest) = file.directory.strip_prefix(from) {
+                // Without the separator that joining nothing would leave.
+                file.directory = if rest.as_os_str().is_empty() { to.to_owned() } else { to.join(rest) };
+            }
+        }
+        self
+    }
+
     /// A digest of everything that was read: the same texts and problems have the same.
     pub fn digest(&self) -> Digest {
         Digest::of(self)

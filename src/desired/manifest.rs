@@ -74,7 +74,7 @@ pub fn parse_manifest_files(manifest: &ManifestFiles, catalogue: &Catalogue) -> 
         problems.push(without_services(&manifest.name, sections == 0));
     }
     let secrets = secrets(&shared);
-    let version = ManifestVersion { file: manifest.name.clone(), digest: digest(&services) };
+    let version = ManifestVersion { file: manifest.name.clone(), digest: digest(&services), commit: None };
     let desired = Desired { manifest: version, services, secrets };
     Parsed { value: Some(desired).filter(|_| !has_errors(&problems)), problems }
 }

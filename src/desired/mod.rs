@@ -23,8 +23,9 @@ pub use files::{ManifestFiles, ManifestText};
 pub use manifest::{Sealed, parse_manifest, parse_manifest_files};
 pub use runtimes::parse_runtimes;
 
-use crate::model::{Digest, Place, Problem, ServiceSpec};
+use crate::model::{CommitId, Digest, Place, Problem, ServiceSpec, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Which manifest a desired state was read from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +34,32 @@ pub struct ManifestVersion {
     pub file: String,
     /// The digest of what it declares (contents, not text: comments do not change it).
     pub digest: Digest,
+    /// The commit it was read from, where it is followed in a git repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<ManifestCommit>,
+}
+
+/// For sentences: `prod/towpath.yaml at 3f2a91c`, and without a commit `towpath.yaml (contents 50d910a)`.
+impl fmt::Display for ManifestVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.commit {
+            Some(commit) => write!(f, "{} at {}", self.file, commit.id.short()),
+            None => write!(f, "{} (contents {})", self.file, &self.digest.short()[..7]),
+        }
+    }
+}
+
+/// A commit of the repository that a manifest is followed in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestCommit {
+    /// Its id.
+    pub id: CommitId,
+    /// Who wrote it.
+    pub author: String,
+    /// The first line of its message.
+    pub summary: String,
+    /// When it was committed.
+    pub time: Timestamp,
 }
 
 /// One service as it is declared, with its place.

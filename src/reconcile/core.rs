@@ -19,6 +19,7 @@ use crate::model::{
 };
 use crate::observed::EngineView;
 use crate::plan::Policy;
+use crate::settings::ManifestSource;
 use crate::source::git::GitSource;
 use crate::source::poller::Poller;
 use crate::store::{Store, StoreError, World, Write};
@@ -41,8 +42,10 @@ pub struct Config {
     pub base_domain: String,
     /// The port of the first HTTP listener.
     pub http_port: u16,
-    /// The manifest that is followed.
-    pub manifest: PathBuf,
+    /// The manifest that is followed; a path is absolute.
+    pub manifest: ManifestSource,
+    /// Where its commits are written out, where it is pulled from git.
+    pub manifests: PathBuf,
     /// The manifest as the user named it, for messages.
     pub manifest_shown: String,
     /// Whether plans are applied by themselves.
@@ -115,6 +118,10 @@ pub struct State {
     pub manifest_read: Option<Digest>,
     /// Whether it names encrypted secrets.
     pub manifest_has_secrets: bool,
+    /// How its repository is followed, where it is pulled from git.
+    pub manifest_followed: super::manifest::repository::Followed,
+    /// When everything was as the manifest in force declares, once it was.
+    pub manifest_converged: Option<Timestamp>,
     /// Operations that tasks work on.
     pub running: BTreeMap<OperationId, Running>,
     /// Services that are being healed; cancelled when an operation wants the turn.
@@ -239,6 +246,8 @@ impl Core {
             manifest: ManifestState::None,
             manifest_read: None,
             manifest_has_secrets: false,
+            manifest_followed: Default::default(),
+            manifest_converged: None,
             running: BTreeMap::new(),
             healing: BTreeMap::new(),
             heals: BTreeMap::new(),

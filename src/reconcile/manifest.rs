@@ -1,13 +1,17 @@
 //! The manifest: read again when it changed, put in force when it is valid. What it is read from is `desired::files`'
 //! business, how a change is noticed `watch`'s.
 
+pub mod repository;
+
+use self::repository::Read;
 use super::core::Core;
 use crate::api::control::ManifestState;
-use crate::desired::{Desired, ManifestFiles, ManifestVersion, Parsed, parse_manifest_files};
-use crate::model::{EventSeverity, Place, Problem, Severity};
+use crate::desired::{Desired, ManifestFiles, Parsed, parse_manifest_files};
+use crate::model::{Digest, EventSeverity, Place, Problem, Severity};
+use crate::settings::{ManifestRepository, ManifestSource};
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,16 +26,35 @@ pub type Directories = BTreeMap<PathBuf, (u64, u64)>;
 
 /// Reads the manifest and puts what it declares in force, unless it is invalid: then nothing changes but its state.
 pub async fn reload(core: &Arc<Core>) {
-    let Some(files) = settled(core).await else { return };
-    let digest = files.digest();
+    match &core.config.manifest {
+        ManifestSource::Path(path) => {
+            if let Some(files) = settled(core, path).await {
+                take(core, files, None).await;
+            }
+        }
+        ManifestSource::Repository(repository) => {
+            if let Some(read) = repository::newest(core, repository).await {
+                take(core, read.files.clone(), Some((repository, &read))).await;
+            }
+        }
+    }
+}
+
+/// Puts in force what was read, unless it was before.
+async fn take(core: &Arc<Core>, files: ManifestFiles, from: Option<(&ManifestRepository, &Read)>) {
+    let digest = Digest::of(&(files.digest(), from.map(|(_, read)| read.commit.id.as_str())));
     // Files of encrypted secrets lie elsewhere, and a key may have come: with secrets each pass looks.
     let same = core.state().manifest_read.as_ref() == Some(&digest);
     if same && !core.state().manifest_has_secrets {
         return;
     }
-    let parsed = parse(core, files).await;
+    let mut parsed = parse(core, files).await;
     let has_secrets = parsed.value.as_ref().is_some_and(|d| !d.secrets.is_empty());
-    let parsed = super::sealed::resolve(core, parsed).await;
+    if let (Some(desired), Some((_, read))) = (&mut parsed.value, from) {
+        desired.manifest.commit = Some(read.commit.clone());
+    }
+    let parsed = in_place(core, parsed, from).await;
+    let valid = parsed.value.is_some();
     let state = {
         let mut held = core.state();
         let state = state_of(&parsed, held.desired.as_ref());
@@ -41,23 +64,50 @@ pub async fn reload(core: &Arc<Core>) {
         held.manifest = state.clone();
         if let Some(desired) = parsed.value {
             held.desired = Some(desired);
+            held.manifest_converged = None;
         }
         changed.then_some(state)
     };
     if let Some(state) = state {
         announce(core, &state).await;
     }
+    if let (true, Some((repository, read))) = (valid, from) {
+        repository::settle(core, repository, read).await;
+    }
+}
+
+/// What was read with its secrets opened: with the files of its commit in their place, which are put back if it is no good.
+async fn in_place(
+    core: &Arc<Core>,
+    parsed: Parsed<Desired>,
+    from: Option<(&ManifestRepository, &Read)>,
+) -> Parsed<Desired> {
+    let Some((_, read)) = from.filter(|_| parsed.value.is_some()) else {
+        return super::sealed::resolve(core, parsed).await;
+    };
+    let before = match repository::switch(core, read) {
+        Ok(before) => before,
+        Err(error) => {
+            let message = format!("the files of the manifest's commit could not be put in place: {error}");
+            return Parsed { value: None, problems: vec![unreadable(core, message)] };
+        }
+    };
+    let resolved = super::sealed::resolve(core, parsed).await;
+    if resolved.value.is_none() {
+        repository::switch_back(core, before.as_deref());
+    }
+    resolved
 }
 
 /// The manifest as it is on disk; `None` while it keeps changing.
-async fn settled(core: &Arc<Core>) -> Option<ManifestFiles> {
-    let mut files = read(core).await?;
-    if core.state().manifest_read.as_ref() == Some(&files.digest()) {
+async fn settled(core: &Arc<Core>, path: &Path) -> Option<ManifestFiles> {
+    let mut files = read(core, path).await?;
+    if core.state().manifest_read.as_ref() == Some(&Digest::of(&(files.digest(), None::<&str>))) {
         return Some(files);
     }
     for _ in 0..PATIENCE {
         tokio::time::sleep(SETTLE).await;
-        let again = read(core).await?;
+        let again = read(core, path).await?;
         if again.digest() == files.digest() {
             return Some(again);
         }
@@ -67,8 +117,8 @@ async fn settled(core: &Arc<Core>) -> Option<ManifestFiles> {
     None
 }
 
-async fn read(core: &Arc<Core>) -> Option<ManifestFiles> {
-    let (path, name) = (core.config.manifest.clone(), core.config.manifest_shown.clone());
+async fn read(core: &Arc<Core>, path: &Path) -> Option<ManifestFiles> {
+    let (path, name) = (path.to_owned(), core.config.manifest_shown.clone());
     let reading = tokio::task::spawn_blocking(move || {
         let files = ManifestFiles::read(&path, &name);
         let identified = files.directories.iter().filter_map(|directory| {
@@ -93,18 +143,21 @@ async fn parse(core: &Arc<Core>, files: ManifestFiles) -> Parsed<Desired> {
     match tokio::task::spawn_blocking(move || parse_manifest_files(&files, &catalogue)).await {
         Ok(parsed) => parsed,
         Err(error) => {
-            let file = core.config.manifest_shown.clone();
-            let problem = Problem {
-                class: "unreadable".into(),
-                severity: Severity::Error,
-                message: format!("failed to read the manifest `{file}`: {error}"),
-                place: Place { file, line: 0, column: 0 },
-                length: 1,
-                hint: None,
-                source_line: None,
-            };
-            Parsed { value: None, problems: vec![problem] }
+            let message = format!("failed to read the manifest `{}`: {error}", core.config.manifest_shown);
+            Parsed { value: None, problems: vec![unreadable(core, message)] }
         }
+    }
+}
+
+fn unreadable(core: &Core, message: String) -> Problem {
+    Problem {
+        class: "unreadable".into(),
+        severity: Severity::Error,
+        message,
+        place: Place { file: core.config.manifest_shown.clone(), line: 0, column: 0 },
+        length: 1,
+        hint: None,
+        source_line: None,
     }
 }
 
@@ -124,12 +177,16 @@ async fn announce(core: &Arc<Core>, state: &ManifestState) {
                 let line = warning.one_line();
                 core.emit_plain("ManifestWarning", EventSeverity::Warn, line).await;
             }
-            let ManifestVersion { file, digest } = version;
-            ("ManifestApplied", EventSeverity::Info, format!("{file} is in force (contents {}).", &digest.short()[..7]))
+            let message = match &version.commit {
+                None => format!("{} is in force (contents {}).", version.file, &version.digest.short()[..7]),
+                Some(commit) => format!("{version} is in force: {}, by {}.", commit.summary, commit.author),
+            };
+            ("ManifestApplied", EventSeverity::Info, message)
         }
         ManifestState::Invalid { problems, kept } => {
             let lines: Vec<String> = problems.iter().map(crate::model::Problem::one_line).collect();
             let stays = match kept {
+                Some(version) if version.commit.is_some() => format!("{version} stays in force"),
                 Some(version) => format!("contents {} stay in force", &version.digest.short()[..7]),
                 None => "nothing is declared until it is valid".into(),
             };

@@ -47,6 +47,8 @@ pub const META_ENGINE: &str = "engine";
 pub const META_DOCKER_HOST: &str = "docker-host";
 /// The identity of the engine when addresses were last known: after another one they mean nothing.
 pub const META_ENGINE_IDENTITY: &str = "engine-identity";
+/// The commit of the manifest that was in force last, where it is pulled from git.
+pub const META_MANIFEST_COMMIT: &str = "manifest-commit";
 
 /// An error with its causes in one line, for the edges.
 pub fn chain(error: &dyn std::error::Error) -> String {

@@ -7,10 +7,11 @@ use super::monitor::Monitor;
 use super::{manifest, operation, retry, snapshot, steps};
 use crate::model::{
     Cause, CodeSource, EventSeverity, Held, HeldReason, InstanceId, InstanceState, Operation, OperationId,
-    OperationKind, OperationTarget, Owner, ServiceId, ServiceRecord, ServiceSpec, Timestamp,
+    OperationKind, OperationTarget, Owner, Place, ServiceId, ServiceRecord, ServiceSpec, Timestamp,
 };
 use crate::observed::{EngineView, Observed};
 use crate::plan::{Action, Change, Plan};
+use crate::settings::ManifestSource;
 use crate::store::{StoreError, World, Write};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -73,6 +74,7 @@ pub async fn pass(core: &Arc<Core>) {
     let policy = core.policy();
     let now = core.now();
     let (plan, report) = crate::plan::plan(desired.as_ref(), &observed, &policy, now);
+    note_convergence(core, &plan);
     snapshot::store(core, observed.clone(), plan.clone(), report);
     let planned = Planned { plan, observed };
     for change in &planned.plan.changes {
@@ -82,6 +84,15 @@ pub async fn pass(core: &Arc<Core>) {
         if let Err(error) = execute(core, change, &planned, None).await {
             tracing::warn!(error = %super::chain(&error), "a change could not be begun; the next pass looks again");
         }
+    }
+}
+
+/// Notes when everything was as the manifest in force declares for the first time.
+fn note_convergence(core: &Core, plan: &Plan) {
+    let mut state = core.state();
+    let done = state.desired.is_some() && plan.changes.is_empty() && state.world.open_operations().next().is_none();
+    if done && state.manifest_converged.is_none() {
+        state.manifest_converged = Some(core.now());
     }
 }
 
@@ -166,7 +177,11 @@ fn follow_sources(core: &Core) {
         let all: Vec<CodeSource> = declared.chain(applied).collect();
         // What is declared comes first, and wins.
         let keys = all.iter().rev().filter_map(|s| Some((s.repository.clone(), s.key.clone()?))).collect();
-        (all.into_iter().map(|s| (s.repository, s.track)).collect::<BTreeSet<_>>(), keys)
+        let manifest = match &core.config.manifest {
+            ManifestSource::Repository(repository) => Some((repository.url.clone(), repository.track())),
+            ManifestSource::Path(_) => None,
+        };
+        (all.into_iter().map(|s| (s.repository, s.track)).chain(manifest).collect::<BTreeSet<_>>(), keys)
     };
     core.git.set_keys(keys);
     core.poller.watch(sources.into_iter().collect());
@@ -339,7 +354,7 @@ fn deploys(kind: OperationKind) -> bool {
 
 /// The operation that a change begins.
 fn operation_of(change: &Change, plan: &Plan, by: Option<&str>, now: Timestamp) -> Option<(ServiceId, Operation)> {
-    let place = change.place.as_ref().map(ToString::to_string);
+    let place = change.place.as_ref().map(|place| at_commit(place, plan));
     let place = place.or_else(|| plan.manifest.as_ref().map(|m| m.file.clone())).unwrap_or_default();
     let manifest = || match by {
         Some(principal) => Cause::Manual { principal: principal.into(), reason: Some(format!("apply of {place}")) },
@@ -366,6 +381,14 @@ fn operation_of(change: &Change, plan: &Plan, by: Option<&str>, now: Timestamp) 
         Action::Heal { .. } | Action::RemoveStrays { .. } => return None,
     };
     Some((service.clone(), new_operation(id.clone(), service.clone(), kind, cause, target, now)))
+}
+
+/// A place in a manifest that is pulled from git is one of a commit: `prod/towpath.yaml:14 at 3f2a91c`.
+fn at_commit(place: &Place, plan: &Plan) -> String {
+    match plan.manifest.as_ref().and_then(|m| m.commit.as_ref()) {
+        Some(commit) => format!("{place} at {}", commit.id.short()),
+        None => place.to_string(),
+    }
 }
 
 /// An operation as it is accepted, at its first step.

@@ -26,7 +26,7 @@ pub fn greet(core: &Core, settings: &UpSettings, data: &Path) {
         "towpath {} · {} engine\n  manifest  {}\n  data      {}\n  services  {services}\n  Ctrl-C stops everything.\n\n",
         env!("CARGO_PKG_VERSION"),
         core.engine.name(),
-        settings.manifest.display(),
+        settings.manifest,
         data.display(),
     ));
 }

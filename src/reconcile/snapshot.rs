@@ -1,7 +1,7 @@
 //! The present state as planning and the wire see it, taken from memory.
 
 use super::core::{Config, Core, State};
-use crate::api::control::{ManifestState, Snapshot};
+use crate::api::control::{Following, ManifestState, Snapshot};
 use crate::model::{InstanceRecord, ServiceRecord};
 use crate::observed::{EngineView, Health, InstanceView, Observed, ServiceView};
 use crate::plan::{Plan, Report};
@@ -20,6 +20,7 @@ pub fn empty(config: &Config, engine: &str) -> Snapshot {
         observed,
         desired: None,
         manifest: ManifestState::None,
+        following: Following { source: config.manifest_shown.clone(), ..Following::default() },
         plan: Plan { manifest: None, at: crate::model::Timestamp::now(), changes: Vec::new() },
         report: Report::default(),
         http_port: config.http_port,
@@ -82,6 +83,12 @@ pub fn store(core: &Core, observed: Observed, plan: Plan, report: Report) {
         observed,
         desired: state.desired.clone(),
         manifest: state.manifest.clone(),
+        following: Following {
+            source: old.following.source.clone(),
+            seen_at: state.manifest_followed.seen_at,
+            converged_at: state.manifest_converged,
+            problem: state.manifest_followed.problem.clone(),
+        },
         plan,
         report,
         http_port: old.http_port,

@@ -10,7 +10,7 @@ use crate::link::Keeper;
 use crate::link::handle::{IngressConfig, IngressHandle};
 use crate::model::{EventSeverity, InstallationId, InstanceRole, Invalid, Memory, Secret, Timestamp};
 use crate::settings::datadir::DataDir;
-use crate::settings::{ApplyMode, IngressChoice, SourceSettings, UpSettings};
+use crate::settings::{ApplyMode, IngressChoice, ManifestSource, SourceSettings, UpSettings};
 use crate::source::SourceError;
 use crate::source::git::{GitLimits, GitSource, SshOptions};
 use crate::source::poller::Poller;
@@ -301,7 +301,12 @@ pub fn executable() -> Result<PathBuf, UpError> {
 }
 
 fn config(settings: &UpSettings, data: &DataDir, http_port: u16) -> Result<Config, UpError> {
-    let manifest = std::path::absolute(&settings.manifest).map_err(io("find the working directory"))?;
+    let manifest = match &settings.manifest {
+        ManifestSource::Path(path) => {
+            ManifestSource::Path(std::path::absolute(path).map_err(io("find the working directory"))?)
+        }
+        repository @ ManifestSource::Repository(_) => repository.clone(),
+    };
     let environment = crate::settings::environment().into_iter().map(|(k, v)| (k, Secret::new(v))).collect();
     Ok(Config {
         region: settings.region.clone(),
@@ -309,7 +314,7 @@ fn config(settings: &UpSettings, data: &DataDir, http_port: u16) -> Result<Confi
         base_domain: settings.base_domain.to_string(),
         http_port,
         manifest,
-        manifest_shown: settings.manifest.display().to_string(),
+        manifest_shown: settings.manifest.to_string(),
         apply_automatically: settings.apply == ApplyMode::Auto,
         overcommit_percent: settings.overcommit_percent,
         host_memory: host_memory(),
@@ -317,6 +322,7 @@ fn config(settings: &UpSettings, data: &DataDir, http_port: u16) -> Result<Confi
         trees: data.cache().join("trees"),
         one_offs: data.cache().join("one-offs"),
         secrets: data.secrets(),
+        manifests: data.manifests(),
         data: data.root().to_owned(),
         mirrors: data.mirrors(),
         caches: data.cache(),

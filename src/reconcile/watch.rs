@@ -5,6 +5,7 @@
 
 use super::core::Core;
 use super::manifest::Directories;
+use crate::settings::ManifestSource;
 use notify_debouncer_full::notify::{RecommendedWatcher, RecursiveMode};
 use notify_debouncer_full::{DebounceEventResult, Debouncer, RecommendedCache, new_debouncer};
 use std::path::{Path, PathBuf};
@@ -16,10 +17,11 @@ const DEBOUNCE: Duration = Duration::from_millis(150);
 /// The link that a mounted configuration (a ConfigMap) is swapped by.
 const SWAPPED: &str = "..data";
 
-/// Wakes the loop on changes of the manifest, until the control plane stops.
+/// Wakes the loop on changes of the manifest, until the control plane stops. One in a repository is polled instead.
 pub fn follow(core: &Arc<Core>) {
+    let ManifestSource::Path(manifest) = core.config.manifest.clone() else { return };
     let mut directories = core.manifest_directories.subscribe();
-    let (waker, manifest, stopping) = (Arc::downgrade(core), core.config.manifest.clone(), core.stopping.clone());
+    let (waker, stopping) = (Arc::downgrade(core), core.stopping.clone());
     let on_event = move |events: DebounceEventResult| {
         let touched = events.map(|events| events.iter().any(|e| !e.kind.is_access() && concerns(&e.paths, &manifest)));
         if touched.unwrap_or(true)

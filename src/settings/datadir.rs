@@ -254,6 +254,11 @@ impl DataDir {
         self.root.join("cache")
     }
 
+    /// The manifest's commits, where it is pulled from git.
+    pub fn manifests(&self) -> PathBuf {
+        self.root.join("manifest")
+    }
+
     /// The keys of encrypted secrets.
     pub fn secrets(&self) -> PathBuf {
         self.root.join("secrets")

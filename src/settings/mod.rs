@@ -7,11 +7,13 @@ mod aws;
 mod builds;
 pub mod datadir;
 mod keep;
+mod manifest;
 mod network;
 
 pub use aws::{AwsProfile, aws_profile};
 pub use builds::{Builds, is_on_loopback};
 pub use keep::Keep;
+pub use manifest::{ManifestRepository, ManifestSource, parse_manifest_path};
 pub use network::BaseDomain;
 
 use crate::link::message::Subnet;
@@ -24,8 +26,8 @@ use std::time::Duration;
 /// What `towpath up` was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpSettings {
-    /// The manifest file.
-    pub manifest: PathBuf,
+    /// Where the manifest is.
+    pub manifest: ManifestSource,
     /// Where everything that must survive a restart is kept.
     pub data_dir: PathBuf,
     /// What runs instances.

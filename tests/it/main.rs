@@ -21,6 +21,7 @@ mod engine_contract;
 mod export;
 mod faults;
 mod git_source;
+mod gitops;
 mod ingress;
 mod installation;
 mod live;

@@ -74,7 +74,11 @@ pub fn declared(spec: ServiceSpec, line: u32) -> DeclaredService {
 
 pub fn desired(services: Vec<DeclaredService>) -> Desired {
     let digest = Digest::of(&services.iter().map(|s| &s.spec).collect::<Vec<_>>());
-    Desired { manifest: ManifestVersion { file: "towpath.yaml".into(), digest }, services, secrets: vec![] }
+    Desired {
+        manifest: ManifestVersion { file: "towpath.yaml".into(), digest, commit: None },
+        services,
+        secrets: vec![],
+    }
 }
 
 pub fn policy(seed: u8) -> Policy {

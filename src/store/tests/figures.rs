@@ -1,5 +1,5 @@
-//! What the store costs. Not asserted: figures depend on the disk. Run with
-//! `cargo test --release --lib store::tests::figures -- --ignored --nocapture`.
+//! What the store costs. Not asserted: figures depend on the disk. `benches/run` runs it
+//! with all other measurements.
 
 use super::build::Seeded;
 use super::*;

@@ -1,7 +1,7 @@
 //! The state that the control plane in memory begins with: two services that run, one that is declared only.
 
 use std::collections::BTreeMap;
-use towpath::api::control::{ManifestState, Snapshot};
+use towpath::api::control::{Following, ManifestState, Snapshot};
 use towpath::desired::{DeclaredService, Desired, ManifestVersion};
 use towpath::model::*;
 use towpath::observed::{EngineView, Health, InstanceView, Observed, ServiceView};
@@ -104,7 +104,7 @@ pub fn snapshot() -> Snapshot {
         spec: spec(name),
         place: Place { file: "towpath.yaml".into(), line: 2, column: 3 },
     };
-    let version = ManifestVersion { file: "towpath.yaml".into(), digest: Digest::of(&"m") };
+    let version = ManifestVersion { file: "towpath.yaml".into(), digest: Digest::of(&"m"), commit: None };
     let waits = Note {
         service: Some("orders".parse().unwrap()),
         place: None,
@@ -126,6 +126,7 @@ pub fn snapshot() -> Snapshot {
             secrets: vec![],
         }),
         manifest: ManifestState::InForce { version, warnings: vec![] },
+        following: Following::default(),
         plan: Plan { manifest: None, at: NOW, changes: vec![] },
         report: Report { notes: vec![waits] },
         http_port: 8080,

@@ -46,7 +46,7 @@ fn an_application_that_does_not_come_to_serve_fails_with_its_reason_and_the_old_
 
     node::program(
         &site.app,
-        "setTimeout(() => require('http').createServer((q, r) => r.end('late\\n')).listen(process.env.PORT), 1500);",
+        "setTimeout(() => require('http').createServer((q, r) => r.end('late\\n')).listen(process.env.PORT), 30000);",
     );
     site.installation.until_answer("shop", "late");
     site.finish();

@@ -22,6 +22,7 @@ pub struct Installation {
     environment: Vec<(String, String)>,
     wrapper: Vec<String>,
     data: PathBuf,
+    repository: Option<Vec<String>>,
 }
 
 impl Installation {
@@ -44,12 +45,18 @@ impl Installation {
             extra: Vec::new(),
             environment: Vec::new(),
             wrapper: Vec::new(),
+            repository: None,
         }
     }
 
     pub fn option(mut self, flag: &str, value: &str) -> Self {
         self.extra.extend([flag.to_owned(), value.to_owned()]);
         self
+    }
+
+    /// Pulls its manifest from a repository, with `--repo` and what belongs to it.
+    pub fn pulls(&mut self, arguments: &[&str]) {
+        self.repository = Some(arguments.iter().map(|a| (*a).to_owned()).collect());
     }
 
     pub fn path(&self) -> &Path {
@@ -107,8 +114,7 @@ impl Installation {
         command
             .args(words)
             .arg("up")
-            .arg("--manifest")
-            .arg(self.manifest())
+            .args(self.manifest_arguments())
             .arg("--data-dir")
             .arg(self.data())
             .args(["--engine", self.engine, "--poll", "1s"])
@@ -119,6 +125,11 @@ impl Installation {
             .stdout(log.try_clone().expect("the log is shared"))
             .stderr(log);
         self.server = Some(command.spawn().expect("towpath starts"));
+    }
+
+    fn manifest_arguments(&self) -> Vec<String> {
+        let file = || vec!["--manifest".into(), self.manifest().to_string_lossy().into_owned()];
+        self.repository.clone().unwrap_or_else(file)
     }
 
     /// Starts it and waits until its control socket answers.

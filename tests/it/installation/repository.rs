@@ -59,7 +59,9 @@ impl Repository {
 
     /// Commits one file.
     pub fn commit(&self, file: &str, text: &str) -> String {
-        std::fs::write(self.0.join(file), text).expect("the file is written");
+        let path = self.0.join(file);
+        std::fs::create_dir_all(path.parent().expect("a file is in a directory")).expect("its directory is made");
+        std::fs::write(path, text).expect("the file is written");
         self.git(&["add", "-A"]);
         self.git(&["commit", "-q", "--allow-empty", "-m", &format!("Change {file}")]);
         self.git(&["rev-parse", "HEAD"]).trim().to_owned()

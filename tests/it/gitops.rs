@@ -1,0 +1,148 @@
+//! The manifest pulled from a git repository: `towpath up --repo`.
+
+use crate::faults::node;
+use crate::installation::{Installation, Repository, get};
+use serde_json::Value;
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// An installation that pulls `path` of a repository beside an application.
+struct Team {
+    installation: Installation,
+    infra: Repository,
+    app: Repository,
+}
+
+impl Team {
+    fn new(path: &str) -> Self {
+        let mut installation = Installation::new();
+        let (infra, app) = (installation.repository("infra"), installation.repository("app"));
+        node::greet(&app, "hello");
+        let url = infra.path().to_string_lossy().into_owned();
+        installation.pulls(&["--repo", &url, "--branch", "main", "--path", path]);
+        Self { installation, infra, app }
+    }
+
+    /// A service of the application, with more lines of its own.
+    fn service(&self, name: &str, more: &str) -> String {
+        node::service(name, more).replace("./app", &self.app.path().to_string_lossy())
+    }
+
+    fn shop(&self, more: &str) -> String {
+        format!("services:\n{}", self.service("shop", more))
+    }
+
+    fn in_force(&self) -> String {
+        let commit = &self.installation.service("shop")["manifest"]["commit"];
+        commit.as_str().unwrap_or_default().to_owned()
+    }
+
+    fn until_in_force(&self, commit: &str) {
+        self.installation.until("the commit is in force", SOON, |_| self.in_force() == commit);
+    }
+
+    fn revision(&self) -> Value {
+        self.installation.service("shop")["revision"].clone()
+    }
+}
+
+#[test]
+fn commits_of_the_repository_are_put_in_force_and_named() {
+    let mut team = Team::new("prod/towpath.yaml");
+    let first = team.infra.commit("prod/towpath.yaml", &team.shop(""));
+    team.installation.up();
+    team.installation.until_status("shop", "RUNNING");
+    team.until_in_force(&first);
+    assert_eq!(get(team.installation.http, "shop").unwrap().body.trim(), "hello");
+    let i = &team.installation;
+    i.until("it converged", SOON, |i| i.service("shop")["manifest"]["converged_at"].is_number());
+    let shown = i.service("shop")["manifest"].clone();
+    assert_eq!((shown["author"].as_str(), shown["summary"].as_str()), (Some("dev"), Some("Change prod/towpath.yaml")));
+    let text = i.ok(&["status"]);
+    assert!(text.contains(&format!("in force   {} Change prod/towpath.yaml, by dev", &first[..7])), "{text}");
+    assert!(text.contains("prod/towpath.yaml of ") && !text.contains("not yet"), "{text}");
+    let created = i.json(&["operations", "shop"])[0].to_string();
+    assert!(i.log().contains(&format!("declared at prod/towpath.yaml:2 at {}", &first[..7])), "{created}\n{}", i.log());
+
+    let two = format!("{}{}", team.shop(""), team.service("api", ""));
+    let second = team.infra.commit("prod/towpath.yaml", &two);
+    i.until_status("api", "RUNNING");
+    team.until_in_force(&second);
+    // What has nothing to do with it changes nothing.
+    let third = team.infra.commit("README", "words");
+    team.until_in_force(&third);
+    assert_eq!(i.json(&["operations", "shop"]).as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn a_commit_that_is_no_good_changes_nothing_and_says_so() {
+    let mut team = Team::new("prod");
+    let good = team.infra.commit("prod/shop.yaml", &team.shop(""));
+    team.installation.up();
+    team.installation.until_status("shop", "RUNNING");
+    let i = &team.installation;
+    team.infra.commit("prod/shop.yaml", "services:\n  shop: { sourc: x }\n");
+    i.until("it is invalid", SOON, |i| i.ok(&["status"]).contains("The manifest is invalid"));
+    let text = i.ok(&["status"]);
+    assert!(text.contains("did you mean `source`?") && text.contains(&format!("prod at {}", &good[..7])), "{text}");
+    assert_eq!(team.in_force(), good);
+    // Neither does one that has lost the directory: nothing is deleted.
+    team.infra.git(&["rm", "-q", "-r", "prod"]);
+    let empty = team.infra.commit("README", "moved away");
+    i.until("the loss is said", SOON, |i| i.log().contains(&empty[..7]) || i.ok(&["status"]).contains("`prod`"));
+    assert_eq!(get(i.http, "shop").unwrap().status, 200);
+    assert_eq!(i.service("shop")["status"], "RUNNING");
+    let mended = team.infra.commit("prod/shop.yaml", &team.shop(""));
+    team.until_in_force(&mended);
+    assert_eq!(i.json(&["operations", "shop"]).as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn a_restart_needs_no_repository_to_know_what_is_declared() {
+    let mut team = Team::new("towpath.yaml");
+    let commit = team.infra.commit("towpath.yaml", &team.shop(""));
+    team.installation.up();
+    team.installation.until_status("shop", "RUNNING");
+    team.until_in_force(&commit);
+    team.installation.until("it is remembered", SOON, |i| i.service("shop")["manifest"]["converged_at"].is_number());
+    team.installation.kill();
+    let away = team.infra.path().with_file_name("away");
+    std::fs::rename(team.infra.path(), &away).unwrap();
+    team.installation.up();
+    team.until_in_force(&commit);
+    team.installation.until("the loss is said", SOON, |i| i.ok(&["status"]).contains("cannot be followed"));
+    let waiting = team.installation.service("shop")["waiting"].to_string();
+    assert!(waiting.contains("cannot be followed") && waiting.contains("was not found"), "{waiting}");
+    assert_eq!(get(team.installation.http, "shop").unwrap().status, 200);
+    std::fs::rename(&away, team.infra.path()).unwrap();
+    let next = team.infra.commit("towpath.yaml", &team.shop("    instance: { memory: 1 GB }\n"));
+    team.until_in_force(&next);
+    team.installation.until("it is well again", SOON, |i| !i.ok(&["status"]).contains("cannot be followed"));
+}
+
+#[test]
+fn a_file_beside_the_manifest_is_read_from_the_commit_in_force() {
+    let mut team = Team::new("towpath.yaml");
+    let more = "    secrets: { TOKEN: { file: ./token } }\n";
+    std::fs::write(team.infra.path().join("token"), "one").unwrap();
+    team.infra.commit("towpath.yaml", &team.shop(more));
+    team.installation.up();
+    team.installation.until_status("shop", "RUNNING");
+    let token = |i: &Installation| {
+        let answer = crate::installation::get_with(i.http, "shop", "/env", "").unwrap();
+        serde_json::from_str::<Value>(answer.body.trim()).unwrap()["TOKEN"].clone()
+    };
+    assert_eq!(token(&team.installation), "one");
+    let before = team.revision();
+    let next = team.infra.commit("README", "the path of the file is the same in every commit");
+    team.until_in_force(&next);
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(team.revision(), before, "{}", team.installation.log());
+    // The file is not, and the next deployment has it.
+    let next = team.infra.commit("token", "two");
+    team.until_in_force(&next);
+    node::greet(&team.app, "again");
+    team.installation.until_answer("shop", "again");
+    assert_eq!(token(&team.installation), "two");
+}
