@@ -35,6 +35,7 @@ pub mod tls;
 pub mod token;
 pub mod urls;
 pub mod views;
+pub mod webhooks;
 
 pub use door::Door;
 pub use errors::{ApiError, Fault};
@@ -43,3 +44,4 @@ pub use server::serve_control;
 pub use socket::ServeError;
 pub use subjects::targets;
 pub use token::Token;
+pub use webhooks::{Webhooks, serve_webhooks};

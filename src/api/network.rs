@@ -1,4 +1,5 @@
-//! The API on the network: signed AWS JSON and AWS Query over TCP, `GET /healthz` for everybody.
+//! The API on the network: signed AWS JSON and AWS Query over TCP, `GET /healthz` for everybody, and
+//! [webhooks] with signatures of their own.
 //!
 //! A request is read whole within bounds, its signature verified, and only then looked into. Answers and refusals come in the
 //! caller's own protocol, never as HTML.
@@ -9,6 +10,7 @@ use super::errors::{ApiError, Fault, answer};
 use super::protocol::{self, Protocol, Wanted};
 use super::server::{BODY_TIME, HEADER_TIME, STOP_TIME, serve_connection};
 use super::sts;
+use super::webhooks::{self, Webhooks};
 use crate::access::signature::Request as Signed;
 use crate::access::{Access, Caller, RequestFacts};
 use crate::model::Timestamp;
@@ -41,9 +43,31 @@ struct Origin {
     secure: bool,
 }
 
+/// What the calls of the listener share.
+struct Network {
+    door: Arc<Door>,
+    webhooks: Option<Arc<Webhooks>>,
+}
+
 /// Serves the API's TCP listener until `shutdown`.
-pub async fn serve_api(listener: TcpListener, door: Arc<Door>, tls: Option<SslAcceptor>, shutdown: CancellationToken) {
-    let router = Router::new().fallback(network_call).with_state(door);
+pub async fn serve_api(
+    listener: TcpListener,
+    door: Arc<Door>,
+    webhooks: Option<Arc<Webhooks>>,
+    tls: Option<SslAcceptor>,
+    shutdown: CancellationToken,
+) {
+    let router = Router::new().fallback(network_call).with_state(Arc::new(Network { door, webhooks }));
+    serve_router(listener, router, tls, shutdown).await;
+}
+
+/// Serves what a router answers, within the bounds of a listener that strangers reach.
+pub(super) async fn serve_router(
+    listener: TcpListener,
+    router: Router,
+    tls: Option<SslAcceptor>,
+    shutdown: CancellationToken,
+) {
     let crowd = Crowd::new(CONNECTIONS);
     loop {
         let accepted = tokio::select! {
@@ -112,7 +136,7 @@ async fn finish(crowd: &Crowd) {
 }
 
 async fn network_call(
-    State(door): State<Arc<Door>>,
+    State(network): State<Arc<Network>>,
     Extension(seat): Extension<Arc<Seat>>,
     Extension(origin): Extension<Origin>,
     request: Request,
@@ -123,9 +147,12 @@ async fn network_call(
         response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
         return response;
     }
+    if let Some(webhooks) = network.webhooks.as_ref().filter(|_| request.uri().path().starts_with(webhooks::PREFIX)) {
+        return webhooks.deliver(request).await;
+    }
     let (head, body) = request.into_parts();
     let protocol = Protocol::of(&head);
-    match network_answer(&door, &seat, origin, (&head, body), (protocol, &id)).await {
+    match network_answer(&network.door, &seat, origin, (&head, body), (protocol, &id)).await {
         Ok(Answer::Json(value)) => protocol::in_type_of(&head, answer(StatusCode::OK, &value, &id)),
         Ok(Answer::Query(result)) => result.respond(&id),
         Err(error) => protocol::in_type_of(&head, protocol.refuse(&error, &id)),

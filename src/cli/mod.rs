@@ -38,6 +38,7 @@ mod up;
 mod validate;
 mod wait;
 mod watching;
+mod webhook_flags;
 
 pub use against::{PastManifest, ReadFile};
 pub use doctor::{Examination, Finding, Verdict};

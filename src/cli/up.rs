@@ -2,6 +2,7 @@
 
 use super::args::{Common, parse_duration};
 use super::failure::Failure;
+use super::webhook_flags::WebhookArgs;
 use crate::model::{BranchName, Catalogue, Invalid, Memory, Reference, RepositoryUrl, RuntimeName, SourceDirectory};
 use crate::settings::{
     ApplyMode, BaseDomain, EngineChoice, IngressChoice, ManifestRepository, ManifestSource, SourceSettings, UpSettings,
@@ -200,6 +201,8 @@ pub struct UpArgs {
     /// Run services although nothing keeps them from your own files (process engine, not root, no Landlock)
     #[arg(long, env = "TOWPATH_ALLOW_UNISOLATED", hide_env_values = true)]
     allow_unisolated: bool,
+    #[command(flatten)]
+    webhooks: WebhookArgs,
 }
 
 impl UpArgs {
@@ -256,6 +259,7 @@ impl UpArgs {
             instance_storage: self.instance_storage,
             first_user: self.first_user,
             allow_unisolated: self.allow_unisolated,
+            webhooks: self.webhooks.settings(),
         })
     }
 }

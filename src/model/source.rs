@@ -136,6 +136,28 @@ impl RepositoryUrl {
         }
     }
 
+    /// Whether two URLs are of one repository, by whatever protocol and in whatever spelling: good enough to look there.
+    pub fn same_place(&self, other: &Self) -> bool {
+        self.place() == other.place()
+    }
+
+    /// Host and path, without what protocols and people write differently.
+    fn place(&self) -> String {
+        let (host, path) = match self {
+            Self::File(path) => ("", path.to_string_lossy().into_owned()),
+            Self::Http(url) => {
+                let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+                let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+                // A port is a protocol's business.
+                let host = authority.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+                (host.map_or(authority, |(host, _)| host), path.to_owned())
+            }
+            Self::Ssh(url) => (ssh_url::target(url).map_or("", |t| t.host), ssh_url::path(url).to_owned()),
+        };
+        let path = path.trim_matches('/');
+        format!("{host}/{}", path.strip_suffix(".git").unwrap_or(path)).to_ascii_lowercase()
+    }
+
     fn file(path: &str) -> Result<Self, Invalid> {
         let path = std::path::Path::new(path);
         if !path.is_absolute() {
@@ -264,6 +286,21 @@ impl Commit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_repository_is_known_in_every_spelling() {
+        let url = |text: &str| text.parse::<RepositoryUrl>().unwrap();
+        let one = url("https://github.com/Acme/Shop");
+        for same in
+            ["https://github.com/acme/shop.git", "git@github.com:acme/shop.git", "ssh://git@github.com:22/acme/shop"]
+        {
+            assert!(one.same_place(&url(same)), "{same}");
+        }
+        for other in ["https://github.com/acme/shop2", "https://gitlab.com/acme/shop", "/acme/shop"] {
+            assert!(!one.same_place(&url(other)), "{other}");
+        }
+        assert!(url("http://127.0.0.1:80/a/b.git").same_place(&url("http://127.0.0.1:8080/a/b")));
+    }
 
     #[test]
     fn credentials_in_a_url_are_refused_and_never_repeated() {

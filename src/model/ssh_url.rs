@@ -55,6 +55,11 @@ pub(super) fn is_short(text: &str) -> bool {
         && text.split_once(':').is_some_and(|(before, _)| before.contains('@') && !before.contains('/'))
 }
 
+/// The path of a URL that was checked.
+pub(super) fn path(text: &str) -> &str {
+    parts(text).map_or("", |(_, path)| path)
+}
+
 /// User and host, and the path.
 fn parts(text: &str) -> Option<(&str, &str)> {
     if let Some(rest) = text.strip_prefix("ssh://") {

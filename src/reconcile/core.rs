@@ -6,6 +6,7 @@
 use super::health;
 use super::routes::{self, Liveness};
 use crate::api::control::{ManifestState, Snapshot};
+use crate::api::webhooks::Provider;
 use crate::build::Builder;
 use crate::desired::Desired;
 use crate::engine::Engine;
@@ -70,6 +71,8 @@ pub struct Config {
     pub one_offs: PathBuf,
     /// Where the keys of encrypted secrets lie.
     pub secrets: PathBuf,
+    /// What webhooks are signed with, by the host that sends them.
+    pub webhook_secrets: BTreeMap<Provider, Secret>,
     /// towpath's own environment, for `{ env: … }` secrets.
     pub environment: BTreeMap<String, Secret>,
     /// How many builds run at once.

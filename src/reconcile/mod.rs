@@ -36,6 +36,7 @@ pub mod steps;
 pub mod up;
 pub mod view;
 mod watch;
+mod webhooks;
 
 /// The digest of the one manifest that may delete many services, once a person allowed it.
 pub const META_MASS_DELETE: &str = "mass-delete-allowed";

@@ -79,7 +79,7 @@ pub enum UpError {
     NotStopped(usize),
 }
 
-fn io(act: impl Into<String>) -> impl FnOnce(std::io::Error) -> UpError {
+pub(super) fn io(act: impl Into<String>) -> impl FnOnce(std::io::Error) -> UpError {
     let act = act.into();
     move |source| UpError::Io { act, source }
 }
@@ -323,6 +323,7 @@ fn config(settings: &UpSettings, data: &DataDir, http_port: u16) -> Result<Confi
         one_offs: data.cache().join("one-offs"),
         secrets: data.secrets(),
         manifests: data.manifests(),
+        webhook_secrets: super::webhooks::secrets(&settings.webhooks).map_err(UpError::Setting)?,
         data: data.root().to_owned(),
         mirrors: data.mirrors(),
         caches: data.cache(),
@@ -398,14 +399,16 @@ async fn serve(
     let audit = open_audit(core, data, settings)?;
     let door = Arc::new(api::Door { context, access: open_access(core, data, settings).await?, audit });
     let tls = settings.api_tls.as_ref().map(|(certificate, key)| api::tls::acceptor(certificate, key)).transpose()?;
-    let on_network = tokio::spawn(api::serve_api(listener, door.clone(), tls, stop.clone()));
+    let webhooks = super::webhooks::open(core).await;
+    let for_webhooks = super::webhooks::listen(&settings.webhooks, &webhooks, tls.clone(), &stop).await?;
+    let on_network = tokio::spawn(api::serve_api(listener, door.clone(), Some(webhooks), tls, stop.clone()));
     let control_listener = api::server::bind_control(&socket).await?;
     let on_socket = tokio::spawn(async move {
         api::server::serve_control_on(control_listener, &socket, token, door, stop).await;
     });
     let (socket_task, network_task) = (on_socket, on_network);
     Ok(async move {
-        let _ = tokio::join!(socket_task, network_task);
+        let _ = tokio::join!(socket_task, network_task, for_webhooks);
     })
 }
 

@@ -74,6 +74,17 @@ pub struct UpSettings {
     pub allow_unisolated: bool,
     /// How repositories are read.
     pub sources: SourceSettings,
+    /// What git hosts may say.
+    pub webhooks: WebhookSettings,
+}
+
+/// What git hosts may say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WebhookSettings {
+    /// The files of the secrets that deliveries are signed with, by the host's name in the path.
+    pub secret_files: BTreeMap<&'static str, PathBuf>,
+    /// A listener of their own, beside the API's.
+    pub listen: Option<SocketAddr>,
 }
 
 /// How repositories are read.

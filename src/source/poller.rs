@@ -47,6 +47,10 @@ struct Watched {
     asking: bool,
     /// Someone said *look now* while it was being asked: what comes may be from before that.
     again: bool,
+    /// Its host announces what is new, as far as that was seen.
+    announced: bool,
+    /// It did since it was asked last.
+    hinted: bool,
 }
 
 /// What was heard of one track.
@@ -96,6 +100,18 @@ impl Poller {
             watched.hasten(Timestamp::now());
         }
         self.shared.wake.notify_one();
+    }
+
+    /// Asks repositories now because their host says that something is new there, and less often by the schedule from now
+    /// on. Returns how many of what is watched that are.
+    pub fn hint(&self, named: &[RepositoryUrl]) -> usize {
+        let now = Timestamp::now();
+        let mut all = self.shared.watched();
+        let concerned = all.iter_mut().filter(|(url, _)| named.iter().any(|n| n.same_place(url)));
+        let count = concerned.map(|(_, watched)| watched.hint(now)).count();
+        drop(all);
+        self.shared.wake.notify_one();
+        count
     }
 
     /// What is known of everything that is watched, by repository and track.
@@ -193,10 +209,10 @@ impl Shared {
     async fn ask(self: Arc<Self>, repository: RepositoryUrl, tracks: Vec<Track>) {
         let answer = self.answer(&repository, &tracks).await;
         let now = Timestamp::now();
+        let moved = self.record(&repository, &tracks, &answer, now);
         if let Some(watched) = self.watched().get_mut(&repository) {
-            watched.asked(&answer, &self.schedule, now);
+            watched.asked(&answer, moved, &self.schedule, now);
         }
-        self.record(&repository, &tracks, &answer, now);
     }
 
     /// Asks for the heads of some tracks, and what new ones have in the directories.
@@ -237,8 +253,8 @@ impl Shared {
         Ok(Seen { commit: head.commit, contents: Some(contents), details: Some(details) })
     }
 
-    /// Keeps what was heard of tracks that are (still) watched.
-    fn record(&self, repository: &RepositoryUrl, tracks: &[Track], answer: &Answer, now: Timestamp) {
+    /// Keeps what was heard of tracks that are (still) watched; returns whether any of it is new.
+    fn record(&self, repository: &RepositoryUrl, tracks: &[Track], answer: &Answer, now: Timestamp) -> bool {
         let mut changed = false;
         if let Some(watched) = self.watched().get_mut(repository) {
             for (index, track) in tracks.iter().enumerate() {
@@ -250,6 +266,7 @@ impl Shared {
         if changed {
             self.bump();
         }
+        changed
     }
 }
 
@@ -260,7 +277,14 @@ fn replace(all: &mut BTreeMap<RepositoryUrl, Watched>, wanted: Wanted, now: Time
     let mut old = std::mem::take(all);
     let mut changed = false;
     for (repository, tracks) in wanted {
-        let new = || Watched { heads: BTreeMap::new(), state: PollState::new(now), asking: false, again: false };
+        let new = || Watched {
+            heads: BTreeMap::new(),
+            state: PollState::new(now),
+            asking: false,
+            again: false,
+            announced: false,
+            hinted: false,
+        };
         let mut watched = old.remove(&repository).unwrap_or_else(new);
         changed |= watched.replace(&repository, tracks, now);
         all.insert(repository, watched);
@@ -279,19 +303,28 @@ impl Watched {
         self.state = self.state.hastened(now);
     }
 
-    /// Takes note that a poll ended.
+    fn hint(&mut self, now: Timestamp) {
+        (self.announced, self.hinted) = (true, true);
+        self.hasten(now);
+    }
+
+    /// Takes note that a poll ended, and whether it brought something new: what nobody had announced shows that its host
+    /// does so no longer.
     ///
     /// A head that could not be looked at is a failure too: it is fetched again, at a growing distance.
-    fn asked(&mut self, answer: &Answer, schedule: &PollSchedule, now: Timestamp) {
+    fn asked(&mut self, answer: &Answer, moved: bool, schedule: &PollSchedule, now: Timestamp) {
         let random = fastrand::f64();
         self.asking = false;
+        self.announced &= self.hinted || !moved;
+        self.hinted &= self.again;
+        let schedule = if self.announced { schedule.calm() } else { *schedule };
         self.state = match answer {
             Ok(seen)
                 if !seen.iter().filter_map(|one| one.as_ref().err()).any(|error| error.class() == Class::Retry) =>
             {
-                self.state.succeeded(schedule, now, random)
+                self.state.succeeded(&schedule, now, random)
             }
-            _ => self.state.failed(schedule, now, random),
+            _ => self.state.failed(&schedule, now, random),
         };
         if std::mem::take(&mut self.again) {
             self.state = self.state.hastened(now);

@@ -9,6 +9,10 @@ use std::time::Duration;
 /// Nothing is polled more often than this, whatever the settings say.
 const SHORTEST: Duration = Duration::from_millis(100);
 
+/// By how much less often a source is asked that announces what is new, and how seldom that may be.
+const CALM: u32 = 10;
+const CALMEST: Duration = Duration::from_secs(600);
+
 /// How polling is spaced; the same for all sources.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PollSchedule {
@@ -24,6 +28,12 @@ impl PollSchedule {
     /// The usual spacing: ±10 %, failures double the wait up to ten minutes.
     pub fn every(interval: Duration) -> Self {
         Self { interval, jitter: 0.1, longest: Duration::from_secs(600) }
+    }
+
+    /// The same for a source that says itself when there is something new: asked all the same, but seldom.
+    pub fn calm(self) -> Self {
+        let interval = self.interval.saturating_mul(CALM).min(self.interval.max(CALMEST));
+        Self { interval, ..self }
     }
 
     /// The wait after this many failures in a row, with jitter by `random` (0 to 1).
@@ -115,6 +125,12 @@ mod tests {
         let failed = PollState::new(NOW).failed(&schedule, NOW, 0.5).hastened(NOW);
         assert_eq!(failed.remaining(NOW), Duration::ZERO);
         assert_eq!(failed.failed(&schedule, NOW, 0.5).remaining(NOW), seconds(120));
+    }
+
+    #[test]
+    fn a_calm_source_is_asked_ten_times_less_but_not_too_seldom() {
+        let interval = |s: u64| PollSchedule::every(seconds(s)).calm().interval;
+        assert_eq!([interval(30), interval(120), interval(3600)], [seconds(300), seconds(600), seconds(3600)]);
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl Server {
         access.ensure_administrator(&file, Timestamp::now()).await.unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-        let task = tokio::spawn(serve_api(listener, door.clone(), None, stop.clone()));
+        let task = tokio::spawn(serve_api(listener, door.clone(), None, None, stop.clone()));
         let admin = credentials(&file);
         Self { data, address, access, audit, admin, stop, task }
     }

@@ -65,9 +65,9 @@ fn commits_of_the_repository_are_put_in_force_and_named() {
     let created = i.json(&["operations", "shop"])[0].to_string();
     assert!(i.log().contains(&format!("declared at prod/towpath.yaml:2 at {}", &first[..7])), "{created}\n{}", i.log());
 
-    let two = format!("{}{}", team.shop(""), team.service("api", ""));
+    let two = format!("{}{}", team.shop(""), team.service("orders", ""));
     let second = team.infra.commit("prod/towpath.yaml", &two);
-    i.until_status("api", "RUNNING");
+    i.until_status("orders", "RUNNING");
     team.until_in_force(&second);
     // What has nothing to do with it changes nothing.
     let third = team.infra.commit("README", "words");

@@ -51,3 +51,4 @@ mod store;
 mod systemd;
 mod trust;
 mod tutorial;
+mod webhooks;

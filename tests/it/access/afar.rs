@@ -98,7 +98,7 @@ async fn over_tls_a_trusted_certificate_is_needed_and_old_versions_are_refused()
     let port = listener.local_addr().unwrap().port();
     let stop = CancellationToken::new();
     let acceptor = tls::acceptor(&certificate, &key).unwrap();
-    let serving = tokio::spawn(serve_api(listener, door, Some(acceptor), stop.clone()));
+    let serving = tokio::spawn(serve_api(listener, door, None, Some(acceptor), stop.clone()));
     let (url, file) = (format!("https://localhost:{port}"), credentials.display().to_string());
     let trusted = certificate.display().to_string();
     let variables = [("AWS_SHARED_CREDENTIALS_FILE", file.as_str()), ("SSL_CERT_FILE", trusted.as_str())];

@@ -17,12 +17,13 @@ pub struct Installation {
     server: Option<Child>,
     engine: &'static str,
     pub http: u16,
-    api: u16,
+    pub api: u16,
     extra: Vec<String>,
     environment: Vec<(String, String)>,
     wrapper: Vec<String>,
     data: PathBuf,
     repository: Option<Vec<String>>,
+    poll: &'static str,
 }
 
 impl Installation {
@@ -46,11 +47,18 @@ impl Installation {
             environment: Vec::new(),
             wrapper: Vec::new(),
             repository: None,
+            poll: "1s",
         }
     }
 
     pub fn option(mut self, flag: &str, value: &str) -> Self {
         self.extra.extend([flag.to_owned(), value.to_owned()]);
+        self
+    }
+
+    /// With another interval of polling.
+    pub fn polling(mut self, interval: &'static str) -> Self {
+        self.poll = interval;
         self
     }
 
@@ -117,7 +125,7 @@ impl Installation {
             .args(self.manifest_arguments())
             .arg("--data-dir")
             .arg(self.data())
-            .args(["--engine", self.engine, "--poll", "1s"])
+            .args(["--engine", self.engine, "--poll", self.poll])
             .args(["--http", &format!("127.0.0.1:{}", self.http), "--api", &format!("127.0.0.1:{}", self.api)])
             .args(&self.extra)
             .envs(self.environment.iter().map(|(n, v)| (n, v)))
