@@ -145,6 +145,8 @@ impl RepositoryUrl {
     fn place(&self) -> String {
         let (host, path) = match self {
             Self::File(path) => ("", path.to_string_lossy().into_owned()),
+            // Beside all git hosts: an image is told of by its registry.
+            Self::Image(image) => ("image:", image.to_string()),
             Self::Http(url) => {
                 let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
                 let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
