@@ -2,6 +2,7 @@
 
 use super::collection::{Collection, Extent};
 use super::commands::{CommandBegun, CommandOutput, CommandRequest};
+use super::facts::{Configure, Edit, Facts, Owned};
 use crate::desired::export::SealedTexts;
 use crate::desired::{Desired, ManifestFiles, ManifestVersion};
 use crate::model::{
@@ -12,6 +13,7 @@ use crate::observed::{Observed, ServiceView};
 use crate::plan::{Plan, Report};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::sync::Arc;
 
 /// The whole present state at one moment. Cheap to clone; never changes once taken.
@@ -111,6 +113,9 @@ pub enum Refusal {
     /// The request itself is wrong.
     #[error("{0}")]
     InvalidRequest(String),
+    /// There are as many already as there may be (row R2); names the quota and its setting.
+    #[error("{0}")]
+    QuotaExceeded(String),
     /// A plan is stale; names what moved.
     #[error("{0}")]
     Stale(String),
@@ -190,6 +195,38 @@ pub trait ControlPlane: Send + Sync + 'static {
     /// The encrypted texts of the secrets that declarations use, as far as they are kept.
     async fn sealed_texts(&self, _specs: &[&ServiceSpec]) -> SealedTexts {
         SealedTexts::new()
+    }
+
+    /// Looks at the present state without copying it. Keep it short: others wait meanwhile.
+    fn look(&self, look: &mut dyn FnMut(&Facts<'_>)) {
+        look(&Owned::of(&self.snapshot()).facts());
+    }
+
+    /// Changes what the API made, decided in the transaction that stores it; gives what the decision answers.
+    async fn edit(&self, edit: Edit) -> Result<Value, Refusal> {
+        drop(edit);
+        Err(Refusal::Internal("this control plane keeps no resources".into()))
+    }
+
+    /// Begins to create a service, or to update one that the API made. Returns when it is stored.
+    async fn configure(
+        &self,
+        service: Option<&ServiceId>,
+        make: Configure,
+        by: Principal,
+    ) -> Result<(ServiceId, OperationId), Refusal> {
+        drop((service, make, by));
+        Err(Refusal::Internal("this control plane makes no services".into()))
+    }
+
+    /// The key of what clients carry for us and must not alter: tokens of pages.
+    fn token_key(&self) -> [u8; 32] {
+        [0; 32]
+    }
+
+    /// Random bytes for ids.
+    fn random(&self) -> [u8; 16] {
+        fastrand::u128(..).to_le_bytes()
     }
 
     /// Removes from the disk what is not kept, or shows what would go.

@@ -4,7 +4,7 @@ use super::control::{ControlPlane, Principal, Refusal};
 use super::door::Pass;
 use super::errors::{ApiError, Fault};
 use super::logs::{self, LogReader};
-use super::{collection, commands, events, export, operations, plans, revisions, services, status};
+use super::{apprunner, collection, commands, events, export, operations, plans, revisions, status};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::Arc;
@@ -52,13 +52,6 @@ impl Call {
 /// Everything in the table of [`super::errors`].
 pub(super) async fn dispatch(context: &Context, call: Call) -> Result<Value, ApiError> {
     match call.target.as_str() {
-        "AppRunner.ListServices" => services::list(context, call.read()?),
-        "AppRunner.DescribeService" => services::describe(context, call.read()?).await,
-        "AppRunner.ListOperations" => operations::list(context, call.read()?).await,
-        "AppRunner.StartDeployment" => services::start_deployment(context, &call).await,
-        "AppRunner.PauseService" => services::pause(context, &call).await,
-        "AppRunner.ResumeService" => services::resume(context, &call).await,
-        "AppRunner.DeleteService" => services::delete(context, &call).await,
         "Towpath.GetStatus" => status::get(context, call.read()?).await,
         "Towpath.Plan" => plans::plan(context, call.read()?).await,
         "Towpath.Apply" => plans::apply(context, &call).await,
@@ -75,8 +68,11 @@ pub(super) async fn dispatch(context: &Context, call: Call) -> Result<Value, Api
         "Towpath.GetCommandOutput" => commands::get_output(context, call.read()?).await,
         "Towpath.StopCommand" => commands::stop(context, &call).await,
         "Towpath.Collect" => collection::collect(context, &call).await,
-        "Towpath.ShutDown" => services::shut_down(context, &call).await,
-        other => Err(unknown(other).into()),
+        "Towpath.ShutDown" => shut_down(context, &call).await,
+        other => match other.strip_prefix("AppRunner.") {
+            Some(operation) => apprunner::answer(context, &call, operation).await,
+            None => Err(unknown(other).into()),
+        },
     }
 }
 
@@ -85,12 +81,16 @@ pub(super) fn unknown(target: &str) -> Fault {
     Fault::UnknownOperation(format!("there is no operation `{shown}` here"))
 }
 
-/// A member that the model requires.
-///
-/// # Errors
-/// `InvalidRequestException` naming the member.
-pub fn required<T>(member: Option<T>, name: &str) -> Result<T, Refusal> {
-    member.ok_or_else(|| Refusal::InvalidRequest(format!("`{name}` is required")))
+#[derive(Debug, serde::Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct ShutDown {
+    reason: Option<String>,
+}
+
+async fn shut_down(context: &Context, call: &Call) -> Result<Value, ApiError> {
+    let input: ShutDown = call.read()?;
+    context.control.shut_down(call.by(input.reason)).await?;
+    Ok(Value::Object(serde_json::Map::new()))
 }
 
 /// An operation's answer as JSON.

@@ -79,6 +79,7 @@ impl ApiError {
             Self::Refused(Refusal::NotFound(_)) => (StatusCode::BAD_REQUEST, "ResourceNotFoundException"),
             Self::Refused(Refusal::InvalidState(_)) => (StatusCode::BAD_REQUEST, "InvalidStateException"),
             Self::Refused(Refusal::InvalidRequest(_)) => (StatusCode::BAD_REQUEST, "InvalidRequestException"),
+            Self::Refused(Refusal::QuotaExceeded(_)) => (StatusCode::BAD_REQUEST, "ServiceQuotaExceededException"),
             Self::Refused(Refusal::Stale(_)) => (StatusCode::BAD_REQUEST, "StalePlanException"),
             Self::Refused(Refusal::Internal(_)) | Self::Fault(Fault::AnswerTimeout) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "InternalServiceErrorException")

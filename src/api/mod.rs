@@ -5,6 +5,7 @@
 //! by `Towpath.*`. STS is spoken in AWS Query. The wire knows the control plane by [`control::ControlPlane`] and log
 //! files by [`logs::LogReader`], and decides nothing itself.
 
+mod apprunner;
 pub mod arn;
 pub mod audit;
 pub mod collection;
@@ -16,17 +17,15 @@ mod door;
 pub mod errors;
 mod events;
 pub mod export;
+pub mod facts;
 pub mod identities;
 pub mod logs;
 mod network;
 mod operations;
-mod paging;
 mod plans;
 mod protocol;
 mod revisions;
 pub mod server;
-mod service_shape;
-mod services;
 mod socket;
 mod status;
 mod sts;

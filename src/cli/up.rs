@@ -173,6 +173,9 @@ pub struct UpArgs {
     /// What is kept on disk.
     #[command(flatten)]
     keep: crate::settings::Keep,
+    /// How many of a kind the API may make, like services=20; repeatable
+    #[arg(long, value_name = "KIND=N", value_delimiter = ',', env = "TOWPATH_QUOTA", hide_env_values = true)]
+    quota: Vec<crate::model::quota::Quota>,
     /// The private key for repositories over ssh, where a source names none
     #[arg(long, value_name = "FILE", env = "TOWPATH_SSH_KEY", hide_env_values = true)]
     ssh_key: Option<PathBuf>,
@@ -246,6 +249,7 @@ impl UpArgs {
             overcommit_percent: self.overcommit,
             ingress: self.ingress,
             keep: self.keep,
+            quotas: crate::model::Quotas::with(&self.quota),
             sources: SourceSettings {
                 ssh_key: self.ssh_key,
                 known_hosts: match self.ssh_known_hosts.is_empty() {

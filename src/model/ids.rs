@@ -104,6 +104,10 @@ id!(
     /// One operation: a dashed UUID on the wire (row D3).
     OperationId, "an operation id (a UUID such as `7a4f…`)", is_dashed_uuid, uuid4
 );
+id!(
+    /// What the API made beside services: a connection, a configuration, a connector, a domain (rows R1, I6, L6, L7).
+    ResourceId, "the id of a resource (32 hex digits)", |t| is_lower_hex(t, 32), |b| hex(&b)
+);
 
 impl OperationId {
     /// The id without dashes, as stream names carry it (row D3).

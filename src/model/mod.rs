@@ -14,7 +14,9 @@ pub mod names;
 mod node_range;
 pub mod operation;
 pub mod problem;
+pub mod quota;
 pub mod record;
+pub mod resource;
 pub mod revision;
 pub mod runtime;
 pub mod secret;
@@ -25,11 +27,12 @@ pub mod status;
 pub mod time;
 pub mod track;
 pub mod units;
+pub mod wire_settings;
 
 pub use docker_host::DockerHost;
 pub use dockerfile::{DockerfileBuild, RepositoryPath};
 pub use error::{Class, Invalid};
-pub use ids::{BuildId, Digest, InstallationId, InstanceId, OperationId, ServiceId};
+pub use ids::{BuildId, Digest, InstallationId, InstanceId, OperationId, ResourceId, ServiceId};
 pub use image::ImageName;
 pub use instance::{Artifact, InstanceSpec, InstanceState, ObservedInstance, Purpose, StartCommand};
 pub use lines::{LineSink, LineSource};
@@ -40,7 +43,9 @@ pub use operation::{
     Undo, headline,
 };
 pub use problem::{Place, Problem, Severity};
+pub use quota::Quotas;
 pub use record::{Event, EventSeverity, Held, HeldReason, InstanceRecord, InstanceRole, Owner, Pause, ServiceRecord};
+pub use resource::{Resource, ResourceKind, ResourceType, ValidationRecord};
 pub use revision::{Revision, RevisionNumber};
 pub use runtime::{Catalogue, Language, Runtime, parse_runtime_image};
 pub use secret::{Secret, SecretRef};
@@ -54,3 +59,4 @@ pub use status::ServiceStatus;
 pub use time::Timestamp;
 pub use track::{CommitPrefix, Contents, Reference, SourceDirectory, TagName, Track};
 pub use units::{Cpu, Memory};
+pub use wire_settings::{Observing, WireSettings};

@@ -9,6 +9,7 @@ use super::source::CommitId;
 use super::status::ServiceStatus;
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// Who may change a resource (law 3). Exactly one.
@@ -95,6 +96,12 @@ pub struct ServiceRecord {
     pub delete_failed: Option<Failure>,
     /// When it was deleted.
     pub deleted_at: Option<Timestamp>,
+    /// What the API asked for last while nothing serves: shown until something does, and rebuilt from (row R5).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested: Option<Box<ServiceSpec>>,
+    /// Tags that the API set (row R3); those of a declared service stand in its declaration.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
 }
 
 impl ServiceRecord {
@@ -115,6 +122,8 @@ impl ServiceRecord {
             create_failed: None,
             delete_failed: None,
             deleted_at: None,
+            requested: None,
+            tags: BTreeMap::new(),
         }
     }
 

@@ -7,6 +7,7 @@ use super::names::{EnvName, RuntimeName, ServiceName};
 use super::secret::SecretRef;
 use super::source::{CodeSource, RepositoryUrl};
 use super::units::{Cpu, Memory};
+use super::wire_settings::WireSettings;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -34,6 +35,9 @@ pub struct ServiceSpec {
     pub deploy: DeploySettings,
     /// Tags (row R3).
     pub tags: BTreeMap<String, String>,
+    /// What only the API says; none of what the manifest declares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wire: Option<Box<WireSettings>>,
 }
 
 impl ServiceSpec {

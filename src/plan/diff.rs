@@ -6,7 +6,7 @@ use super::FieldChange;
 use super::words::quoted;
 use crate::model::{
     AppSettings, BuildSource, CodeSource, DeploySettings, DockerfileBuild, HealthCheck, HealthProtocol, InstanceSize,
-    Scaling, SecretRef, ServiceSpec, Track,
+    ResourceId, Scaling, SecretRef, ServiceSpec, Track, WireSettings,
 };
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
@@ -17,7 +17,7 @@ use std::time::Duration;
 /// make another service). Values of secrets are never known here: references are shown.
 pub fn diff(from: &ServiceSpec, to: &ServiceSpec) -> Vec<FieldChange> {
     let mut out = Differences(Vec::new());
-    let ServiceSpec { name, source, build, instance, env, secrets, health, scaling, deploy, tags } = from;
+    let ServiceSpec { name, source, build, instance, env, secrets, health, scaling, deploy, tags, wire } = from;
     out.text("name", name, &to.name);
     out.source(source, &to.source);
     out.build(build, &to.build);
@@ -28,13 +28,15 @@ pub fn diff(from: &ServiceSpec, to: &ServiceSpec) -> Vec<FieldChange> {
     out.scaling(scaling, &to.scaling);
     out.deploy(deploy, &to.deploy);
     out.map("tags", tags, &to.tags, |v| quoted(v));
+    out.wire(wire.as_deref(), to.wire.as_deref());
     out.0
 }
 
 /// Whether going from one declaration to the next needs new instances (row D4): anything but health check, scaling,
 /// deadlines, tags and automatic deployment differs.
 pub fn replaces(from: &ServiceSpec, to: &ServiceSpec) -> bool {
-    let ServiceSpec { name, source, build, instance, env, secrets, health: _, scaling: _, deploy: _, tags: _ } = from;
+    let ServiceSpec { name, source, build, instance, env, secrets, health: _, scaling: _, deploy: _, tags: _, wire: _ } =
+        from;
     !same_source(source, &to.source)
         || (name, build, instance, env, secrets) != (&to.name, &to.build, &to.instance, &to.env, &to.secrets)
 }
@@ -199,6 +201,30 @@ impl Differences {
         self.text("autoscaling.maxConcurrency", max_concurrency, &to.max_concurrency);
         self.text("autoscaling.minSize", min_size, &to.min_size);
         self.text("autoscaling.maxSize", max_size, &to.max_size);
+    }
+
+    /// What only the API says; one entry per setting.
+    fn wire(&mut self, from: Option<&WireSettings>, to: Option<&WireSettings>) {
+        let id = |pick: fn(&WireSettings) -> Option<&ResourceId>| {
+            let show = |wire: Option<&WireSettings>| wire.and_then(pick).map(ToString::to_string);
+            (show(from), show(to))
+        };
+        let text = |pick: fn(&WireSettings) -> Option<String>| (from.and_then(pick), to.and_then(pick));
+        let yes = |yes: bool| yes.then(|| "true".to_owned());
+        let pairs = [
+            ("autoscaling.configuration", id(|w| Some(&w.auto_scaling))),
+            ("source.connection", id(|w| w.connection.as_ref())),
+            ("network.vpcConnector", id(|w| w.vpc_connector.as_ref())),
+            ("source.accessRole", text(|w| w.access_role.clone())),
+            ("instance.role", text(|w| w.instance_role.clone())),
+            ("encryption.key", text(|w| w.kms_key.clone())),
+            ("observability", text(|w| w.observing.as_ref().map(|o| format!("{o:?}")))),
+            ("network.private", (from.and_then(|w| yes(w.private)), to.and_then(|w| yes(w.private)))),
+            ("network.dualStack", (from.and_then(|w| yes(w.dual_stack)), to.and_then(|w| yes(w.dual_stack)))),
+        ];
+        for (field, (from, to)) in pairs {
+            self.push(field, from, to);
+        }
     }
 
     fn deploy(&mut self, from: &DeploySettings, to: &DeploySettings) {

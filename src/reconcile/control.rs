@@ -1,10 +1,11 @@
 //! What people ask of the control plane: acts on services, plans, applies. Refusals say what to do instead.
 
 use super::core::{Core, StopReason};
-use super::{commands, operation, pass, snapshot, steps};
+use super::{commands, managed, operation, pass, snapshot, steps};
 use crate::api::collection::{Collection, Extent};
 use crate::api::commands::{CommandBegun, CommandOutput, CommandRequest};
 use crate::api::control::{Act, ControlPlane, PlanAnswer, Principal, Refusal, Snapshot};
+use crate::api::facts::{Configure, Edit, Facts};
 use crate::desired::ManifestFiles;
 use crate::desired::export::SealedTexts;
 use crate::model::record::refused_while_paused;
@@ -16,12 +17,14 @@ use crate::observed::Observed;
 use crate::plan::{Plan, Policy};
 use crate::store::{StoreError, World, Write};
 use async_trait::async_trait;
+use serde_json::Value;
 use std::sync::Arc;
 
 /// The reconciler as the wire sees it.
 pub struct Control(pub Arc<Core>);
 
-fn internal(error: &StoreError) -> Refusal {
+/// A failure of the store, which is logged and not told.
+pub(super) fn internal(error: &StoreError) -> Refusal {
     tracing::error!(error = %super::chain(error), "the store failed");
     Refusal::Internal("towpath could not store this; its log says why. Nothing was changed".into())
 }
@@ -34,6 +37,32 @@ impl ControlPlane for Control {
         let mut fresh = (*self.0.state().snapshot).clone();
         fresh.observed = observed;
         Arc::new(fresh)
+    }
+
+    fn look(&self, look: &mut dyn FnMut(&Facts<'_>)) {
+        let state = self.0.state();
+        look(&managed::facts(&self.0, &state.world, state.desired.as_ref()));
+    }
+
+    async fn edit(&self, edit: Edit) -> Result<Value, Refusal> {
+        managed::edit(&self.0, edit).await
+    }
+
+    async fn configure(
+        &self,
+        service: Option<&ServiceId>,
+        make: Configure,
+        by: Principal,
+    ) -> Result<(ServiceId, OperationId), Refusal> {
+        managed::configure(&self.0, service, make, by).await
+    }
+
+    fn token_key(&self) -> [u8; 32] {
+        self.0.token_key
+    }
+
+    fn random(&self) -> [u8; 16] {
+        self.0.random()
     }
 
     async fn find_service(&self, name_or_id: &str) -> Result<(ServiceId, ServiceName), Refusal> {
@@ -247,7 +276,8 @@ fn request_cancel(world: &World, id: &OperationId) -> (Vec<Write>, Result<(), Re
 /// What a deployment that a person asks for deploys: what is in force, else what is declared.
 fn spec_to_deploy(record: &ServiceRecord, desired: Option<&crate::desired::Desired>) -> Option<ServiceSpec> {
     let declared = || desired?.services.iter().find(|s| s.spec.name == record.name).map(|s| s.spec.clone());
-    record.applied.clone().or_else(declared)
+    let asked = || record.requested.as_deref().cloned();
+    record.applied.clone().or_else(asked).or_else(declared)
 }
 
 /// An act with all that decides it, so that it is computed within the transaction.
@@ -273,7 +303,7 @@ impl Prepared {
     fn decide(&self, world: &World) -> Result<Vec<Write>, Refusal> {
         let record = world.services.get(&self.service).filter(|r| r.deleted_at.is_none());
         let record = record.ok_or_else(|| Refusal::NotFound("the service is deleted".into()))?;
-        self.refuse_while_running(world, record)?;
+        refuse_while_running(world, record)?;
         let kind = self.kind();
         if record.paused.is_some() && refused_while_paused(kind) {
             return Err(state_error(record, "is paused", &format!("resume it with `towpath resume {}`", record.name)));
@@ -289,13 +319,6 @@ impl Prepared {
             writes.extend(let_go(record, &operation));
         }
         Ok(writes)
-    }
-
-    fn refuse_while_running(&self, world: &World, record: &ServiceRecord) -> Result<(), Refusal> {
-        world.open_operation(&record.id).map_or(Ok(()), |o| {
-            let todo = format!("wait until it ended, or stop it with `towpath cancel {}`", o.id);
-            Err(state_error(record, "has an operation in progress", &todo))
-        })
     }
 
     /// Old and new instances run beside each other for a while: what has no memory for that would fail half-way.
@@ -359,7 +382,16 @@ impl Prepared {
     }
 }
 
-fn state_error(record: &ServiceRecord, what: &str, todo: &str) -> Refusal {
+/// One operation at a time (row R4).
+pub(super) fn refuse_while_running(world: &World, record: &ServiceRecord) -> Result<(), Refusal> {
+    world.open_operation(&record.id).map_or(Ok(()), |o| {
+        let todo = format!("wait until it ended, or stop it with `towpath cancel {}`", o.id);
+        Err(state_error(record, "has an operation in progress", &todo))
+    })
+}
+
+/// A service that is not in a state for what was asked, and what to do.
+pub(super) fn state_error(record: &ServiceRecord, what: &str, todo: &str) -> Refusal {
     Refusal::InvalidState(format!("service `{}` {what}; {todo}", record.name))
 }
 

@@ -69,6 +69,8 @@ pub struct Config {
     pub keep: crate::settings::Keep,
     /// Where the output of commands that run once lies meanwhile.
     pub one_offs: PathBuf,
+    /// How many of each the API may make.
+    pub quotas: crate::model::Quotas,
     /// Where the keys of encrypted secrets lie.
     pub secrets: PathBuf,
     /// What webhooks are signed with, by the host that sends them.
@@ -196,6 +198,10 @@ pub struct Parts {
 /// Everything that the reconciler works with: its [`Parts`], which it can be used as, and what it keeps of its own.
 pub struct Core {
     parts: Arc<Parts>,
+    /// How the installation is called in ARNs and domains.
+    pub installed: crate::api::facts::Installed,
+    /// The key of what clients carry for us: tokens of pages.
+    pub token_key: [u8; 32],
     /// Held while a person's act is admitted and stored.
     pub admitting: tokio::sync::Mutex<()>,
     /// Commands that run once.
@@ -236,6 +242,9 @@ const EVENT_BACKLOG: usize = 1024;
 impl Core {
     /// Puts the parts together around the stored world.
     pub fn new(parts: Parts, world: World) -> Arc<Self> {
+        // Stored at the first start; where a test stores none, it holds until the process ends.
+        let token_key = super::managed::token_key(&world).unwrap_or_else(super::random);
+        let installed = super::managed::installed(&parts.config);
         let snapshot = Arc::new(super::snapshot::empty(&parts.config, parts.engine.name()));
         let state = State {
             world,
@@ -261,6 +270,8 @@ impl Core {
         Arc::new(Self {
             one_offs: OneOffs::new(parts.engine.clone(), parts.config.one_offs.clone()),
             commands: super::commands::Commands::default(),
+            installed,
+            token_key,
             builds: Semaphore::new(parts.config.parallel_builds),
             artifacts: tokio::sync::RwLock::new(()),
             parts: Arc::new(parts),
@@ -422,8 +433,12 @@ impl Core {
     }
 }
 
-/// A service that is being deleted and past its shift is not routed any more.
+/// A service that is being deleted and past its shift is not routed any more; a private one never is (row L7).
 fn unrouted(state: &State, record: &ServiceRecord) -> bool {
+    let spec = record.applied.as_ref().or(record.requested.as_deref());
+    if spec.and_then(|s| s.wire.as_ref()).is_some_and(|wire| wire.private) {
+        return true;
+    }
     let open = state.world.open_operation(&record.id);
     open.is_some_and(|o| o.kind == OperationKind::DeleteService && o.step.is_some())
 }

@@ -20,6 +20,7 @@ pub mod fault;
 pub mod heal;
 pub mod health;
 pub mod history;
+mod managed;
 pub mod manifest;
 pub mod monitor;
 pub mod operation;
@@ -38,6 +39,8 @@ pub mod view;
 mod watch;
 mod webhooks;
 
+/// The key of page tokens, in hex.
+const META_TOKEN_KEY: &str = "page-token-key";
 /// The digest of the one manifest that may delete many services, once a person allowed it.
 pub const META_MASS_DELETE: &str = "mass-delete-allowed";
 /// The id of this installation.

@@ -163,7 +163,8 @@ async fn start(settings: &UpSettings) -> Result<(Arc<Core>, DataDir, Opened), Up
     check_exposure(settings)?;
     let root = std::path::absolute(&settings.data_dir).map_err(io("find the working directory"))?;
     let data = DataDir::open(&root)?;
-    let (store, world, opened) = Store::open(&data.store(), Timestamp::now()).await?;
+    let (store, mut world, opened) = Store::open(&data.store(), Timestamp::now()).await?;
+    super::managed::ensure(&store, &mut world, Timestamp::now()).await?;
     let store = Arc::new(store);
     let installation = installation(&store, &world).await?;
     let authorities = authorities(settings, &data).await?;
@@ -328,6 +329,7 @@ fn config(settings: &UpSettings, data: &DataDir, http_port: u16) -> Result<Confi
         mirrors: data.mirrors(),
         caches: data.cache(),
         keep: settings.keep,
+        quotas: settings.quotas,
         environment,
         parallel_builds: std::thread::available_parallelism().map_or(1, std::num::NonZero::get).clamp(1, 4),
     })

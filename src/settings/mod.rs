@@ -17,7 +17,7 @@ pub use manifest::{ManifestRepository, ManifestSource, parse_manifest_path};
 pub use network::BaseDomain;
 
 use crate::link::message::Subnet;
-use crate::model::{Catalogue, Invalid, Memory, RuntimeName};
+use crate::model::{Catalogue, Invalid, Memory, Quotas, RuntimeName};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -64,6 +64,8 @@ pub struct UpSettings {
     pub ingress: IngressChoice,
     /// What is kept on disk.
     pub keep: Keep,
+    /// How many of each the API may make.
+    pub quotas: Quotas,
     /// How far the sum of instance memory may exceed the host's, in percent: 100 is not at all.
     pub overcommit_percent: u32,
     /// What the files of an instance may take where its service does not say.

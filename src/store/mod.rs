@@ -24,8 +24,8 @@ pub use error::StoreError;
 pub use open::Opened;
 
 use crate::model::{
-    BuildId, Event, InstanceId, InstanceRecord, Operation, OperationId, Revision, RevisionNumber, ServiceId,
-    ServiceRecord,
+    BuildId, Event, InstanceId, InstanceRecord, Operation, OperationId, Resource, ResourceId, Revision, RevisionNumber,
+    ServiceId, ServiceRecord,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +47,10 @@ pub enum Write {
     DeleteInstance(InstanceId),
     /// Removes a service with its revisions, operations, instances; events stay to their retention.
     ForgetService(ServiceId),
+    /// Inserts or replaces what the API made beside services.
+    PutResource(Box<Resource>),
+    /// Removes such a resource for good.
+    DeleteResource(ResourceId),
     /// Sets a value of the installation (`installation`, `engine`, `pending-mass-delete`, …).
     PutMeta(String, serde_json::Value),
     /// Appends an event.
@@ -64,6 +68,8 @@ pub struct World {
     pub operations: BTreeMap<OperationId, Operation>,
     /// All instances.
     pub instances: BTreeMap<InstanceId, InstanceRecord>,
+    /// What the API made beside services.
+    pub resources: BTreeMap<ResourceId, Resource>,
     /// Values of the installation.
     pub meta: BTreeMap<String, serde_json::Value>,
     /// The operations that have not ended, by service: asked for on every pass, for every service.

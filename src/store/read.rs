@@ -3,7 +3,7 @@
 use super::error::StoreError;
 use super::record::{Row, revision_key};
 use super::{Store, World};
-use crate::model::{Event, InstanceRecord, Operation, OperationId, Revision, ServiceId, ServiceRecord};
+use crate::model::{Event, InstanceRecord, Operation, OperationId, Resource, Revision, ServiceId, ServiceRecord};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sqlx::SqliteConnection;
@@ -111,11 +111,13 @@ pub(super) async fn collect_world(c: &mut SqliteConnection, path: &Path) -> Resu
     let services = rows::<ServiceRecord>(c, path, "services", "SELECT id, record, checksum FROM services").await?;
     let operations = rows::<Operation>(c, path, "operations", NEWEST_OPERATIONS).await?;
     let instances = rows::<InstanceRecord>(c, path, "instances", "SELECT id, record, checksum FROM instances").await?;
+    let resources = rows::<Resource>(c, path, "resources", "SELECT id, record, checksum FROM resources").await?;
     let meta = rows::<Value>(c, path, "meta", "SELECT name, record, checksum FROM meta").await?;
     let mut world = World {
         services: services.into_iter().map(|(_, s)| (s.id.clone(), s)).collect(),
         operations: operations.into_iter().map(|(_, o)| (o.id.clone(), o)).collect(),
         instances: instances.into_iter().map(|(_, i)| (i.id.clone(), i)).collect(),
+        resources: resources.into_iter().map(|(_, r)| (r.id.clone(), r)).collect(),
         meta: meta.into_iter().collect(),
         ..World::default()
     };

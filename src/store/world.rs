@@ -47,6 +47,8 @@ impl World {
             Write::PutInstance(instance) => drop(self.instances.insert(instance.id.clone(), instance)),
             Write::DeleteInstance(id) => drop(self.instances.remove(&id)),
             Write::ForgetService(id) => self.forget(&id),
+            Write::PutResource(resource) => drop(self.resources.insert(resource.id.clone(), *resource)),
+            Write::DeleteResource(id) => drop(self.resources.remove(&id)),
             Write::PutMeta(key, value) => drop(self.meta.insert(key, value)),
             // Events are read from the database when someone asks.
             Write::AppendEvent(_) => {}

@@ -4,7 +4,8 @@ use super::error::StoreError;
 use super::record::{Sealed, revision_key, seal};
 use super::{Store, Write};
 use crate::model::{
-    Event, InstanceId, InstanceRecord, Operation, Revision, RevisionNumber, ServiceId, ServiceRecord, Timestamp,
+    Event, InstanceId, InstanceRecord, Operation, Resource, ResourceId, Revision, RevisionNumber, ServiceId,
+    ServiceRecord, Timestamp,
 };
 use serde::Serialize;
 use sqlx::{Connection as _, SqliteConnection};
@@ -84,6 +85,8 @@ async fn execute_write(
         Write::PutInstance(i) => put_instance(connection, i, seal("instances", i.id.as_str(), i)?).await,
         Write::DeleteInstance(id) => delete_instance(connection, id).await,
         Write::ForgetService(id) => forget_service(connection, id).await,
+        Write::PutResource(r) => put_resource(connection, r, seal("resources", r.id.as_str(), r)?).await,
+        Write::DeleteResource(id) => delete_resource(connection, id).await,
         Write::PutMeta(name, value) => put_meta(connection, name, seal("meta", name, value)?).await,
         Write::AppendEvent(event) => return append_event(connection, event, act, path).await,
     };
@@ -204,6 +207,26 @@ async fn delete_instance(c: &mut SqliteConnection, id: &InstanceId) -> sqlx::Res
 /// Its revisions, operations and instances go with it, by their references.
 async fn forget_service(c: &mut SqliteConnection, id: &ServiceId) -> sqlx::Result<()> {
     sqlx::query("DELETE FROM services WHERE id = $1").bind(id.as_str()).execute(c).await.map(|_| ())
+}
+
+async fn put_resource(c: &mut SqliteConnection, resource: &Resource, sealed: Sealed) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO resources (id, kind, name, record, checksum) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, name = excluded.name, record = excluded.record,
+            checksum = excluded.checksum",
+    )
+    .bind(resource.id.as_str())
+    .bind(resource.of_type().word())
+    .bind(resource.name.as_str())
+    .bind(sealed.record)
+    .bind(sealed.checksum)
+    .execute(c)
+    .await
+    .map(|_| ())
+}
+
+async fn delete_resource(c: &mut SqliteConnection, id: &ResourceId) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM resources WHERE id = $1").bind(id.as_str()).execute(c).await.map(|_| ())
 }
 
 async fn put_meta(c: &mut SqliteConnection, name: &str, sealed: Sealed) -> sqlx::Result<()> {

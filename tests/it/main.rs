@@ -9,6 +9,8 @@ mod builds;
 mod cases;
 mod cli;
 mod collection;
+mod conformance;
+
 mod desired;
 mod docker;
 mod docker_build;

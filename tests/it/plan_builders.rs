@@ -47,6 +47,7 @@ pub fn spec(name: &str) -> ServiceSpec {
         scaling: Scaling::default(),
         deploy: DeploySettings::default(),
         tags: BTreeMap::new(),
+        wire: None,
     }
 }
 

@@ -78,8 +78,19 @@ const MUTATIONS: &[Mutation] = &[
 
 /// How many fields a declaration has; does not compile when the model gets one more.
 fn count_fields(spec: &ServiceSpec, settings: &AppSettings) -> usize {
-    let ServiceSpec { name: _, source, build: _, instance, env: _, secrets: _, health, scaling, deploy, tags: _ } =
-        spec;
+    let ServiceSpec {
+        name: _,
+        source,
+        build: _,
+        instance,
+        env: _,
+        secrets: _,
+        health,
+        scaling,
+        deploy,
+        tags: _,
+        wire: _,
+    } = spec;
     let CodeSource { repository: _, track: Track { reference: _, directory: _ }, key: _, auto_deploy: _ } = source;
     let InstanceSize { cpu: _, memory: _, storage: _ } = instance;
     let HealthCheck {

@@ -40,6 +40,7 @@ pub(super) fn read(
         scaling,
         deploy,
         tags,
+        wire: None,
     })
 }
 

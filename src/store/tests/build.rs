@@ -99,7 +99,33 @@ impl Seeded {
             scaling: Scaling::default(),
             deploy: DeploySettings::default(),
             tags: [(self.text(), self.text())].into(),
+            wire: self.maybe(|s| Box::new(WireSettings::bound_to(s.resource_id()))),
         }
+    }
+
+    fn resource_id(&mut self) -> ResourceId {
+        ResourceId::from_random(self.bytes())
+    }
+
+    pub(super) fn resource(&mut self) -> Resource {
+        let service = ServiceId::from_random(self.bytes());
+        let kind = match self.0.u8(..6) {
+            0 => ResourceKind::Connection { provider: self.text() },
+            1 => ResourceKind::AutoScaling { scaling: Scaling::default(), default: self.0.bool() },
+            2 => ResourceKind::Observability { vendor: self.maybe(Self::text) },
+            3 => ResourceKind::VpcConnector { subnets: self.many(Self::text), security_groups: self.many(Self::text) },
+            4 => {
+                let (vpc, endpoint) = (self.maybe(Self::text), self.maybe(Self::text));
+                ResourceKind::VpcIngress { service, vpc, endpoint, label: HostLabel::from_random([self.0.u8(..); 10]) }
+            }
+            _ => {
+                let record = |s: &mut Self| ValidationRecord { name: s.text(), value: s.text() };
+                ResourceKind::Domain { service, www: self.0.bool(), records: self.many(record) }
+            }
+        };
+        let tags = self.many(|s| (s.text(), s.text())).into_iter().collect();
+        let made = Resource::made(self.resource_id(), self.text(), kind, self.time());
+        Resource { revision: self.0.u32(..), deleted_at: self.maybe(Self::time), tags, ..made }
     }
 
     fn failure(&mut self) -> Failure {
@@ -134,6 +160,8 @@ impl Seeded {
             create_failed: self.maybe(Self::failure),
             delete_failed: self.maybe(Self::failure),
             deleted_at: self.maybe(Self::time),
+            requested: self.maybe(|s| Box::new(s.spec())),
+            tags: self.many(|s| (s.text(), s.text())).into_iter().collect(),
         }
     }
 

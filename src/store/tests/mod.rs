@@ -37,6 +37,8 @@ fn remember(world: &mut World, write: &Write) {
             world.instances.retain(|_, i| i.service != id);
         }
         Write::PutMeta(name, value) => drop(world.meta.insert(name, value)),
+        Write::PutResource(r) => drop(world.resources.insert(r.id.clone(), *r)),
+        Write::DeleteResource(id) => drop(world.resources.remove(&id)),
         Write::AppendEvent(_) => {}
     }
     world.index();
@@ -62,7 +64,7 @@ fn random_write(seeded: &mut Seeded, world: &World) -> Write {
     let id = service.id.clone();
     let next = world.revisions.range((id.clone(), RevisionNumber(0))..=(id.clone(), RevisionNumber(u32::MAX)));
     let next = next.last().map_or(1, |((_, n), _)| n.0 + 1);
-    match seeded.0.u8(..10) {
+    match seeded.0.u8(..12) {
         0 => Write::PutService(Box::new(seeded.service())),
         1 => Write::PutService(Box::new(ServiceRecord { id, ..seeded.service() })),
         2 => Write::PutRevision(id, Box::new(seeded.revision(next))),
@@ -74,6 +76,11 @@ fn random_write(seeded: &mut Seeded, world: &World) -> Write {
         },
         6 if services.len() > 2 => Write::ForgetService(id),
         7 => Write::PutMeta(seeded.text(), serde_json::json!({ "v": seeded.text(), "n": seeded.0.u64(..) })),
+        10 => Write::PutResource(Box::new(seeded.resource())),
+        11 => match world.resources.keys().next() {
+            Some(id) => Write::DeleteResource(id.clone()),
+            None => Write::PutResource(Box::new(seeded.resource())),
+        },
         8 => Write::AppendEvent(seeded.event(Some(service))),
         _ => Write::PutOperation(Box::new(seeded.operation(&id))),
     }
@@ -259,5 +266,27 @@ fn many_tasks_write_and_read_while_a_backup_is_made() {
         assert_eq!(events.iter().map(|(n, _)| *n).collect::<Vec<_>>(), (1..=100).collect::<Vec<_>>());
         let whole = std::fs::read_dir(dir.path().join("backups")).unwrap().count();
         assert_eq!(whole, 3);
+    });
+}
+
+#[test]
+fn a_store_of_the_version_without_resources_opens_with_all_that_it_holds() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let mut seeded = Seeded::new(3);
+        let (store, mut world, _) = open(dir.path()).await;
+        let writes = vec![Write::PutService(Box::new(seeded.service()))];
+        store.write(writes.clone()).await.unwrap();
+        world.apply(writes);
+        store.close().await.unwrap();
+        // As it was before: neither the table nor the note that it was made.
+        let mut connection = super::connection::connect(&store.files.database(), false).await.unwrap();
+        let before = "DROP TABLE resources; DELETE FROM _sqlx_migrations WHERE version = 4";
+        sqlx::raw_sql(before).execute(&mut connection).await.unwrap();
+        super::connection::close(connection, Path::new("")).await.unwrap();
+
+        let (store, read, opened) = open(dir.path()).await;
+        assert_eq!((opened, &read), (Opened::Existing, &world));
+        store.write(vec![Write::PutResource(Box::new(seeded.resource()))]).await.unwrap();
     });
 }

@@ -21,7 +21,7 @@ async fn a_body_that_is_not_one_json_object_is_refused() {
 #[tokio::test]
 async fn a_target_that_there_is_not_is_refused_and_shown_harmless() {
     let server = Server::start().await;
-    for target in ["", "AppRunner", "AppRunner.", "AppRunner.CreateService", "Towpath.GetStatus.x", "S3.ListServices"] {
+    for target in ["", "AppRunner", "AppRunner.", "AppRunner.MakeCoffee", "Towpath.GetStatus.x", "S3.ListServices"] {
         call(&server, target, json!({})).await.assert_error(404, "UnknownOperationException");
     }
     call(&server, &"A".repeat(5000), json!({})).await.assert_error(404, "UnknownOperationException");

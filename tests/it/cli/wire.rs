@@ -161,7 +161,7 @@ async fn acts_answer_with_their_operation_and_are_refused_while_one_runs() {
     let list = call(&server, "AppRunner.ListOperations", json!({ "ServiceArn": SHOP })).await.body;
     let expected = json!([{
         "Id": id, "Type": "PAUSE_SERVICE", "Status": "PENDING", "TargetArn": format!("{SHOP}/{SHOP_ID}"),
-        "UpdatedAt": 1_795_000_000.123,
+        "StartedAt": 1_795_000_000.123, "UpdatedAt": 1_795_000_000.123,
     }]);
     assert_eq!(list["OperationSummaryList"], expected);
     let undashed = id.replace('-', "");

@@ -1,0 +1,162 @@
+//! `SourceConfiguration`: where the code comes from and how it is built (rows S1, S6). Pure.
+
+use super::arns;
+use super::connections::PENDING;
+use super::input::Members;
+use super::service_shape::CATALOGUE;
+use crate::api::control::Refusal;
+use crate::api::facts::Facts;
+use crate::model::{
+    AppSettings, BuildSource, CodeSource, EnvName, Invalid, Reference, RepositoryUrl, ResourceType, RuntimeName,
+    ServiceSpec, SourceDirectory, Track, WireSettings,
+};
+use std::collections::BTreeMap;
+
+fn invalid(message: impl Into<String>) -> Refusal {
+    Refusal::InvalidRequest(message.into())
+}
+
+/// Why a member is not what it has to be.
+fn wrong(path: &'static str) -> impl Fn(Invalid) -> Refusal {
+    move |error| match error.hint {
+        Some(hint) => invalid(format!("`{path}`: {}; {hint}", error.message)),
+        None => invalid(format!("`{path}`: {}", error.message)),
+    }
+}
+
+/// The source and the build of a service; roles and connection go to `wire`.
+pub(super) fn source(
+    facts: &Facts<'_>,
+    input: Members<'_>,
+    old: Option<&ServiceSpec>,
+    wire: &mut WireSettings,
+) -> Result<(CodeSource, BuildSource), Refusal> {
+    let given = input.structure_or_empty("SourceConfiguration");
+    let (mut source, build) = match (given.structure("CodeRepository"), given.structure("ImageRepository"), old) {
+        (Some(_), Some(_), _) => {
+            return Err(invalid("`SourceConfiguration` takes one of `CodeRepository` and `ImageRepository`, not both"));
+        }
+        (None, Some(_), Some(_)) => return Err(invalid("the source of a service stays what it is: code, or an image")),
+        (None, Some(_), None) => {
+            return Err(invalid(
+                "`SourceConfiguration.ImageRepository`: in this version images can be declared in the manifest only",
+            ));
+        }
+        (Some(code), None, old) => repository(code, old)?,
+        (None, None, Some(old)) => (old.source.clone(), old.build.clone()),
+        (None, None, None) => return Err(invalid("`SourceConfiguration` needs a `CodeRepository`")),
+    };
+    source.auto_deploy = given.boolean("AutoDeploymentsEnabled").unwrap_or(source.auto_deploy);
+    if let Some(authentication) = given.structure("AuthenticationConfiguration") {
+        authenticate(facts, authentication, wire)?;
+    }
+    Ok((source, build))
+}
+
+fn authenticate(facts: &Facts<'_>, given: Members<'_>, wire: &mut WireSettings) -> Result<(), Refusal> {
+    if let Some(role) = given.text("AccessRoleArn") {
+        wire.access_role = Some(role.to_owned());
+    }
+    let Some(arn) = given.text("ConnectionArn") else { return Ok(()) };
+    let connection = arns::active(facts, ResourceType::Connection, arn)?;
+    // No connection is more than pending in this version.
+    Err(invalid(format!(
+        "the connection `{}` is {PENDING}: complete its handshake before a service uses it; repositories that need none \
+         take no `AuthenticationConfiguration`",
+        connection.name
+    )))
+}
+
+fn repository(code: Members<'_>, old: Option<&ServiceSpec>) -> Result<(CodeSource, BuildSource), Refusal> {
+    const URL: &str = "SourceConfiguration.CodeRepository.RepositoryUrl";
+    let repository: RepositoryUrl = code.text("RepositoryUrl").unwrap_or_default().parse().map_err(wrong(URL))?;
+    if !matches!(repository, RepositoryUrl::Http(_) | RepositoryUrl::Ssh(_)) {
+        // Whoever calls need not be someone who may read this machine's files.
+        return Err(invalid(format!(
+            "`{URL}`: repositories on the server's own disk can be declared in its manifest only"
+        )));
+    }
+    let version = code.structure_or_empty("SourceCodeVersion").text("Value").unwrap_or_default();
+    let branch = version.parse().map_err(wrong("SourceConfiguration.CodeRepository.SourceCodeVersion.Value"))?;
+    let track = Track { reference: Reference::Branch(branch), directory: directory(code)? };
+    let build = match (code.structure("CodeConfiguration"), old) {
+        (Some(configuration), _) => build(configuration)?,
+        (None, Some(old)) => old.build.clone(),
+        (None, None) => return Err(invalid("`SourceConfiguration.CodeRepository.CodeConfiguration` is required")),
+    };
+    let auto_deploy = old.is_none_or(|old| old.source.auto_deploy);
+    let key = old.and_then(|old| old.source.key.clone());
+    Ok((CodeSource { repository, track, key, auto_deploy }, build))
+}
+
+/// `/` is the root; what lies below it may be written with or without it in front.
+fn directory(code: Members<'_>) -> Result<Option<SourceDirectory>, Refusal> {
+    let written = code.text("SourceDirectory").map(|text| text.trim_matches('/')).filter(|text| !text.is_empty());
+    let parsed = written.map(str::parse).transpose();
+    parsed.map_err(wrong("SourceConfiguration.CodeRepository.SourceDirectory"))
+}
+
+fn build(configuration: Members<'_>) -> Result<BuildSource, Refusal> {
+    if configuration.text("ConfigurationSource") == Some("REPOSITORY") {
+        return Ok(BuildSource::Repository);
+    }
+    let values = configuration.structure("CodeConfigurationValues");
+    let values = values.ok_or_else(|| {
+        invalid("`CodeConfiguration.CodeConfigurationValues` is required where `ConfigurationSource` is API")
+    })?;
+    settings(values).map(|settings| BuildSource::Inline(Box::new(settings)))
+}
+
+fn settings(values: Members<'_>) -> Result<AppSettings, Refusal> {
+    if values.entries("RuntimeEnvironmentSecrets").is_some_and(|secrets| !secrets.is_empty()) {
+        return Err(invalid(
+            "`RuntimeEnvironmentSecrets`: this version of towpath reads no AWS secret stores; declare the service in the \
+             manifest, where `secrets` come from files, the environment or encrypted values",
+        ));
+    }
+    let settings = AppSettings {
+        runtime: runtime(values.text("Runtime").unwrap_or_default())?,
+        runtime_version: None,
+        pre_build: Vec::new(),
+        build: values.text("BuildCommand").map(str::to_owned).into_iter().collect(),
+        post_build: Vec::new(),
+        build_env: BTreeMap::new(),
+        pre_run: Vec::new(),
+        start: values.text("StartCommand").unwrap_or_default().to_owned(),
+        port: port(values.text("Port"))?,
+        port_env: None,
+        env: environment(values)?,
+        secrets: BTreeMap::new(),
+        dockerfile: None,
+    };
+    if settings.start.trim().is_empty() {
+        return Err(invalid(
+            "`CodeConfigurationValues.StartCommand` is required: a managed runtime starts nothing by itself",
+        ));
+    }
+    settings.start_command().map_err(wrong("CodeConfigurationValues.StartCommand"))?;
+    Ok(settings)
+}
+
+fn runtime(wire: &str) -> Result<RuntimeName, Refusal> {
+    let found = CATALOGUE.find_wire(wire).map(|runtime| runtime.name.clone());
+    found.ok_or_else(|| invalid("`CodeConfigurationValues.Runtime` is not one of this installation"))
+}
+
+fn port(text: Option<&str>) -> Result<u16, Refusal> {
+    match text.map_or(Ok(8080), str::parse) {
+        Ok(port @ 1..) => Ok(port),
+        _ => Err(invalid("`Port` is a number from 1 to 65535")),
+    }
+}
+
+fn environment(values: Members<'_>) -> Result<BTreeMap<EnvName, String>, Refusal> {
+    let entries = values.entries("RuntimeEnvironmentVariables").unwrap_or_default();
+    let parsed = entries.into_iter().map(|(name, value)| {
+        if value.contains('\0') {
+            return Err(invalid("the value of a variable in `RuntimeEnvironmentVariables` holds a zero character"));
+        }
+        Ok((name.parse().map_err(wrong("RuntimeEnvironmentVariables"))?, value.to_owned()))
+    });
+    parsed.collect()
+}

@@ -1,0 +1,204 @@
+//! What App Runner's operations are decided on: the present state, looked at in place, and the changes that they ask for.
+
+use super::control::{Refusal, Snapshot};
+use crate::desired::{DeclaredService, Desired};
+use crate::model::{
+    HostLabel, Operation, OperationKind, Owner, Quotas, Resource, ResourceId, ServiceId, ServiceName, ServiceRecord,
+    ServiceSpec, ServiceStatus, Timestamp,
+};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// How an installation is called in ARNs and domains.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// Its region.
+    pub region: String,
+    /// Its account, 12 digits.
+    pub account: String,
+    /// The domain that services get their hosts under.
+    pub base_domain: String,
+    /// The port that they answer at.
+    pub http_port: u16,
+}
+
+/// The present state.
+pub struct Facts<'a> {
+    /// The present moment.
+    pub now: Timestamp,
+    /// The installation.
+    pub installed: &'a Installed,
+    /// All services, deleted ones that are still describable too.
+    pub services: &'a BTreeMap<ServiceId, ServiceRecord>,
+    /// The operations that have not ended, by service.
+    pub open: BTreeMap<&'a ServiceId, &'a Operation>,
+    /// What the API made beside services.
+    pub resources: &'a BTreeMap<ResourceId, Resource>,
+    /// What the manifest declares.
+    pub desired: Option<&'a Desired>,
+    /// How many of each there may be.
+    pub quotas: Quotas,
+}
+
+/// A change of what the API made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Inserts or replaces a resource.
+    Put(Box<Resource>),
+    /// Removes one for good.
+    Remove(ResourceId),
+    /// Replaces a service's record.
+    PutService(Box<ServiceRecord>),
+}
+
+/// Decides on changes, and on what is answered.
+pub type Edit = Box<dyn FnOnce(&Facts<'_>) -> Result<(Vec<Change>, Value), Refusal> + Send>;
+
+/// What a service is to be, and its tags where it is new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Configured {
+    /// The whole configuration.
+    pub spec: ServiceSpec,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// Makes a service's configuration of a request and what there is: of the service that is updated, if one is.
+pub type Configure = Box<dyn FnOnce(&Facts<'_>, Option<&ServiceRecord>) -> Result<Configured, Refusal> + Send>;
+
+impl<'a> Facts<'a> {
+    /// Services that are not deleted.
+    pub fn live(&self) -> impl Iterator<Item = &'a ServiceRecord> + use<'a> {
+        self.services.values().filter(|r| r.deleted_at.is_none())
+    }
+
+    /// The operation of a service that has not ended.
+    pub fn operation(&self, service: &ServiceId) -> Option<&'a Operation> {
+        self.open.get(service).copied()
+    }
+
+    /// A service's status.
+    pub fn status(&self, record: &ServiceRecord) -> ServiceStatus {
+        record.status(self.operation(&record.id))
+    }
+
+    /// The service's declaration, where the manifest is its owner.
+    pub fn declaration(&self, record: &ServiceRecord) -> Option<&'a DeclaredService> {
+        if record.owner == Owner::Managed { None } else { self.declared(&record.name) }
+    }
+
+    /// What the manifest declares under a name.
+    pub fn declared(&self, name: &ServiceName) -> Option<&'a DeclaredService> {
+        self.desired?.services.iter().find(|d| &d.spec.name == name)
+    }
+
+    /// Refuses to change what the manifest declares (law 3), naming where it stands.
+    ///
+    /// # Errors
+    /// `InvalidState` with file, line and contents.
+    pub fn refuse_declared(&self, record: &ServiceRecord) -> Result<(), Refusal> {
+        if record.owner == Owner::Managed {
+            return Ok(());
+        }
+        let contents =
+            self.desired.map(|d| format!(" (contents {})", &d.manifest.digest.short()[..7])).unwrap_or_default();
+        let stands = match self.declaration(record) {
+            Some(declared) => format!("is declared at {}{contents}", declared.place),
+            None => "belongs to the manifest".into(),
+        };
+        Err(Refusal::InvalidState(format!("service `{}` {stands}; change it there, and towpath follows", record.name)))
+    }
+
+    /// The configuration of a service as it is shown: what a running change of the API works towards, what is in force, what
+    /// was asked for last, or what is declared.
+    pub fn spec(&self, record: &'a ServiceRecord) -> Option<&'a ServiceSpec> {
+        let works = self.operation(&record.id).filter(|o| record.applied.is_none() || updates(record, o));
+        let target = works.and_then(|o| o.target.spec.as_ref());
+        let asked = || record.requested.as_deref();
+        target.or(record.applied.as_ref()).or_else(asked).or_else(|| Some(&self.declaration(record)?.spec))
+    }
+
+    /// The tags of what an ARN of App Runner names, if it names anything: what access control asks for.
+    pub fn tags(&self, arn: &str) -> Option<BTreeMap<String, String>> {
+        super::apprunner::tags_of(self, arn)
+    }
+
+    /// Whether a service that is not deleted is bound to a resource, now or after its running operation.
+    pub fn is_used(&self, id: &ResourceId) -> bool {
+        self.live().any(|record| self.uses(record, id))
+    }
+
+    /// Whether this service is bound to a resource, now or after its running operation.
+    pub fn uses(&self, record: &ServiceRecord, id: &ResourceId) -> bool {
+        let target = self.operation(&record.id).and_then(|o| o.target.spec.as_ref());
+        let asked = record.requested.as_deref().filter(|_| record.applied.is_none());
+        let specs = [record.applied.as_ref(), target, asked];
+        specs.into_iter().flatten().any(|spec| spec.wire.as_ref().is_some_and(|wire| wire.names(id)))
+    }
+
+    /// A host label for a service, or for a way into one, which no other has.
+    pub fn label(&self, random: [u8; 16]) -> HostLabel {
+        let mut bytes = [0; 10];
+        bytes.copy_from_slice(&random[..10]);
+        loop {
+            let label = HostLabel::from_random(bytes);
+            if !self.services.values().any(|r| r.label == label) {
+                return label;
+            }
+            // Of 36^10 labels one was met twice: the next one.
+            bytes[0] = bytes[0].wrapping_add(1);
+        }
+    }
+}
+
+fn updates(record: &ServiceRecord, operation: &Operation) -> bool {
+    record.owner == Owner::Managed && operation.kind == OperationKind::UpdateService
+}
+
+/// A copy of the state that [`Facts`] can be made of, where nothing better is at hand.
+pub struct Owned {
+    installed: Installed,
+    services: BTreeMap<ServiceId, ServiceRecord>,
+    operations: Vec<Operation>,
+    resources: BTreeMap<ResourceId, Resource>,
+    desired: Option<Desired>,
+}
+
+impl Owned {
+    /// Of a snapshot, which has no resources.
+    pub fn of(snapshot: &Snapshot) -> Self {
+        let views = &snapshot.observed.services;
+        Self {
+            installed: Installed {
+                region: snapshot.region.clone(),
+                account: snapshot.account.clone(),
+                base_domain: snapshot.base_domain.clone(),
+                http_port: snapshot.http_port,
+            },
+            services: views.iter().map(|v| (v.record.id.clone(), v.record.clone())).collect(),
+            operations: views.iter().filter_map(|v| v.operation.clone()).collect(),
+            resources: BTreeMap::new(),
+            desired: snapshot.desired.clone(),
+        }
+    }
+
+    /// The facts.
+    pub fn facts(&self) -> Facts<'_> {
+        Facts {
+            now: Timestamp::now(),
+            installed: &self.installed,
+            services: &self.services,
+            open: self.operations.iter().map(|o| (&o.service, o)).collect(),
+            resources: &self.resources,
+            desired: self.desired.as_ref(),
+            quotas: Quotas::default(),
+        }
+    }
+}
+
+/// Looks, and takes something out.
+pub fn looked<T>(control: &dyn super::control::ControlPlane, look: impl FnOnce(&Facts<'_>) -> T) -> Option<T> {
+    let (mut look, mut found) = (Some(look), None);
+    control.look(&mut |facts| found = look.take().map(|look| look(facts)));
+    found
+}
