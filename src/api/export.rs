@@ -3,7 +3,7 @@
 use super::dispatch::{Context, output};
 use super::errors::ApiError;
 use crate::desired::export::SealedTexts;
-use crate::model::{Owner, ServiceName, ServiceSpec};
+use crate::model::{Owner, ServiceName, ServiceRecord, ServiceSpec};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -37,6 +37,13 @@ pub struct ExportedService {
     pub paused: bool,
 }
 
+/// What is in force, with the tags that the API keeps beside it.
+fn in_force(record: &ServiceRecord) -> Option<ServiceSpec> {
+    let mut spec = record.applied.clone()?;
+    spec.tags.extend(record.tags.clone());
+    Some(spec)
+}
+
 pub(super) async fn export(context: &Context, _input: ExportInput) -> Result<Value, ApiError> {
     let snapshot = context.control.snapshot();
     let records = snapshot.observed.services.iter().map(|view| &view.record);
@@ -47,7 +54,7 @@ pub(super) async fn export(context: &Context, _input: ExportInput) -> Result<Val
     };
     let services = records.map(|record| ExportedService {
         name: record.name.to_string(),
-        spec: record.applied.clone().or_else(|| declared(&record.name)),
+        spec: in_force(record).or_else(|| record.requested.as_deref().cloned()).or_else(|| declared(&record.name)),
         served: record.applied.is_some(),
         owner: record.owner,
         paused: record.paused.is_some(),

@@ -7,6 +7,7 @@ use super::duration::show_duration;
 use crate::model::{
     AppSettings, BuildSource, CodeSource, Cpu, DeploySettings, Digest, DockerfileBuild, EnvName, HealthCheck,
     HealthProtocol, InstanceSize, Memory, RepositoryPath, RepositoryUrl, Scaling, SecretRef, ServiceSpec, Track,
+    WireSettings,
 };
 use std::collections::BTreeMap;
 use text::Yaml;
@@ -80,7 +81,7 @@ fn secrets<'s>(
 }
 
 fn service(spec: &ServiceSpec, lost: &mut Vec<String>) -> Yaml {
-    let ServiceSpec { name, source, build, instance, env, secrets, health, scaling, deploy, tags } = spec;
+    let ServiceSpec { name, source, build, instance, env, secrets, health, scaling, deploy, tags, wire } = spec;
     let mut yaml = Yaml::new();
     yaml.put("source", self::source(source));
     let mut variables: BTreeMap<&EnvName, &String> = BTreeMap::new();
@@ -106,6 +107,7 @@ fn service(spec: &ServiceSpec, lost: &mut Vec<String>) -> Yaml {
     yaml.put_some("autoscaling", self::scaling(scaling));
     yaml.put_some("deploy", self::deploy(deploy));
     yaml.put_some("tags", texts(tags));
+    lost.extend(wire.iter().flat_map(|wire| only_on_wire(wire)).map(|what| format!("`{name}`: {what}")));
     yaml
 }
 
@@ -114,6 +116,14 @@ fn beyond(settings: &AppSettings) -> impl Iterator<Item = &'static str> {
     let second = settings.port_env.is_some().then_some("a second variable that carries its port is left out");
     let secrets = (!settings.secrets.is_empty()).then_some("secrets by `value-from` are left out");
     [second, secrets].into_iter().flatten()
+}
+
+/// What only the API says of a service, where it says it.
+fn only_on_wire(wire: &WireSettings) -> impl Iterator<Item = &'static str> {
+    let private = wire.private.then_some("it is private, which a manifest cannot say: declared, it would be public");
+    let plain = WireSettings { private: wire.private, ..WireSettings::bound_to(wire.auto_scaling.clone()) };
+    let others = (*wire != plain).then_some("roles, connection, encryption, network and tracing are left out");
+    [private, others].into_iter().flatten()
 }
 
 fn texts<'a, K: ToString + 'a>(map: impl IntoIterator<Item = (K, &'a String)>) -> Yaml {

@@ -196,6 +196,7 @@ fn spec() -> impl Strategy<Value = ServiceSpec> {
                 release_deadline: Duration::from_secs(deploy.4),
             },
             tags,
+            wire: None,
         },
     )
 }
