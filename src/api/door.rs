@@ -5,6 +5,7 @@ use super::audit;
 use super::control::Refusal;
 use super::dispatch::{self, Call, Context, unknown};
 use super::errors::{ApiError, Fault};
+use super::facts::looked;
 use super::identities;
 use super::server::ANSWER_TIME;
 use super::subjects::{Operation, Subject, text};
@@ -284,17 +285,8 @@ fn with_id(arn: String) -> String {
     if parts == 2 && arn.contains(":apprunner:") { arn + "/*" } else { arn }
 }
 
-/// A resource that there is, by its ARN with or without its id, its name or its id.
+/// A resource that there is, by its ARN with or without its trailing parts; a service by its name or id, too.
 fn resource(context: &Context, text: &str) -> Option<Named> {
-    let snapshot = context.control.snapshot();
-    let prefix = super::arn::prefix(&snapshot);
-    let reference = text.strip_prefix(&prefix).map_or(Some(text), |rest| rest.strip_prefix("service/"))?;
-    let (name, id) = reference.split_once('/').map_or((reference, None), |(name, id)| (name, Some(id)));
-    let view = snapshot.observed.services.iter().find(|view| {
-        let record = &view.record;
-        let named = record.name.as_str() == name || (id.is_none() && record.id.as_str() == name);
-        named && id.is_none_or(|id| record.id.as_str() == id)
-    })?;
-    let tags = view.record.applied.iter().flat_map(|spec| spec.tags.clone()).collect();
-    Some(Named { arn: super::arn::service_arn(&snapshot, &view.record.name, &view.record.id), tags })
+    let (arn, tags) = looked(&*context.control, |facts| facts.resolve(text)).flatten()?;
+    Some(Named { arn, tags: tags.into_iter().collect() })
 }

@@ -118,9 +118,10 @@ impl<'a> Facts<'a> {
         target.or(record.applied.as_ref()).or_else(asked).or_else(|| Some(&self.declaration(record)?.spec))
     }
 
-    /// The tags of what an ARN of App Runner names, if it names anything: what access control asks for.
-    pub fn tags(&self, arn: &str) -> Option<BTreeMap<String, String>> {
-        super::apprunner::tags_of(self, arn)
+    /// What an ARN of App Runner, or a service's name or id, names: its whole ARN and its tags, if it names anything. What
+    /// access control asks for.
+    pub fn resolve(&self, text: &str) -> Option<(String, BTreeMap<String, String>)> {
+        super::apprunner::resolved(self, text)
     }
 
     /// Whether a service that is not deleted is bound to a resource, now or after its running operation.

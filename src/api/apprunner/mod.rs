@@ -30,6 +30,7 @@ use super::dispatch::{Call, Context, unknown};
 use super::errors::ApiError;
 use super::facts::{Change, Facts, looked};
 use crate::model::{Resource, Timestamp};
+use arns::Named;
 use input::Input;
 use model::{MODEL, Operation};
 use serde_json::Value;
@@ -39,9 +40,15 @@ use std::time::Duration;
 /// How long what was deleted can still be described (rows D6, I6: *for a while*).
 const DESCRIBABLE: Duration = Duration::from_secs(3600);
 
-/// The tags of what an ARN names, if it names anything.
-pub(super) fn tags_of(facts: &Facts<'_>, arn: &str) -> Option<BTreeMap<String, String>> {
-    arns::any(facts, arn).ok().map(|named| tags::of(facts, &named))
+/// What an ARN, or a service's name or id, names: its whole ARN and its tags, if it names anything.
+pub(super) fn resolved(facts: &Facts<'_>, text: &str) -> Option<(String, BTreeMap<String, String>)> {
+    let service = || facts.live().find(|r| r.name.as_str() == text || r.id.as_str() == text).map(Named::Service);
+    let named = if text.starts_with("arn:") { arns::any(facts, text).ok() } else { service() }?;
+    let arn = match &named {
+        Named::Service(record) => arns::service_arn(facts.installed, record),
+        Named::Resource(resource) => arns::resource_arn(facts.installed, resource),
+    };
+    Some((arn, tags::of(facts, &named)))
 }
 
 /// Answers a call of an operation.
