@@ -64,7 +64,7 @@ async fn follow(screen: &Screen, client: &Client, args: &RunArgs) -> Result<u8, 
     let mut signals = Signals::new()?;
     let begun = begin(client, args).await?;
     let mut following = Following { screen: *screen, client, begun: &begun, arrived: 0, signalled: None };
-    let end = match following.to_the_end(&mut signals).await {
+    let end = match following.read_on(&mut signals).await {
         Ok(Some(end)) => end,
         // A second signal: whoever sits there waits no longer. It is stopped already.
         Ok(None) => return Ok(following.signalled.map_or(NOT_RUN, by_signal)),
@@ -102,7 +102,7 @@ struct Following<'a> {
 
 impl Following<'_> {
     /// Prints lines as they come; `None` when a second signal came.
-    async fn to_the_end(&mut self, signals: &mut Signals) -> Result<Option<CommandEnd>, Failure> {
+    async fn read_on(&mut self, signals: &mut Signals) -> Result<Option<CommandEnd>, Failure> {
         loop {
             let Some(CommandOutput { lines, next, end }) = self.next(signals).await? else { return Ok(None) };
             self.print(&lines, signals).await?;

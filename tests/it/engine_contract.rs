@@ -428,7 +428,10 @@ pub async fn a_command_that_a_crash_left_is_no_instance_and_is_swept(lab: &dyn L
     engine.start(&spec).await.unwrap();
     let other = lab.reopened();
     assert_eq!(observed(&*other, &spec.id).await, None);
-    assert_eq!(other.one_offs().await.unwrap().into_iter().map(|i| i.id).collect::<Vec<_>>(), [spec.id.clone()]);
+    assert_eq!(
+        other.one_offs().await.unwrap().into_iter().map(|i| i.id).collect::<Vec<_>>(),
+        std::slice::from_ref(&spec.id)
+    );
     let one_offs = one_offs(other.clone(), &spec);
     assert_eq!(one_offs.sweep().await.unwrap(), 1);
     assert_eq!(one_offs.sweep().await.unwrap(), 0);

@@ -9,7 +9,7 @@ fn open(directory: &Path, file_bytes: u64) -> Audit {
 }
 
 fn event(n: usize) -> serde_json::Value {
-    json!({ "eventName": format!("Event{}", n % 3), "eventID": n.to_string(), "eventTime": format!("2026-11-26T15:00:{:02}Z", n % 60), "readOnly": n % 2 == 0 })
+    json!({ "eventName": format!("Event{}", n % 3), "eventID": n.to_string(), "eventTime": format!("2026-11-26T15:00:{:02}Z", n % 60), "readOnly": n.is_multiple_of(2) })
 }
 
 async fn write(audit: &Audit, from: usize, to: usize) {

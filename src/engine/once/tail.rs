@@ -39,7 +39,7 @@ impl Tail {
     /// when nothing more is wanted.
     pub async fn copy(&mut self, lines: &mpsc::Sender<String>) -> bool {
         loop {
-            if !self.to_the_end(lines).await {
+            if !self.read_on(lines).await {
                 return false;
             }
             if !self.turned_over(lines).await {
@@ -65,7 +65,7 @@ impl Tail {
         }
     }
 
-    async fn to_the_end(&mut self, lines: &mpsc::Sender<String>) -> bool {
+    async fn read_on(&mut self, lines: &mpsc::Sender<String>) -> bool {
         if self.file.is_none() {
             // It is made with the first line.
             self.file = File::open(&self.path).await.ok();
@@ -95,7 +95,7 @@ impl Tail {
             return false;
         }
         // Written between the last read and the turning over.
-        if !self.to_the_end(lines).await {
+        if !self.read_on(lines).await {
             return false;
         }
         let next = tokio::fs::metadata(older(&self.path)).await.is_ok_and(|m| m.ino() == read.ino());
