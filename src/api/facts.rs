@@ -20,6 +20,8 @@ pub struct Installed {
     pub base_domain: String,
     /// The port that they answer at.
     pub http_port: u16,
+    /// Whether its engine runs images.
+    pub runs_images: bool,
 }
 
 /// The present state.
@@ -175,6 +177,8 @@ impl Owned {
                 account: snapshot.account.clone(),
                 base_domain: snapshot.base_domain.clone(),
                 http_port: snapshot.http_port,
+                // Of no interest to what is only looked at.
+                runs_images: false,
             },
             services: views.iter().map(|v| (v.record.id.clone(), v.record.clone())).collect(),
             operations: views.iter().filter_map(|v| v.operation.clone()).collect(),

@@ -1,6 +1,6 @@
 //! What a service is declared to be, with every default applied.
 
-use super::dockerfile::DockerfileBuild;
+use super::dockerfile::{DockerfileBuild, RepositoryPath};
 use super::error::Invalid;
 use super::instance::StartCommand;
 use super::names::{EnvName, RuntimeName, ServiceName};
@@ -90,6 +90,33 @@ pub struct AppSettings {
 }
 
 impl AppSettings {
+    /// Of an image that was built elsewhere: nothing is done to it, but perhaps started by another command. Its builder
+    /// gets a Dockerfile of the one line that names it.
+    pub fn of_image(start: String, port: u16) -> Self {
+        let dockerfile =
+            DockerfileBuild { path: RepositoryPath::dockerfile(), context: None, target: None, args: BTreeMap::new() };
+        Self::of_dockerfile(dockerfile, start, port)
+    }
+
+    /// Of an image that a Dockerfile makes, with a start command that may be none.
+    pub fn of_dockerfile(dockerfile: DockerfileBuild, start: String, port: u16) -> Self {
+        Self {
+            runtime: RuntimeName::dockerfile(),
+            runtime_version: None,
+            pre_build: Vec::new(),
+            build: Vec::new(),
+            post_build: Vec::new(),
+            build_env: BTreeMap::new(),
+            pre_run: Vec::new(),
+            start,
+            port,
+            port_env: None,
+            env: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            dockerfile: Some(Box::new(dockerfile)),
+        }
+    }
+
     /// How instances are started: the start command, or nothing of ours where the image brings its own.
     ///
     /// # Errors

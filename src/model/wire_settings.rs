@@ -15,6 +15,9 @@ pub struct WireSettings {
     /// The role of its source (stored).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_role: Option<String>,
+    /// Which of AWS' two kinds of registries its image was said to be from (stored).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_type: Option<String>,
     /// The role of its instances (stored).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_role: Option<String>,
@@ -42,6 +45,7 @@ impl WireSettings {
             auto_scaling,
             connection: None,
             access_role: None,
+            image_type: None,
             instance_role: None,
             kms_key: None,
             observing: None,

@@ -244,7 +244,7 @@ impl Core {
     pub fn new(parts: Parts, world: World) -> Arc<Self> {
         // Stored at the first start; where a test stores none, it holds until the process ends.
         let token_key = super::managed::token_key(&world).unwrap_or_else(super::random);
-        let installed = super::managed::installed(&parts.config);
+        let installed = super::managed::installed(&parts.config, parts.engine.name());
         let snapshot = Arc::new(super::snapshot::empty(&parts.config, parts.engine.name()));
         let state = State {
             world,

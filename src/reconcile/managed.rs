@@ -18,12 +18,13 @@ use serde_json::Value;
 use std::sync::Arc;
 
 /// How the installation is called.
-pub fn installed(config: &Config) -> Installed {
+pub fn installed(config: &Config, engine: &str) -> Installed {
     Installed {
         region: config.region.clone(),
         account: config.account.clone(),
         base_domain: config.base_domain.clone(),
         http_port: config.http_port,
+        runs_images: engine == "docker",
     }
 }
 

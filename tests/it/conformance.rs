@@ -56,6 +56,37 @@ impl Drop for Git {
     }
 }
 
+/// The suite's command against a running installation.
+fn suite(python: &Path, installation: &Installation, files: &[&str]) -> Command {
+    let mut command = Command::new(python);
+    command
+        .args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short"])
+        .args(files.iter().map(|file| root().join("tests/conformance").join(file)))
+        .env("APPRUNNER_ENDPOINT_URL", format!("http://127.0.0.1:{}", installation.api))
+        .env("AWS_SHARED_CREDENTIALS_FILE", installation.data().join("admin.credentials"))
+        .env("AWS_DEFAULT_REGION", "local-1")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("CONF_TIMEOUT", "240")
+        .env("CONF_AWS_CLI", python.with_file_name("aws"));
+    command
+}
+
+/// The life of an image service, from a real registry, on the Docker engine.
+pub fn image_services_are_app_runners(installation: &Installation, image: &str, port: u16) {
+    let Some(python) = python() else { return };
+    let ran = suite(&python, installation, &["conformance.py"])
+        .args(["-k", "TestServiceLifecycle"])
+        .env("CONF_IMAGE", image)
+        .env("CONF_IMAGE_PORT", port.to_string())
+        .env_remove("CONF_REPO_URL")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success(), "{said}\n{}", installation.log());
+    assert!(said.contains(" passed") && !said.contains(" failed"), "{said}");
+}
+
 #[test]
 fn real_clients_find_the_api_to_be_app_runners() {
     let Some(python) = python() else { return };
@@ -65,21 +96,12 @@ fn real_clients_find_the_api_to_be_app_runners() {
     installation.up();
     installation.until_status("shop", "RUNNING");
     let git = Git::serve(installation.path());
-    let ran = Command::new(&python)
-        .args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short"])
-        .args(["conformance.py", "own_cases.py"].map(|file| root().join("tests/conformance").join(file)))
+    let ran = suite(&python, &installation, &["conformance.py", "own_cases.py"])
         .env("OWN_HTTP_PORT", installation.http.to_string())
-        .env("APPRUNNER_ENDPOINT_URL", format!("http://127.0.0.1:{}", installation.api))
-        .env("AWS_SHARED_CREDENTIALS_FILE", installation.data().join("admin.credentials"))
-        .env("AWS_DEFAULT_REGION", "local-1")
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("CONF_REPO_URL", format!("http://127.0.0.1:{}/git/app/.git", git.1))
         .env("CONF_REPO_BUILD", "true")
         .env("CONF_REPO_START", "python3 app.py")
         .env("CONF_QUOTA_CONNECTIONS", "10")
-        .env("CONF_TIMEOUT", "120")
-        .env("CONF_AWS_CLI", python.with_file_name("aws"))
         .env_remove("CONF_IMAGE")
         .output()
         .unwrap();

@@ -86,10 +86,14 @@ fn network(facts: &Facts<'_>, wire: Option<&WireSettings>) -> Value {
 
 fn source(facts: &Facts<'_>, spec: &ServiceSpec) -> Value {
     if let RepositoryUrl::Image(image) = &spec.source.repository {
-        return json!({
+        let mut source = json!({
             "ImageRepository": image_repository(spec, image),
             "AutoDeploymentsEnabled": spec.source.auto_deploy,
         });
+        if let Some(authentication) = authentication(facts, spec) {
+            source["AuthenticationConfiguration"] = authentication;
+        }
+        return source;
     }
     // AWS has branches only, and typed clients refuse any other type. The default branch has no name until it was asked for:
     // git's own word for it is HEAD.
@@ -123,9 +127,11 @@ fn source(facts: &Facts<'_>, spec: &ServiceSpec) -> Value {
     source
 }
 
-/// AWS knows two kinds of registries; whatever is not its public one is told as the other.
+/// AWS knows two kinds of registries: what was not said to be of either is told as its private one, unless its name says
+/// that it is the public one.
 fn image_repository(spec: &ServiceSpec, image: &ImageName) -> Value {
-    let public = image.registry() == "public.ecr.aws";
+    let told = spec.wire.as_deref().and_then(|wire| wire.image_type.as_deref());
+    let of_name = if image.registry() == "public.ecr.aws" { "ECR_PUBLIC" } else { "ECR" };
     let configuration = match &spec.build {
         BuildSource::Inline(settings) => of_instances(spec, settings),
         BuildSource::Repository => Map::new(),
@@ -133,7 +139,7 @@ fn image_repository(spec: &ServiceSpec, image: &ImageName) -> Value {
     json!({
         "ImageIdentifier": image.identifier(&spec.source.track.reference),
         "ImageConfiguration": configuration,
-        "ImageRepositoryType": if public { "ECR_PUBLIC" } else { "ECR" },
+        "ImageRepositoryType": told.unwrap_or(of_name),
     })
 }
 

@@ -7,8 +7,8 @@ use super::service_shape::CATALOGUE;
 use crate::api::control::Refusal;
 use crate::api::facts::Facts;
 use crate::model::{
-    AppSettings, BuildSource, CodeSource, EnvName, Invalid, Reference, RepositoryUrl, ResourceType, RuntimeName,
-    ServiceSpec, SourceDirectory, Track, WireSettings,
+    AppSettings, BuildSource, CodeSource, EnvName, ImageName, Invalid, Reference, RepositoryUrl, ResourceType,
+    RuntimeName, ServiceSpec, SourceDirectory, Track, WireSettings,
 };
 use std::collections::BTreeMap;
 
@@ -36,21 +36,67 @@ pub(super) fn source(
         (Some(_), Some(_), _) => {
             return Err(invalid("`SourceConfiguration` takes one of `CodeRepository` and `ImageRepository`, not both"));
         }
-        (None, Some(_), Some(_)) => return Err(invalid("the source of a service stays what it is: code, or an image")),
-        (None, Some(_), None) => {
-            return Err(invalid(
-                "`SourceConfiguration.ImageRepository`: in this version images can be declared in the manifest only",
-            ));
-        }
+        (Some(_), None, Some(old)) if is_image(old) => return Err(invalid(OTHER_KIND)),
+        (None, Some(_), Some(old)) if !is_image(old) => return Err(invalid(OTHER_KIND)),
+        (None, Some(given), old) => image(facts, given, old, wire)?,
         (Some(code), None, old) => repository(code, old)?,
         (None, None, Some(old)) => (old.source.clone(), old.build.clone()),
-        (None, None, None) => return Err(invalid("`SourceConfiguration` needs a `CodeRepository`")),
+        (None, None, None) => {
+            return Err(invalid("`SourceConfiguration` needs a `CodeRepository` or an `ImageRepository`"));
+        }
     };
     source.auto_deploy = given.boolean("AutoDeploymentsEnabled").unwrap_or(source.auto_deploy);
     if let Some(authentication) = given.structure("AuthenticationConfiguration") {
         authenticate(facts, authentication, wire)?;
     }
     Ok((source, build))
+}
+
+/// A service cannot turn from one into the other (the API reference of `UpdateService`).
+const OTHER_KIND: &str = "the source of a service stays what it is: code, or an image";
+
+fn is_image(spec: &ServiceSpec) -> bool {
+    matches!(spec.source.repository, RepositoryUrl::Image(_))
+}
+
+/// `ImageRepository`: any registry's image, with what its instances need (row S2). What is left out in an update stays.
+fn image(
+    facts: &Facts<'_>,
+    given: Members<'_>,
+    old: Option<&ServiceSpec>,
+    wire: &mut WireSettings,
+) -> Result<(CodeSource, BuildSource), Refusal> {
+    const IDENTIFIER: &str = "SourceConfiguration.ImageRepository.ImageIdentifier";
+    if !facts.installed.runs_images {
+        return Err(invalid(
+            "`SourceConfiguration.ImageRepository`: the process engine runs no images; this installation would have to run \
+             with the Docker engine",
+        ));
+    }
+    let text = given.text("ImageIdentifier").unwrap_or_default();
+    let (name, reference) = ImageName::parse_reference(text).map_err(wrong(IDENTIFIER))?;
+    wire.image_type = given.text("ImageRepositoryType").map(str::to_owned);
+    let build = match (given.structure("ImageConfiguration"), old) {
+        (None, Some(old)) => old.build.clone(),
+        (configuration, _) => of_image(configuration)?,
+    };
+    // On AWS images of its public registry are deployed when somebody says so.
+    let by_itself = given.text("ImageRepositoryType") != Some("ECR_PUBLIC");
+    let auto_deploy = old.map_or(by_itself, |old| old.source.auto_deploy);
+    let source = CodeSource { repository: RepositoryUrl::Image(name), track: reference.into(), key: None, auto_deploy };
+    Ok((source, build))
+}
+
+fn of_image(configuration: Option<Members<'_>>) -> Result<BuildSource, Refusal> {
+    let Some(values) = configuration else {
+        return Ok(BuildSource::Inline(Box::new(AppSettings::of_image(String::new(), port(None)?))));
+    };
+    refuse_secrets(values)?;
+    let start = values.text("StartCommand").unwrap_or_default().to_owned();
+    let settings =
+        AppSettings { env: environment(values)?, ..AppSettings::of_image(start, port(values.text("Port"))?) };
+    settings.start_command().map_err(wrong("ImageConfiguration.StartCommand"))?;
+    Ok(BuildSource::Inline(Box::new(settings)))
 }
 
 fn authenticate(facts: &Facts<'_>, given: Members<'_>, wire: &mut WireSettings) -> Result<(), Refusal> {
@@ -108,12 +154,7 @@ fn build(configuration: Members<'_>) -> Result<BuildSource, Refusal> {
 }
 
 fn settings(values: Members<'_>) -> Result<AppSettings, Refusal> {
-    if values.entries("RuntimeEnvironmentSecrets").is_some_and(|secrets| !secrets.is_empty()) {
-        return Err(invalid(
-            "`RuntimeEnvironmentSecrets`: this version of towpath reads no AWS secret stores; declare the service in the \
-             manifest, where `secrets` come from files, the environment or encrypted values",
-        ));
-    }
+    refuse_secrets(values)?;
     let settings = AppSettings {
         runtime: runtime(values.text("Runtime").unwrap_or_default())?,
         runtime_version: None,
@@ -136,6 +177,16 @@ fn settings(values: Members<'_>) -> Result<AppSettings, Refusal> {
     }
     settings.start_command().map_err(wrong("CodeConfigurationValues.StartCommand"))?;
     Ok(settings)
+}
+
+fn refuse_secrets(values: Members<'_>) -> Result<(), Refusal> {
+    if values.entries("RuntimeEnvironmentSecrets").is_some_and(|secrets| !secrets.is_empty()) {
+        return Err(invalid(
+            "`RuntimeEnvironmentSecrets`: this version of towpath reads no AWS secret stores; declare the service in the \
+             manifest, where `secrets` come from files, the environment or encrypted values",
+        ));
+    }
+    Ok(())
 }
 
 fn runtime(wire: &str) -> Result<RuntimeName, Refusal> {

@@ -4,7 +4,7 @@ use super::{Context, build, keys, values};
 use crate::desired::apprunner;
 use crate::desired::fields::{Fields, checked};
 use crate::desired::findings::{Findings, quote};
-use crate::model::{AppSettings, DockerfileBuild, EnvName, RepositoryPath, RuntimeName};
+use crate::model::{AppSettings, DockerfileBuild, EnvName, RepositoryPath};
 use std::collections::BTreeMap;
 
 /// The file that `build: Dockerfile` means.
@@ -53,11 +53,10 @@ pub(super) fn read(
     let args = arguments(fields, context, findings);
     let start = fields.entry("start").and_then(|_| build::start(fields, findings)).unwrap_or_default();
     let dockerfile = DockerfileBuild { path: path?, context: directory, target, args };
-    Some(settings(dockerfile, start, port))
+    Some(AppSettings::of_dockerfile(dockerfile, start, port.unwrap_or(apprunner::DEFAULT_PORT)))
 }
 
-/// What an image that was built elsewhere needs: nothing, but perhaps another start command. Its builder gets a Dockerfile
-/// of the one line that names it.
+/// What an image that was built elsewhere needs: nothing, but perhaps another start command.
 pub(super) fn of_image(service: &Fields, port: Option<u16>, findings: &mut Findings) -> Option<AppSettings> {
     let Some(node) = service.value("build") else { return Some(default(port)) };
     let fields = Fields::open(node, service.path("build"), findings)?;
@@ -76,27 +75,7 @@ pub(super) fn of_image(service: &Fields, port: Option<u16>, findings: &mut Findi
 
 /// `build: Dockerfile`.
 pub(super) fn default(port: Option<u16>) -> AppSettings {
-    let dockerfile =
-        DockerfileBuild { path: RepositoryPath::dockerfile(), context: None, target: None, args: BTreeMap::new() };
-    settings(dockerfile, String::new(), port)
-}
-
-fn settings(dockerfile: DockerfileBuild, start: String, port: Option<u16>) -> AppSettings {
-    AppSettings {
-        runtime: RuntimeName::dockerfile(),
-        runtime_version: None,
-        pre_build: Vec::new(),
-        build: Vec::new(),
-        post_build: Vec::new(),
-        build_env: BTreeMap::new(),
-        pre_run: Vec::new(),
-        start,
-        port: port.unwrap_or(apprunner::DEFAULT_PORT),
-        port_env: None,
-        env: BTreeMap::new(),
-        secrets: BTreeMap::new(),
-        dockerfile: Some(Box::new(dockerfile)),
-    }
+    AppSettings::of_image(String::new(), port.unwrap_or(apprunner::DEFAULT_PORT))
 }
 
 /// In a build with a runtime.

@@ -96,3 +96,14 @@ fn the_process_engine_refuses_an_image_with_the_reason() {
         |i: &Installation| i.service("orders")["waiting"].to_string().contains("the process engine runs no images");
     i.until("it is told", LIMIT, told);
 }
+
+#[test]
+fn aws_clients_make_and_change_image_services() {
+    let Some(mut i) = DockerInstallation::new() else { return };
+    let registry = Registry::new();
+    registry.push(&i.lab.host, "v1", "one");
+    i.declare("services: {}\n");
+    i.up();
+    i.know();
+    crate::conformance::image_services_are_app_runners(&i, &format!("{}:v1", registry.name()), 9000);
+}
