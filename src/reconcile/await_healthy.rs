@@ -229,7 +229,7 @@ impl Wait<'_> {
         let quoted = advice::quote(&last_lines(self.core, self.service, id).await);
         format!(
             "Health check on port '{configured}' failed: not healthy within {seconds} s ({last}).{} Check the port setting and \
-             that the application listens on it{quoted}",
+             that the application listens on it.{quoted}",
             elsewhere.map(|e| format!(" {e}")).unwrap_or_default()
         )
     }

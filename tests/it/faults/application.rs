@@ -43,7 +43,12 @@ fn an_application_that_does_not_come_to_serve_fails_with_its_reason_and_the_old_
         text.contains(&format!("port {port}\n")) || text.ends_with(&format!("port {port}")),
         "its own words: {text}"
     );
+    site.finish();
+}
 
+#[test]
+fn an_application_that_answers_after_half_a_minute_is_waited_for_by_default() {
+    let site = Serving::new("");
     node::program(
         &site.app,
         "setTimeout(() => require('http').createServer((q, r) => r.end('late\\n')).listen(process.env.PORT), 30000);",
