@@ -10,7 +10,7 @@ use super::subject::{Heads, Subject};
 use super::words::count;
 use super::{Action, Change, Note, NoteKind, Plan, Policy, Report, stale};
 use crate::desired::{DeclaredService, Desired};
-use crate::model::{Digest, InstanceId, Owner, ServiceName, ServiceSpec, Timestamp};
+use crate::model::{Digest, InstanceId, OperationKind, Owner, ServiceName, ServiceSpec, Timestamp};
 use crate::observed::{EngineView, Observed, ServiceView};
 use std::collections::{BTreeSet, HashMap};
 
@@ -226,6 +226,13 @@ fn subjects<'a>(desired: Option<&'a Desired>, observed: &'a Observed) -> Vec<Sub
     subjects
 }
 
+/// What an operation on a service of the API is to put in force: nobody else declares it, so nothing supersedes that.
+fn asked_for(view: Option<&ServiceView>) -> Option<&ServiceSpec> {
+    let operation = view?.operation.as_ref()?;
+    let sets = matches!(operation.kind, OperationKind::CreateService | OperationKind::UpdateService);
+    operation.target.spec.as_ref().filter(|_| sets)
+}
+
 /// What should be in force for a service: exactly one owner says (law 3). Without any manifest, what was said last.
 fn wanted<'a>(
     declared: Option<&'a DeclaredService>,
@@ -234,7 +241,7 @@ fn wanted<'a>(
 ) -> Option<&'a ServiceSpec> {
     let applied = view.and_then(|v| v.record.applied.as_ref());
     match view.map(|v| v.record.owner) {
-        Some(Owner::Managed) => applied,
+        Some(Owner::Managed) => asked_for(view).or(applied),
         Some(Owner::Declared) if !has_manifest => applied,
         _ => declared.map(|d| &d.spec),
     }

@@ -161,7 +161,7 @@ impl Beginning<'_> {
         let made = ServiceRecord::created(id.clone(), spec.name.clone(), label, Owner::Managed, facts.now);
         let record = ServiceRecord { requested: Some(Box::new(spec.clone())), tags, ..made };
         let target = OperationTarget::deploying(spec, None);
-        let operation = self.operation(&record, OperationKind::CreateService, target, facts.now);
+        let operation = self.operation((&record, 1), OperationKind::CreateService, target, facts.now);
         Ok((id, vec![Write::PutService(Box::new(record)), operation]))
     }
 
@@ -195,15 +195,24 @@ impl Beginning<'_> {
             let requested = target.spec.clone().map(Box::new);
             writes.push(Write::PutService(Box::new(ServiceRecord { requested, ..record.clone() })));
         }
-        writes.push(self.operation(record, OperationKind::UpdateService, target, facts.now));
+        let number = world.next_operation_number(id);
+        writes.push(self.operation((record, number), OperationKind::UpdateService, target, facts.now));
         Ok((id.clone(), writes))
     }
 
-    fn operation(&self, record: &ServiceRecord, kind: OperationKind, target: OperationTarget, now: Timestamp) -> Write {
+    /// A service's operation with its number.
+    fn operation(
+        &self,
+        (record, number): (&ServiceRecord, u64),
+        kind: OperationKind,
+        target: OperationTarget,
+        now: Timestamp,
+    ) -> Write {
         let Principal { name: principal, reason } = self.by.clone();
         let cause = Cause::Manual { principal, reason };
         let mut operation = pass::new_operation(self.operation.clone(), record.id.clone(), kind, cause, target, now);
         operation.previous = record.current;
+        operation.number = number;
         Write::PutOperation(Box::new(operation))
     }
 }

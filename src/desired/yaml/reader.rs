@@ -57,7 +57,7 @@ struct Open {
 
 enum Items {
     Sequence(Vec<Node>),
-    Mapping { entries: Vec<Entry>, seen: HashMap<String, Span>, merges: Vec<Node>, key: Option<(String, Span)> },
+    Mapping { entries: Vec<Entry>, seen: HashMap<String, Span>, merges: Vec<Node>, key: Option<(String, Span, Style)> },
 }
 
 struct Reader<'t> {
@@ -158,7 +158,7 @@ impl<'t> Reader<'t> {
     /// Where the key stands whose value is being read.
     fn key_span(&self) -> Option<Span> {
         match &self.open.last()?.items {
-            Items::Mapping { key, .. } => key.as_ref().map(|(_, span)| *span),
+            Items::Mapping { key, .. } => key.as_ref().map(|(_, span, _)| *span),
             Items::Sequence(_) => None,
         }
     }
@@ -223,21 +223,22 @@ impl<'t> Reader<'t> {
             Some(Items::Sequence(items)) => items.push(node),
             Some(Items::Mapping { entries, seen, merges, key }) => match key.take() {
                 None => *key = Some(key_of(&node, findings)),
-                Some((name, _)) if name == "<<" => merges.push(node),
-                Some((name, span)) => insert(entries, seen, name, span, node, findings),
+                // A quoted one is a name like any other.
+                Some((name, _, Style::Plain)) if name == "<<" => merges.push(node),
+                Some((name, span, _)) => insert(entries, seen, name, span, node, findings),
             },
         }
     }
 }
 
-fn key_of(node: &Node, findings: &mut Findings) -> (String, Span) {
+fn key_of(node: &Node, findings: &mut Findings) -> (String, Span, Style) {
     match &node.value {
-        Value::Scalar(text, _) => (text.clone(), node.span),
+        Value::Scalar(text, style) => (text.clone(), node.span, *style),
         _ => {
             findings
                 .error("type", node.span, "a key must be a text")
                 .hint("put quotes around it, or mend the indentation");
-            (String::new(), node.span)
+            (String::new(), node.span, Style::Quoted)
         }
     }
 }

@@ -71,6 +71,8 @@ fn aliases_and_merge_keys_are_resolved() {
     assert_eq!(node.get("two").unwrap().get("x").unwrap().text(), Some("1"));
     assert_eq!(node.get("two").unwrap().get("y").unwrap().text(), Some("3"));
     assert_eq!(node.get("three").unwrap().get("z").unwrap().text(), Some("4"));
+    // In quotes it is a name.
+    assert_eq!(tree("\"<<\": 1\n").get("<<").unwrap().text(), Some("1"));
 }
 
 #[test]

@@ -102,8 +102,9 @@ fn aws_clients_make_and_change_image_services() {
     let Some(mut i) = DockerInstallation::new() else { return };
     let registry = Registry::new();
     registry.push(&i.lab.host, "v1", "one");
-    i.declare("services: {}\n");
+    i.declare(&manifest(&format!("{}:v1", registry.name()), ""));
     i.up();
+    i.until_status("orders", "RUNNING");
     i.know();
     crate::conformance::image_services_are_app_runners(&i, &format!("{}:v1", registry.name()), 9000);
 }
