@@ -64,14 +64,17 @@ async fn take(core: &Arc<Core>, files: ManifestFiles, from: Option<(&ManifestRep
         held.manifest = state.clone();
         if let Some(desired) = parsed.value {
             held.desired = Some(desired);
-            held.manifest_converged = None;
+            // Secrets are looked at in each pass: what is the same stays reached.
+            if changed || !same {
+                held.manifest_converged = None;
+            }
         }
         changed.then_some(state)
     };
     if let Some(state) = state {
         announce(core, &state).await;
     }
-    if let (true, Some((repository, read))) = (valid, from) {
+    if let (true, Some((repository, read))) = (valid && !same, from) {
         repository::settle(core, repository, read).await;
     }
 }

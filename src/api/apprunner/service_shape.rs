@@ -26,13 +26,9 @@ pub(super) fn url(installed: &Installed, record: &ServiceRecord) -> String {
     format!("{}.{region}.{base_domain}{port}", record.label)
 }
 
-/// The whole structure. `ServiceUrl` and `NetworkConfiguration` are always there: one of the two models that clients
-/// carry requires each.
-pub(super) fn service_shape(facts: &Facts<'_>, record: &ServiceRecord) -> Value {
-    // Looked up again, so that what is found lives as long as the facts.
-    let spec = facts.services.get(&record.id).and_then(|record| facts.spec(record));
-    let wire = spec.and_then(|s| s.wire.as_deref());
-    let mut shape = json!({
+/// What a list says of a service, and every description begins with.
+pub(super) fn summary(facts: &Facts<'_>, record: &ServiceRecord) -> Value {
+    json!({
         "ServiceName": record.name,
         "ServiceId": record.id,
         "ServiceArn": service_arn(facts.installed, record),
@@ -40,11 +36,20 @@ pub(super) fn service_shape(facts: &Facts<'_>, record: &ServiceRecord) -> Value 
         "CreatedAt": record.created_at.epoch_seconds(),
         "UpdatedAt": record.updated_at.epoch_seconds(),
         "Status": facts.status(record).as_str(),
-        "SourceConfiguration": spec.map_or_else(|| json!({}), |spec| source(facts, spec)),
-        "InstanceConfiguration": spec.map_or_else(|| json!({}), instance),
-        "AutoScalingConfigurationSummary": scaling(facts, record, spec),
-        "NetworkConfiguration": network(facts, wire),
-    });
+    })
+}
+
+/// The whole structure. `ServiceUrl` and `NetworkConfiguration` are always there: one of the two models that clients
+/// carry requires each.
+pub(super) fn service_shape(facts: &Facts<'_>, record: &ServiceRecord) -> Value {
+    // Looked up again, so that what is found lives as long as the facts.
+    let spec = facts.services.get(&record.id).and_then(|record| facts.spec(record));
+    let wire = spec.and_then(|s| s.wire.as_deref());
+    let mut shape = summary(facts, record);
+    shape["SourceConfiguration"] = spec.map_or_else(|| json!({}), |spec| source(facts, spec));
+    shape["InstanceConfiguration"] = spec.map_or_else(|| json!({}), instance);
+    shape["AutoScalingConfigurationSummary"] = scaling(facts, record, spec);
+    shape["NetworkConfiguration"] = network(facts, wire);
     if let Some(deleted) = record.deleted_at {
         shape["DeletedAt"] = deleted.epoch_seconds().into();
     }

@@ -1,10 +1,10 @@
 //! Services: list, describe, create, update, and the acts on one.
 
-use super::arns::{self, service_arn};
+use super::arns;
 use super::configure;
 use super::input::Input;
 use super::paging::page;
-use super::service_shape::{service_shape, url};
+use super::service_shape::{service_shape, summary};
 use super::{tags, vpc_ingress};
 use crate::api::control::{Act, Refusal};
 use crate::api::dispatch::{Call, Context};
@@ -18,18 +18,6 @@ pub(super) fn list(facts: &Facts<'_>, input: &Input, secret: &[u8; 32]) -> Resul
     services.sort_by(|a, b| a.name.cmp(&b.name));
     let page = page(secret, input, services, |record| record.name.to_string())?;
     Ok(page.answer("ServiceSummaryList", |record| summary(facts, record)))
-}
-
-fn summary(facts: &Facts<'_>, record: &ServiceRecord) -> Value {
-    json!({
-        "ServiceName": record.name,
-        "ServiceId": record.id,
-        "ServiceArn": service_arn(facts.installed, record),
-        "ServiceUrl": url(facts.installed, record),
-        "CreatedAt": record.created_at.epoch_seconds(),
-        "UpdatedAt": record.updated_at.epoch_seconds(),
-        "Status": facts.status(record).as_str(),
-    })
 }
 
 pub(super) fn describe(facts: &Facts<'_>, input: &Input) -> Result<Value, Refusal> {
