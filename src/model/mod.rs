@@ -3,6 +3,7 @@
 //! Imports nothing of ours. Everything here is plain data with validation at construction, so that a value of these
 //! types can be trusted by every other room.
 
+mod connection;
 pub mod docker_host;
 pub mod dockerfile;
 pub mod error;
@@ -29,6 +30,7 @@ pub mod track;
 pub mod units;
 pub mod wire_settings;
 
+pub use connection::{ConnectionName, HostUrl};
 pub use docker_host::DockerHost;
 pub use dockerfile::{DockerfileBuild, RepositoryPath};
 pub use error::{Class, Invalid};

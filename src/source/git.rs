@@ -21,7 +21,7 @@ mod ssh;
 mod tree;
 
 pub use export::{Names, NotFetched};
-pub(in crate::source) use failure::transport_text;
+pub(in crate::source) use failure::{plain, transport_text};
 pub use ssh::SshOptions;
 
 use self::bounds::Bounds;

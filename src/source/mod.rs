@@ -1,9 +1,11 @@
-//! The newest version of a source and its contents: `git` (git2), `registry` (images), the poll schedule (pure) and the polling loop.
+//! The newest version of a source and its contents: `git` (git2), `registry` (images), the poll schedule (pure) and the polling loop;
+//! and GitHub's API (`github`).
 //!
 //! Imports `model`, and for what polling reports the snapshot type of `observed`. Everything read here is hostile input
 //! (law 7): nothing of a repository is executed, no path of it leaves its root, every size and time is bounded.
 
 pub mod git;
+pub mod github;
 mod libgit2;
 pub mod past;
 pub mod poller;

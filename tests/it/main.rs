@@ -23,6 +23,8 @@ mod engine_contract;
 mod export;
 mod faults;
 mod git_source;
+mod github;
+mod github_stand_in;
 mod gitops;
 mod ingress;
 mod installation;

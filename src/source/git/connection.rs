@@ -50,7 +50,12 @@ impl Origin {
         }
         let port = authority.port_u16().unwrap_or(if plain { 80 } else { 443 });
         let path = uri.path().trim_end_matches('/').to_owned();
-        Ok((Self { plain, host: authority.host().to_owned(), port }, path))
+        Ok((Self::new(plain, authority.host(), port), path))
+    }
+
+    /// A server by its parts.
+    pub(in crate::source) fn new(plain: bool, host: &str, port: u16) -> Self {
+        Self { plain, host: host.to_ascii_lowercase(), port }
     }
 
     pub(in crate::source) fn is_plain(&self) -> bool {
@@ -90,6 +95,20 @@ impl Connection {
         self.sender.ready().await.map_err(|error| format!("the connection was closed: {error}"))?;
         self.sender.send_request(request).await.map_err(|error| format!("the request failed: {error}"))
     }
+
+    /// The same, giving the request back where nothing of it was sent.
+    pub(in crate::source) async fn try_send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, (String, Option<Box<Request<Full<Bytes>>>>)> {
+        if let Err(error) = self.sender.ready().await {
+            return Err((format!("the connection was closed: {error}"), Some(Box::new(request))));
+        }
+        self.sender.try_send_request(request).await.map_err(|mut error| {
+            let unsent = error.take_message().map(Box::new);
+            (format!("the request failed: {}", error.error()), unsent)
+        })
+    }
 }
 
 /// The connections that are kept.
@@ -112,7 +131,7 @@ impl Connections {
     }
 
     /// The same with those of a PEM file besides.
-    pub(super) fn trusting(file: &std::path::Path) -> Result<Self, String> {
+    pub(in crate::source) fn trusting(file: &std::path::Path) -> Result<Self, String> {
         let mut builder = SslConnector::builder(SslMethod::tls_client()).map_err(|error| error.to_string())?;
         builder.set_ca_file(file).map_err(|error| error.to_string())?;
         Ok(Self { tls: builder.build(), kept: Mutex::default() })

@@ -108,7 +108,7 @@ fn readable(text: &str) -> String {
 }
 
 /// One line without control characters, cut at a number of characters: what others wrote goes to logs and terminals.
-pub(super) fn plain(text: &str, longest: usize) -> String {
+pub(in crate::source) fn plain(text: &str, longest: usize) -> String {
     let line = text.lines().next().unwrap_or_default();
     line.chars().filter(|c| !c.is_control()).take(longest).collect::<String>().trim().to_owned()
 }
