@@ -2,6 +2,7 @@
 
 use super::audit::AuditArgs;
 use super::identities::{GroupsCommand, KeysCommand, PoliciesCommand, RolesCommand, UsersCommand};
+use super::import::ImportArgs;
 use super::install_service::InstallServiceArgs;
 use super::run::RunArgs;
 use super::secrets::SecretsCommand;
@@ -71,6 +72,8 @@ pub enum Command {
     Apply(ApplyArgs),
     /// Write the running state as a manifest
     Export(ExportArgs),
+    /// Write services of AWS App Runner as a manifest: from answers of AWS, CloudFormation, AWS Copilot
+    Import(ImportArgs),
     /// Show services: status, URL, revision, instances, what waits
     Status {
         /// Only this one

@@ -29,7 +29,13 @@ pub async fn export(screen: &Screen, client: &Client, args: &ExportArgs) -> Resu
     );
     lost.iter().for_each(|what| screen.note(&format!("{} {what}", screen.strong("note:"))));
     match &args.out {
-        Some(file) => save(screen, file, args.force, &text, services.len()),
+        Some(file) => {
+            save(file, args.force, &text)?;
+            let (count, name) = (services.len(), file.display());
+            let noun = if count == 1 { "service" } else { "services" };
+            screen.note(&format!("{count} {noun} written to {name}; check it: `towpath plan -f {name}`"));
+            Ok(())
+        }
         None if screen.is_json() => screen.print_json(&json!({ "manifest": text, "lost": lost })),
         None => screen.print(&text),
     }
@@ -57,7 +63,8 @@ fn remark(service: &ExportedService) -> Option<String> {
     (!all.is_empty()).then(|| all.join("; "))
 }
 
-fn save(screen: &Screen, file: &Path, force: bool, text: &str, count: usize) -> Result<(), Failure> {
+/// Writes a manifest to a file, which must not be there unless it may be replaced.
+pub(super) fn save(file: &Path, force: bool, text: &str) -> Result<(), Failure> {
     let name = file.display();
     let failed = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => {
@@ -73,8 +80,5 @@ fn save(screen: &Screen, file: &Path, force: bool, text: &str, count: usize) -> 
         options.create_new(true)
     };
     let mut opened = options.open(file).map_err(failed)?;
-    opened.write_all(text.as_bytes()).map_err(failed)?;
-    let noun = if count == 1 { "service" } else { "services" };
-    screen.note(&format!("{count} {noun} written to {name}; check it: `towpath plan -f {name}`"));
-    Ok(())
+    opened.write_all(text.as_bytes()).map_err(failed)
 }

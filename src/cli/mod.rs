@@ -17,6 +17,7 @@ mod export;
 mod failure;
 mod gc;
 mod identities;
+mod import;
 mod init;
 mod install_service;
 pub mod live;
@@ -131,6 +132,9 @@ fn dispatch(cli: Cli, hooks: Hooks) -> ExitCode {
             against::against(&screen, &Against { file, revision, rev, detailed_exitcode }, hooks)
         }
         Command::Init(args) => init::init(&screen, &args),
+        Command::Import(args) => {
+            offline::catalogue(&screen, &common).and_then(|all| import::import(&screen, &args, &all))
+        }
         Command::Schema { kind } => {
             offline::catalogue(&screen, &common).and_then(|all| offline::print_schema(&screen, kind, &all))
         }
@@ -177,6 +181,7 @@ async fn call(
     match command {
         Command::Up(_)
         | Command::Init(_)
+        | Command::Import(_)
         | Command::Validate(_)
         | Command::Secrets(_)
         | Command::InstallService(_)

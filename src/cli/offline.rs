@@ -8,6 +8,7 @@ use super::screen::Screen;
 use crate::api::views::PlanView;
 use crate::desired::files::{MAX_FILE_BYTES, read_text};
 use crate::desired::schema::{apprunner_schema, manifest_schema};
+use crate::desired::import::{Choices, Imported, Input};
 use crate::desired::{Desired, FileKind, ManifestFiles, check_file, parse_manifest_files, parse_runtimes};
 use crate::model::{Catalogue, Problem, Timestamp};
 use crate::observed::{EngineView, Observed};
@@ -48,6 +49,11 @@ pub fn check(file: &Path, text: &str, kind: Option<args::FileKind>, catalogue: &
 /// Every problem of a manifest directory.
 pub fn check_directory(path: &Path, catalogue: &Catalogue) -> Vec<Problem> {
     parse_manifest_files(&ManifestFiles::read(path, &path.display().to_string()), catalogue).problems
+}
+
+/// Services in the words of others, as a manifest.
+pub fn import(inputs: &[Input], choices: &Choices, catalogue: &Catalogue) -> Imported {
+    crate::desired::import::import(inputs, choices, catalogue)
 }
 
 /// Prints a JSON schema: as text and as JSON the same.

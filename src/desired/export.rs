@@ -1,7 +1,7 @@
 //! Declarations written as a manifest: what `towpath export` prints. Reading the text gives the same declarations, which a
 //! property test holds. What is as if nothing was said is not said; the same declarations always give the same text. Pure.
 
-mod text;
+pub(super) mod text;
 
 use super::duration::show_duration;
 use crate::model::{

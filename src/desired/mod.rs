@@ -1,5 +1,5 @@
 //! What should run: the manifest (YAML → model with spans, all problems at once) and `apprunner.yaml`; and the
-//! way back, [`export`].
+//! way back, [`export`]; and declarations in the words of others, [`import`].
 //!
 //! Imports `model`. Parsing is pure: text in, value and problems out; `files` alone reads a disk.
 
@@ -10,6 +10,7 @@ mod fields;
 pub mod file;
 pub mod files;
 pub mod findings;
+pub mod import;
 mod keys;
 pub mod manifest;
 pub mod runtimes;

@@ -8,7 +8,7 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 
-pub use reader::{read, read_within};
+pub use reader::{read, read_foreign, read_within};
 
 /// The largest text that is read: 1 MiB.
 pub const MAX_BYTES: usize = 1 << 20;

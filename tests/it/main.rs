@@ -26,6 +26,7 @@ mod git_source;
 mod github;
 mod github_stand_in;
 mod gitops;
+mod import;
 mod ingress;
 mod installation;
 mod live;

@@ -7,7 +7,7 @@ mod detect;
 mod files;
 mod node;
 mod python;
-mod repository;
+pub(super) mod repository;
 mod write;
 
 use super::args::InitArgs;

@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 
 /// A value, or a mapping that is being made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Yaml {
+pub(in crate::desired) enum Yaml {
     /// Text as it is written.
     Scalar(String),
     /// Lines that are kept as they are.
@@ -20,56 +20,81 @@ const WORDS: &[&str] = &["true", "false", "null", "yes", "no", "on", "off", "y",
 
 impl Yaml {
     /// An empty mapping.
-    pub(super) fn new() -> Self {
+    pub(in crate::desired) fn new() -> Self {
         Self::Map(Vec::new(), None)
     }
 
     /// A text, whatever is in it.
-    pub(super) fn text(text: impl Display) -> Self {
+    pub(in crate::desired) fn text(text: impl Display) -> Self {
         Self::Scalar(scalar(&text.to_string()))
     }
 
     /// A number, a size or a word of the manifest's own.
-    pub(super) fn plain(value: impl Display) -> Self {
+    pub(in crate::desired) fn plain(value: impl Display) -> Self {
         Self::Scalar(value.to_string())
     }
 
     /// Lines of plain text.
-    pub(super) fn block(text: &str) -> Self {
+    pub(in crate::desired) fn block(text: &str) -> Self {
         Self::Block(text.to_owned())
     }
 
-    pub(super) fn list(items: impl Iterator<Item = Self>) -> Self {
+    pub(in crate::desired) fn list(items: impl Iterator<Item = Self>) -> Self {
         Self::List(items.collect())
     }
 
-    pub(super) fn map<K: AsRef<str>>(entries: impl IntoIterator<Item = (K, Self)>) -> Self {
+    pub(in crate::desired) fn map<K: AsRef<str>>(entries: impl IntoIterator<Item = (K, Self)>) -> Self {
         Self::Map(entries.into_iter().map(|(key, value)| (None, scalar(key.as_ref()), value)).collect(), None)
     }
 
     /// Adds a key to a mapping.
-    pub(super) fn put(&mut self, key: &str, value: Self) {
+    pub(in crate::desired) fn put(&mut self, key: &str, value: Self) {
         if let Self::Map(entries, remark) = self {
             entries.push((remark.take(), scalar(key), value));
         }
     }
 
+    /// Adds a key to a mapping that has none of this name.
+    pub(in crate::desired) fn put_once(&mut self, key: &str, value: Self) {
+        let there = matches!(self, Self::Map(entries, _) if entries.iter().any(|(_, name, _)| *name == scalar(key)));
+        if !there {
+            self.put(key, value);
+        }
+    }
+
+    /// Adds all keys of another mapping.
+    pub(in crate::desired) fn extend(&mut self, other: Self) {
+        if let (Self::Map(entries, _), Self::Map(more, _)) = (self, other) {
+            entries.extend(more);
+        }
+    }
+
     /// Adds a key, unless there is nothing under it.
-    pub(super) fn put_some(&mut self, key: &str, value: Self) {
-        let empty = match &value {
-            Self::Map(entries, _) => entries.is_empty(),
-            Self::List(items) => items.is_empty(),
-            Self::Scalar(_) | Self::Block(_) => false,
-        };
-        if !empty {
+    pub(in crate::desired) fn put_some(&mut self, key: &str, value: Self) {
+        if !value.is_empty() {
             self.put(key, value);
         }
     }
 
     /// A comment above the next key.
-    pub(super) fn remark(&mut self, text: Option<&str>) {
+    pub(in crate::desired) fn remark(&mut self, text: Option<&str>) {
+        self.remarks(text);
+    }
+
+    /// Comments above the next key, each on a line of its own.
+    pub(in crate::desired) fn remarks<'t>(&mut self, texts: impl IntoIterator<Item = &'t str>) {
         if let Self::Map(_, remark) = self {
-            *remark = text.map(|text| text.replace(char::is_control, " "));
+            let lines: Vec<String> = texts.into_iter().map(|text| text.replace(is_unseen, " ")).collect();
+            *remark = Some(lines.join("\n")).filter(|text| !text.is_empty());
+        }
+    }
+
+    /// Whether there is nothing in it.
+    pub(in crate::desired) fn is_empty(&self) -> bool {
+        match self {
+            Self::Map(entries, _) => entries.is_empty(),
+            Self::List(items) => items.is_empty(),
+            Self::Scalar(_) | Self::Block(_) => false,
         }
     }
 
@@ -99,8 +124,8 @@ impl Yaml {
 
 fn write_entry(entry: &(Option<String>, String, Yaml), f: &mut fmt::Formatter<'_>, indent: usize) -> fmt::Result {
     let (remark, key, value) = entry;
-    if let Some(remark) = remark {
-        writeln!(f, "{:indent$}# {remark}", "")?;
+    for line in remark.iter().flat_map(|remark| remark.lines()) {
+        writeln!(f, "{:indent$}# {line}", "")?;
     }
     write!(f, "{:indent$}{key}:", "")?;
     value.write(f, indent + 2)
@@ -138,15 +163,16 @@ fn escape(c: char, out: &mut String) {
         '\n' => out.push_str("\\n"),
         '\t' => out.push_str("\\t"),
         '\r' => out.push_str("\\r"),
-        // Line ends in Unicode's eyes, and what turns or hides text.
-        c if c.is_control()
-            || matches!(c, '\u{a0}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-                | '\u{feff}' | '\u{fff0}'..='\u{ffff}') =>
-        {
-            out.push_str(&format!("\\u{:04x}", u32::from(c)));
-        }
+        c if is_unseen(c) => out.push_str(&format!("\\u{:04x}", u32::from(c))),
         c => out.push(c),
     }
+}
+
+/// Control characters, line ends in Unicode's eyes, and what turns or hides text.
+fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{a0}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff0}'..='\u{ffff}')
 }
 
 #[cfg(test)]

@@ -13,13 +13,29 @@ pub fn read(text: &str, findings: &mut Findings) -> Option<Node> {
 
 /// As [`read`], with a budget of nodes that several documents share.
 pub fn read_within(text: &str, budget: &mut usize, findings: &mut Findings) -> Option<Node> {
+    let reader = read_as(Dialect::Own, text, *budget, findings)?;
+    *budget -= reader.nodes;
+    if reader.root.is_none() {
+        empty(findings);
+    }
+    reader.root.filter(|node| !node.is_null())
+}
+
+/// Reads every document of a file that was written for others. A tag such as `!Ref` is read as CloudFormation writes it out:
+/// `{ Ref: … }`, `{ "Fn::Sub": … }`.
+pub fn read_foreign(text: &str, findings: &mut Findings) -> Vec<Node> {
+    let Some(reader) = read_as(Dialect::Foreign, text, MAX_NODES, findings) else { return Vec::new() };
+    reader.before.into_iter().chain(reader.root).filter(|node| !node.is_null()).collect()
+}
+
+fn read_as<'t>(dialect: Dialect, text: &'t str, most: usize, findings: &mut Findings) -> Option<Reader<'t>> {
     if text.len() > MAX_BYTES {
         let message = format!("the file has {} bytes; at most {MAX_BYTES} are read", text.len());
         findings.error("limit", Span::START, message);
         return None;
     }
     // The mark would shift the columns of the first line.
-    let mut reader = Reader::new(text.strip_prefix('\u{feff}').unwrap_or(text), *budget);
+    let mut reader = Reader::new(dialect, text.strip_prefix('\u{feff}').unwrap_or(text), most);
     for event in Parser::new_from_str(reader.text) {
         let step = match event {
             Ok((event, span)) => reader.event(event, span, findings),
@@ -32,11 +48,16 @@ pub fn read_within(text: &str, budget: &mut usize, findings: &mut Findings) -> O
             return None;
         }
     }
-    *budget -= reader.nodes;
-    if reader.root.is_none() {
-        empty(findings);
-    }
-    reader.root.filter(|node| !node.is_null())
+    Some(reader)
+}
+
+/// Whose files are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dialect {
+    /// Ours: one document, no tags.
+    Own,
+    /// Of others: any number of documents, and tags that stand for functions.
+    Foreign,
 }
 
 fn empty(findings: &mut Findings) {
@@ -50,6 +71,8 @@ struct Stopped;
 struct Open {
     span: Span,
     anchor: usize,
+    /// The function that is applied to it.
+    function: Option<String>,
     /// The number of nodes before it.
     before: usize,
     items: Items,
@@ -61,11 +84,14 @@ enum Items {
 }
 
 struct Reader<'t> {
+    dialect: Dialect,
     text: &'t str,
     lines: Vec<&'t str>,
     /// The number of characters in each line.
     widths: Vec<u32>,
     open: Vec<Open>,
+    /// The documents before this one.
+    before: Vec<Node>,
     root: Option<Node>,
     nodes: usize,
     /// The most nodes that are read.
@@ -76,14 +102,16 @@ struct Reader<'t> {
 }
 
 impl<'t> Reader<'t> {
-    fn new(text: &'t str, most: usize) -> Self {
+    fn new(dialect: Dialect, text: &'t str, most: usize) -> Self {
         let lines: Vec<&str> = text.split('\n').map(|l| l.trim_end_matches('\r')).collect();
         let widths = lines.iter().map(|line| narrow(line.chars().count())).collect();
         Self {
+            dialect,
             text,
             lines,
             widths,
             open: Vec::new(),
+            before: Vec::new(),
             root: None,
             nodes: 0,
             most,
@@ -96,24 +124,27 @@ impl<'t> Reader<'t> {
         let place = self.span(span);
         match event {
             Event::DocumentStart(_) => self.document(place, findings)?,
-            Event::DocumentEnd if self.root.as_ref().is_some_and(Node::is_null) => empty(findings),
+            Event::DocumentEnd if self.dialect == Dialect::Own && self.root.as_ref().is_some_and(Node::is_null) => {
+                empty(findings);
+            }
             Event::Scalar(text, style, anchor, tag) => {
-                check_tag(tag.as_deref(), place, findings);
+                let function = self.function(tag.as_deref(), place, findings);
                 let style = if style == ScalarStyle::Plain { Style::Plain } else { Style::Quoted };
                 self.grow(1, place, findings)?;
                 let missing = text.is_empty() && style == Style::Plain;
                 let place = if missing { self.key_span().unwrap_or_else(|| self.dash(place)) } else { place };
-                self.add(Node { span: place, value: Value::Scalar(text.into_owned(), style) }, anchor, 1, findings);
+                let node = Node { span: place, value: Value::Scalar(text.into_owned(), style) };
+                self.add(applied(function, node), anchor, 1, findings);
             }
             Event::Alias(anchor) => self.alias(anchor, place, findings)?,
             Event::SequenceStart(anchor, tag) => {
-                check_tag(tag.as_deref(), place, findings);
-                self.start(anchor, self.dash(place), Items::Sequence(Vec::new()), findings)?;
+                let function = self.function(tag.as_deref(), place, findings);
+                self.start((anchor, function), self.dash(place), Items::Sequence(Vec::new()), findings)?;
             }
             Event::MappingStart(anchor, tag) => {
-                check_tag(tag.as_deref(), place, findings);
+                let function = self.function(tag.as_deref(), place, findings);
                 let items = Items::Mapping { entries: Vec::new(), seen: HashMap::new(), merges: Vec::new(), key: None };
-                self.start(anchor, place, items, findings)?;
+                self.start((anchor, function), place, items, findings)?;
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(findings),
             _ => {}
@@ -126,10 +157,27 @@ impl<'t> Reader<'t> {
         if self.documents == 1 {
             return Ok(());
         }
+        if self.dialect == Dialect::Foreign {
+            self.before.extend(self.root.take());
+            return Ok(());
+        }
         findings
             .error("documents", place, "a second document starts here; only one is read")
             .hint("remove the `---`, or move what follows into a file of its own");
         Err(Stopped)
+    }
+
+    /// The function that a tag stands for, where files of others are read; elsewhere tags are problems.
+    fn function(&self, tag: Option<&Tag>, place: Span, findings: &mut Findings) -> Option<String> {
+        let tag = tag?;
+        if self.dialect == Dialect::Own || tag.is_yaml_core_schema() {
+            check_tag(tag, place, findings);
+            return None;
+        }
+        Some(match tag.suffix.as_str() {
+            plain @ ("Ref" | "Condition") => plain.to_owned(),
+            name => format!("Fn::{name}"),
+        })
     }
 
     /// A span as people count, clipped to its first line and to the text.
@@ -174,14 +222,20 @@ impl<'t> Reader<'t> {
         Err(Stopped)
     }
 
-    fn start(&mut self, anchor: usize, span: Span, items: Items, findings: &mut Findings) -> Result<(), Stopped> {
+    fn start(
+        &mut self,
+        (anchor, function): (usize, Option<String>),
+        span: Span,
+        items: Items,
+        findings: &mut Findings,
+    ) -> Result<(), Stopped> {
         let before = self.nodes;
         self.grow(1, span, findings)?;
         if self.open.len() >= MAX_DEPTH {
             findings.error("limit", span, format!("this is nested more than {MAX_DEPTH} deep"));
             return Err(Stopped);
         }
-        self.open.push(Open { span, anchor, before, items });
+        self.open.push(Open { span, anchor, function, before, items });
         Ok(())
     }
 
@@ -200,7 +254,7 @@ impl<'t> Reader<'t> {
             }
         };
         let size = self.nodes - open.before;
-        self.add(Node { span, value }, open.anchor, size, findings);
+        self.add(applied(open.function, Node { span, value }), open.anchor, size, findings);
     }
 
     fn alias(&mut self, anchor: usize, place: Span, findings: &mut Findings) -> Result<(), Stopped> {
@@ -280,9 +334,15 @@ fn merge(entries: &mut Vec<Entry>, mut seen: HashMap<String, Span>, merges: Vec<
     }
 }
 
+/// A node under the name of a function.
+fn applied(function: Option<String>, node: Node) -> Node {
+    let Some(key) = function else { return node };
+    let span = node.span;
+    Node { span, value: Value::Mapping(vec![Entry { key, key_span: span, value: node }]) }
+}
+
 /// Only the core schema's tags are let through: a text under a tag of another tool would not mean what it says.
-fn check_tag(tag: Option<&Tag>, place: Span, findings: &mut Findings) {
-    let Some(tag) = tag else { return };
+fn check_tag(tag: &Tag, place: Span, findings: &mut Findings) {
     let core = matches!(tag.suffix.as_str(), "str" | "int" | "float" | "bool" | "null" | "map" | "seq");
     if !(tag.is_yaml_core_schema() && core) {
         let shown = findings.quote(&tag.to_string());
