@@ -144,9 +144,9 @@ fn tell_apart(drafts: &mut [Draft]) {
             let short: String = wanted.chars().take(room).collect();
             format!("{}-{number}", short.trim_end_matches(['-', '_']))
         });
-        let free = std::iter::once(wanted.clone()).chain(numbered).find(|name| {
-            name.parse::<ServiceName>().is_ok_and(|name| labels.insert(name.host_label()))
-        });
+        let free = std::iter::once(wanted.clone())
+            .chain(numbered)
+            .find(|name| name.parse::<ServiceName>().is_ok_and(|name| labels.insert(name.host_label())));
         if let Some(free) = free.filter(|free| *free != wanted) {
             draft.rename(&wanted, &free, "another service has this name, or one that is the same host name");
         }

@@ -35,9 +35,8 @@ pub(super) fn read(files: &[PathBuf]) -> Result<Vec<Input>, Failure> {
 
 fn from_standard_input() -> Result<Input, Failure> {
     if std::io::stdin().is_terminal() {
-        return Err(Failure::new("nothing to read is named, and standard input is a terminal").hint(
-            "`aws apprunner describe-service --service-arn ARN | towpath import`, or `towpath import FILE…`",
-        ));
+        return Err(Failure::new("nothing to read is named, and standard input is a terminal")
+            .hint("`aws apprunner describe-service --service-arn ARN | towpath import`, or `towpath import FILE…`"));
     }
     let failed = |why: &str| Failure::new(format!("standard input cannot be read: {why}"));
     let mut bytes = Vec::new();

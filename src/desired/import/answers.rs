@@ -62,7 +62,9 @@ pub(super) fn learn(document: &Document, known: &mut Known) {
 }
 
 fn scaling(file: &str, field: &Field, known: &mut Known) {
-    let Some(mut members) = field.members() else { return known.note(file, field, Outcome::LeftOut, "is no mapping", "") };
+    let Some(mut members) = field.members() else {
+        return known.note(file, field, Outcome::LeftOut, "is no mapping", "");
+    };
     let arn = members.take("AutoScalingConfigurationArn");
     let name = members.take("AutoScalingConfigurationName");
     let text = |field: &Option<Field>| field.as_ref().and_then(Field::text).unwrap_or_default().to_owned();

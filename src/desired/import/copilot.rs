@@ -28,7 +28,8 @@ pub(super) fn draft(document: &Document, choices: &Choices, known: &mut Known) -
         return None;
     }
     let application = document.input.repository.as_ref().and_then(|place| place.application.as_deref());
-    let names = [("COPILOT_APPLICATION_NAME", application), ("COPILOT_ENVIRONMENT_NAME", choices.environment.as_deref())];
+    let names =
+        [("COPILOT_APPLICATION_NAME", application), ("COPILOT_ENVIRONMENT_NAME", choices.environment.as_deref())];
     let merged = interpolated(&with_environment(document, choices, known), &names);
     let root = Field::root(&merged);
     let mut members = root.members()?;

@@ -56,7 +56,9 @@ fn workspace(place: Option<&Whereabouts>, draft: &mut Draft) {
     match place {
         Some(place) => {
             draft.source = Yaml::map([("repository", Yaml::text(&place.url))]);
-            draft.remarks.push(format!("Copilot built what lay in the workspace; here commits of {} are built", place.url));
+            draft
+                .remarks
+                .push(format!("Copilot built what lay in the workspace; here commits of {} are built", place.url));
         }
         None => {
             draft.source_to_fill_in();

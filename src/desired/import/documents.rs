@@ -134,9 +134,9 @@ fn node(value: Json, left: &mut usize) -> Option<Node> {
         Json::String(text) => Value::Scalar(text, Style::Quoted),
         Json::Array(items) => Value::Sequence(items.into_iter().map(|item| node(item, left)).collect::<Option<_>>()?),
         Json::Object(members) => {
-            let entries = members.into_iter().map(|(key, value)| {
-                Some(Entry { key, key_span: NOWHERE, value: node(value, left)? })
-            });
+            let entries = members
+                .into_iter()
+                .map(|(key, value)| Some(Entry { key, key_span: NOWHERE, value: node(value, left)? }));
             Value::Mapping(entries.collect::<Option<_>>()?)
         }
     };

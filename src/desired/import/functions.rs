@@ -203,7 +203,9 @@ impl<'t> Template<'t> {
         let [index, list] = parts.as_slice() else { return Err("it needs an index and a list".into()) };
         let index: usize = self.plain_text(index)?.parse().map_err(|_| "its index is no number")?;
         let list = self.value(list).ok_or("its list is left out")?;
-        let Value::Sequence(items) = &list.value else { return Err("what it selects from is known to AWS only".into()) };
+        let Value::Sequence(items) = &list.value else {
+            return Err("what it selects from is known to AWS only".into());
+        };
         self.plain_text(items.get(index).ok_or("its list is shorter")?)
     }
 

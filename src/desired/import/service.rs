@@ -21,7 +21,11 @@ pub(super) fn read(members: &mut Members, known: &Known, catalogue: &Catalogue, 
     } else {
         draft.source_to_fill_in();
         draft.build = Yaml::text("apprunner.yaml");
-        draft.missing(&Field { path: "SourceConfiguration".into(), node: &EMPTY }, "it has no source", "write `source`");
+        draft.missing(
+            &Field { path: "SourceConfiguration".into(), node: &EMPTY },
+            "it has no source",
+            "write `source`",
+        );
     }
     if let Some(field) = members.take("InstanceConfiguration") {
         instance(&field, draft);
@@ -94,7 +98,11 @@ fn network(field: &Field, draft: &mut Draft) {
     if let Some(kind) = members.take("IpAddressType") {
         match kind.text() {
             Some("IPV4") => draft.carried(&kind),
-            _ => draft.left_out(&kind, "an address belongs to the server, not to a service", "`towpath up --http [::]:80`"),
+            _ => draft.left_out(
+                &kind,
+                "an address belongs to the server, not to a service",
+                "`towpath up --http [::]:80`",
+            ),
         }
     }
     draft.rest(members);
@@ -142,7 +150,11 @@ fn life(members: &mut Members, draft: &mut Draft) {
         let host = url.text().unwrap_or_default().to_owned();
         let label = draft.name.to_ascii_lowercase().replace('_', "-");
         let todo = format!("tell those who use `{host}`");
-        draft.changed(&url, format!("its address is `{label}.` and the base domain (`towpath up --base-domain`)"), todo);
+        draft.changed(
+            &url,
+            format!("its address is `{label}.` and the base domain (`towpath up --base-domain`)"),
+            todo,
+        );
     }
     let Some(status) = members.take("Status") else { return };
     match status.text() {

@@ -143,7 +143,9 @@ fn directory(field: &Field, draft: &mut Draft) {
         draft.carried(field);
         return;
     }
-    if let Some(directory) = draft.value(field, "a directory of a repository", |_| inside.parse::<SourceDirectory>().ok()) {
+    if let Some(directory) =
+        draft.value(field, "a directory of a repository", |_| inside.parse::<SourceDirectory>().ok())
+    {
         draft.source.put("directory", Yaml::text(directory));
     }
 }

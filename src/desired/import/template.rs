@@ -118,8 +118,7 @@ fn scaling(file: &str, entry: &Entry, reference: &str, known: &mut Known) {
 
 /// What a resource of any type has beside its properties.
 fn about_resource(file: &str, members: &mut Members, known: &mut Known) {
-    let names =
-        ["Type", "Condition", "DependsOn", "DeletionPolicy", "UpdateReplacePolicy", "UpdatePolicy", "Metadata"];
+    let names = ["Type", "Condition", "DependsOn", "DeletionPolicy", "UpdateReplacePolicy", "UpdatePolicy", "Metadata"];
     for field in members.take_all(&names) {
         known.note(file, &field, Outcome::NotNeeded, "", "");
     }
@@ -172,7 +171,9 @@ fn draft(document: &Document, entry: &Entry, known: &mut Known, catalogue: &Cata
         draft.rename(wanted, &fitting(wanted), "no service here can have its name");
     }
     if name.is_none() {
-        draft.remarks.push(format!("named after its logical id `{}`: CloudFormation makes a name of its own", entry.key));
+        draft
+            .remarks
+            .push(format!("named after its logical id `{}`: CloudFormation makes a name of its own", entry.key));
     }
     about_resource(file, &mut members, known);
     draft.rest(members);
@@ -185,4 +186,3 @@ fn draft(document: &Document, entry: &Entry, known: &mut Known, catalogue: &Cata
 }
 
 static EMPTY: Node = Node { span: super::documents::NOWHERE, value: Value::Mapping(Vec::new()) };
-

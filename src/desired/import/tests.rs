@@ -269,13 +269,38 @@ fn services_of_the_same_name_are_told_apart() {
 #[test]
 fn whatever_stands_in_a_member_the_manifest_is_one_that_we_read() {
     let hurting = [
-        "", " ", "\n", "\0", "\u{2028}", "a: b", "#", "- x", "'", "\"", "--upload-pack=x", "../..", "${X}", "&a", "*a", "0", "-1",
-        "99999999999999999999", "null", "true", "é", "\u{202e}x", "x y", "https://u:p@h/x", "PORT", "AWSAPPRUNNER_X",
+        "",
+        " ",
+        "\n",
+        "\0",
+        "\u{2028}",
+        "a: b",
+        "#",
+        "- x",
+        "'",
+        "\"",
+        "--upload-pack=x",
+        "../..",
+        "${X}",
+        "&a",
+        "*a",
+        "0",
+        "-1",
+        "99999999999999999999",
+        "null",
+        "true",
+        "é",
+        "\u{202e}x",
+        "x y",
+        "https://u:p@h/x",
+        "PORT",
+        "AWSAPPRUNNER_X",
     ];
     let plain = service(&code());
     let mut paths = Vec::new();
     leaves(&plain, "", &mut paths);
-    let values = hurting.iter().map(|text| json!(text)).chain([json!(null), json!([]), json!({}), json!(-1), json!(1.5)]);
+    let values =
+        hurting.iter().map(|text| json!(text)).chain([json!(null), json!([]), json!({}), json!(-1), json!(1.5)]);
     let long = json!("x".repeat(5000));
     for value in values.chain([long]) {
         for path in &paths {

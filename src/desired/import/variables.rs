@@ -134,9 +134,7 @@ fn fetch(kept: &str, path: &str) -> String {
     };
     match parts.as_slice() {
         // arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME[:KEY:STAGE:VERSION]
-        [_, _, "secretsmanager", _, _, "secret", _, rest @ ..] => {
-            from_manager(&parts[..7].join(":"), rest.first())
-        }
+        [_, _, "secretsmanager", _, _, "secret", _, rest @ ..] => from_manager(&parts[..7].join(":"), rest.first()),
         // As Copilot has it: secretsmanager:NAME[:KEY:STAGE:VERSION]
         ["secretsmanager", name, rest @ ..] => from_manager(name, rest.first()),
         _ => {
