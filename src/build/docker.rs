@@ -4,6 +4,7 @@
 //! found again by labels. Limits: an unlocked base image is looked at here only; it moves when the engine's copy moves.
 
 mod authorities;
+mod bounds;
 mod context;
 mod dockerfile;
 mod ignore;
@@ -18,13 +19,15 @@ use super::dependencies::{self, Dependencies};
 use super::recipe as lines;
 use super::{BuildError, BuildJob, Builder, Provision};
 use crate::model::{
-    AppSettings, Artifact, BuildId, Catalogue, Commit, Digest, DockerHost, InstallationId, LineSink, LineSource,
-    RuntimeName, ServiceName,
+    AppSettings, Artifact, BUILD_HOST, BuildId, BuildNetwork, Catalogue, Commit, Digest, DockerHost, InstallationId,
+    LineSink, LineSource, RegistryLogin, RuntimeName, ServiceName,
 };
 use async_trait::async_trait;
+use bollard::auth::DockerCredentials;
 use bollard::errors::Error;
 use bollard::query_parameters::{CreateImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder};
 use bollard::{API_DEFAULT_VERSION, Docker};
+use bounds::Bounds;
 use context::Context;
 use futures_util::StreamExt;
 use ignore::Ignore;
@@ -32,7 +35,8 @@ use progress::{Event, Progress, Steps};
 use recipe::{BaseImages, Recipe};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::future::Future;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use transport::{Building, Request};
@@ -66,7 +70,7 @@ pub enum Backend {
 }
 
 /// What a builder needs to know.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct DockerBuilderOptions {
     /// The engine.
     pub host: DockerHost,
@@ -80,6 +84,8 @@ pub struct DockerBuilderOptions {
     pub provision: Provision,
     /// Which of Docker's builders.
     pub backend: Backend,
+    /// What guards the network of builds.
+    pub network: Option<Arc<dyn BuildNetwork>>,
 }
 
 /// Makes images on a Docker engine.
@@ -90,6 +96,9 @@ pub struct DockerBuilder {
     bases: BaseImages,
     provision: Provision,
     backend: Backend,
+    network: Option<Arc<dyn BuildNetwork>>,
+    /// Whether it was said that builds are not guarded.
+    warned: AtomicBool,
     /// How often the downloads that are kept for a service were given up as damaged, since this builder began.
     given_up: Mutex<BTreeMap<ServiceName, u32>>,
 }
@@ -127,6 +136,8 @@ impl DockerBuilder {
             bases: BaseImages { catalogue: options.catalogue, overrides: options.images },
             provision: options.provision,
             backend: options.backend,
+            network: options.network,
+            warned: false.into(),
             given_up: Mutex::default(),
         })
     }
@@ -138,7 +149,7 @@ impl DockerBuilder {
 
     /// The id of a base image; brings it when it is not there.
     async fn base(&self, image: &str, runtime: &RuntimeName) -> Result<String, BuildError> {
-        self.bring(image).await?.map_err(|why| {
+        self.bring(image, None).await?.map_err(|why| {
             BuildError::Runtime(format!(
                 "The base image `{image}` of runtime `{runtime}` is not on the Docker engine and could not be pulled: \
                  {why}. Load it with `docker pull` or `docker load`, or name another image for this runtime in the \
@@ -148,11 +159,11 @@ impl DockerBuilder {
     }
 
     /// The id of an image; pulls it when it is not there. Why that failed is the inner error.
-    async fn bring(&self, image: &str) -> Result<Result<String, String>, BuildError> {
+    async fn bring(&self, image: &str, login: Option<&RegistryLogin>) -> Result<Result<String, String>, BuildError> {
         if let Some(id) = self.image_id(image).await? {
             return Ok(Ok(id));
         }
-        let pulled = tokio::time::timeout(PULL, self.pull(image)).await;
+        let pulled = tokio::time::timeout(PULL, self.pull(image, login)).await;
         Ok(Err(match pulled {
             Ok(Ok(())) => match self.image_id(image).await? {
                 Some(id) => return Ok(Ok(id)),
@@ -173,12 +184,13 @@ impl DockerBuilder {
         }
     }
 
-    async fn pull(&self, image: &str) -> Result<(), Error> {
+    async fn pull(&self, image: &str, login: Option<&RegistryLogin>) -> Result<(), Error> {
         // Without a tag Docker would bring every tag of the repository.
         let tagged = image.contains('@') || image.rsplit('/').next().is_some_and(|last| last.contains(':'));
         let name = if tagged { image.to_owned() } else { format!("{image}:latest") };
         let options = CreateImageOptionsBuilder::default().from_image(&name).build();
-        let mut steps = Box::pin(self.docker.create_image(Some(options), None, None));
+        let mut steps =
+            Box::pin(self.docker.create_image(Some(options), None, login.map(|login| credentials(image, login))));
         while let Some(step) = steps.next().await {
             step?;
         }
@@ -214,8 +226,10 @@ impl DockerBuilder {
             process_limits(job),
         ];
         match backend {
-            Backend::BuildKit => query.push(("version", "2".into())),
-            // BuildKit knows no limits of a whole build.
+            Backend::BuildKit => {
+                query.extend([("version", "2".into()), ("extrahosts", BUILD_HOST.into())]);
+            }
+            // BuildKit knows no limits of a whole build: see `bounds`.
             Backend::Classic => query.extend(limits(job)),
         }
         let version = self.docker.client_version();
@@ -236,15 +250,22 @@ impl DockerBuilder {
             beside: recipe.locked.iter().cloned().chain([("Dockerfile".into(), dockerfile.into_bytes())]).collect(),
         };
         let mut request = self.request(job, context, backend);
-        request.query.push(self.arguments(&BTreeMap::new()));
+        request.query.push(self.arguments(job, &BTreeMap::new(), backend));
         request
     }
 
     /// Arguments of a build, with the proxies, which Docker hands on to commands without a declaration.
-    fn arguments(&self, given: &BTreeMap<String, String>) -> (&'static str, String) {
-        let proxies = self.provision.proxies.iter().map(|(name, proxy)| (name.as_str(), proxy.reveal()));
-        let mut all: BTreeMap<&str, &str> = proxies.collect();
-        all.extend(given.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    fn arguments(&self, job: &BuildJob, given: &BTreeMap<String, String>, backend: Backend) -> (&'static str, String) {
+        let proxies = self.provision.proxies.iter().map(|(name, proxy)| (name.clone(), proxy.reveal().to_owned()));
+        let mut all: BTreeMap<String, String> = proxies.collect();
+        if backend == Backend::BuildKit {
+            let mark = bounds::mark(&self.installation, &job.name);
+            for name in ["no_proxy", "NO_PROXY"] {
+                let before = all.remove(name).map(|hosts| hosts + ",").unwrap_or_default();
+                all.insert(name.into(), before + &mark);
+            }
+        }
+        all.extend(given.iter().map(|(name, value)| (name.clone(), value.clone())));
         ("buildargs", serde_json::json!(all).to_string())
     }
 
@@ -287,15 +308,46 @@ impl DockerBuilder {
         rest.into_iter().try_for_each(|event| tell(event, &mut printed, log))
     }
 
+    /// One run on a network from which neither this host nor metadata addresses are reached.
+    async fn run_guarded(
+        &self,
+        mut request: Request,
+        backend: Backend,
+        steps: &dyn Steps,
+        log: &dyn LineSink,
+    ) -> Result<(), Stopped> {
+        let mut guarded = None;
+        match (&self.network, backend) {
+            (None, _) => {}
+            (Some(network), Backend::BuildKit) => guarded = self.told(network.guard().await),
+            (Some(network), Backend::Classic) => {
+                request.query.extend(self.told(network.own().await).map(|name| ("networkmode", name)));
+            }
+        }
+        let ended = self.run(request, steps, log).await;
+        drop(guarded);
+        ended
+    }
+
+    fn told<T>(&self, guarded: Result<T, String>) -> Option<T> {
+        if let Err(why) = &guarded
+            && !self.warned.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!("builds can reach this host's ports and cloud metadata addresses: {why}");
+        }
+        guarded.ok()
+    }
+
     async fn run_either(
         &self,
         request: impl Fn(Backend) -> Request + Send + Sync,
         steps: &dyn Steps,
         log: &dyn LineSink,
     ) -> Result<(), BuildError> {
-        let first = self.run(request(self.backend), steps, log).await;
-        let ended = match first {
-            Err(Stopped::NeedsClassic) => self.run(request(Backend::Classic), steps, log).await,
+        let ended = match self.run_guarded(request(self.backend), self.backend, steps, log).await {
+            Err(Stopped::NeedsClassic) => {
+                self.run_guarded(request(Backend::Classic), Backend::Classic, steps, log).await
+            }
             other => other,
         };
         match ended {
@@ -303,6 +355,26 @@ impl DockerBuilder {
             Err(Stopped::Failed(error)) => Err(error),
             Err(Stopped::NeedsClassic) => Err(BuildError::Runtime("Docker's builders both ask for a session".into())),
         }
+    }
+}
+
+/// For the engine, which hands them to the registry.
+fn credentials(image: &str, login: &RegistryLogin) -> DockerCredentials {
+    DockerCredentials {
+        username: Some(login.username.clone()),
+        password: Some(login.password.reveal().to_owned()),
+        serveraddress: image.split('/').next().map(str::to_owned),
+        ..DockerCredentials::default()
+    }
+}
+
+/// A failure with what the engine does not know: that the memory of the build was used up.
+fn explain(error: BuildError, bounds: Option<&Bounds>) -> BuildError {
+    match (error, bounds.and_then(Bounds::out_of_memory)) {
+        (BuildError::Command { phase, command, ended }, Some(why)) => {
+            BuildError::Command { phase, command, ended: format!("{why}: {ended}") }
+        }
+        (error, _) => error,
     }
 }
 
@@ -449,11 +521,13 @@ impl Builder for DockerBuilder {
         log: &dyn LineSink,
         cancel: CancellationToken,
     ) -> Result<Artifact, BuildError> {
+        let bounds = Bounds::begin(&self.host, &self.installation, &job);
         let work = async {
-            match &job.settings.dockerfile {
-                Some(build) => self.build_own(&job, build, log).await?,
-                None => self.build_recipe(&job, log).await?,
-            }
+            let built = match &job.settings.dockerfile {
+                Some(build) => self.build_own(&job, build, log).await,
+                None => self.build_recipe(&job, log).await,
+            };
+            built.map_err(|error| explain(error, bounds.as_ref()))?;
             self.find(&job.id)
                 .await?
                 .ok_or_else(|| BuildError::Runtime("Docker built the image, but does not have it any more".into()))

@@ -12,7 +12,8 @@ mod system;
 pub use provision::Provision;
 
 use crate::model::{
-    AppSettings, Artifact, BuildId, Class, Commit, InstanceSize, LineSink, Memory, ServiceName, SourceDirectory,
+    AppSettings, Artifact, BuildId, Class, Commit, InstanceSize, LineSink, Memory, RegistryLogin, ServiceName,
+    SourceDirectory,
 };
 use async_trait::async_trait;
 use std::collections::BTreeSet;
@@ -86,6 +87,8 @@ pub struct BuildJob {
     pub tree: PathBuf,
     /// The directory of the tree that commands run in, at build and run time; its root if none (row L1).
     pub directory: Option<SourceDirectory>,
+    /// Who pulls it, where it is an image that not everybody may pull.
+    pub login: Option<RegistryLogin>,
     /// The settings.
     pub settings: AppSettings,
     /// The size that instances will have; builds get at least that much.

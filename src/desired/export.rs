@@ -6,8 +6,8 @@ pub(super) mod text;
 use super::duration::show_duration;
 use crate::model::{
     AppSettings, BuildSource, CodeSource, Cpu, DeploySettings, Digest, DockerfileBuild, EnvName, HealthCheck,
-    HealthProtocol, InstanceSize, Memory, RepositoryPath, RepositoryUrl, Scaling, SecretRef, ServiceSpec, Track,
-    WireSettings,
+    HealthProtocol, InstanceSize, Memory, RegistryCredentials, RepositoryPath, RepositoryUrl, Scaling, SecretRef,
+    ServiceSpec, Track, WireSettings,
 };
 use std::collections::BTreeMap;
 use text::Yaml;
@@ -135,6 +135,11 @@ fn source(source: &CodeSource) -> Yaml {
     let mut yaml = Yaml::new();
     if let RepositoryUrl::Image(image) = repository {
         yaml.put("image", Yaml::text(image.identifier(reference)));
+        if let Some(credentials) = &source.credentials {
+            let RegistryCredentials { username, password } = &**credentials;
+            let pair = [("username", Yaml::text(username)), ("password", self::reference(password))];
+            yaml.put("credentials", Yaml::map(pair));
+        }
     } else {
         place(&mut yaml, source);
     }
@@ -146,7 +151,7 @@ fn source(source: &CodeSource) -> Yaml {
 
 /// A repository and what of it is followed.
 fn place(yaml: &mut Yaml, source: &CodeSource) {
-    let CodeSource { repository, track: Track { reference, directory }, key, auto_deploy: _ } = source;
+    let CodeSource { repository, track: Track { reference, directory }, key, credentials: _, auto_deploy: _ } = source;
     yaml.put("repository", Yaml::text(repository));
     let of = [
         ("branch", reference.branch().map(ToString::to_string)),

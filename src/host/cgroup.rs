@@ -74,6 +74,13 @@ impl Cgroups {
         self.limited &= self.groups.len() == count;
     }
 
+    /// Moves a process in that may be gone by now.
+    pub fn take_in(&self, pid: u32) {
+        for group in &self.groups {
+            let _ = std::fs::write(group.join("cgroup.procs"), pid.to_string());
+        }
+    }
+
     /// Whether the kernel killed a process of the instance for want of memory.
     pub fn was_out_of_memory(&self) -> bool {
         self.out_of_memory_kills() > 0

@@ -2,6 +2,7 @@
 
 use super::error::Invalid;
 use super::names::name;
+use super::secret::{Secret, SecretRef};
 use super::track::{CommitPrefix, Reference};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -16,6 +17,32 @@ name!(
     ImageName,
     check
 );
+
+/// Who pulls an image, as it is declared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RegistryCredentials {
+    /// The user.
+    pub username: String,
+    /// Where the password, or the token in its place, is read from.
+    pub password: SecretRef,
+}
+
+/// For plans: who, and where the password is from.
+impl fmt::Display for RegistryCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} with {}", self.username, self.password)
+    }
+}
+
+/// Who pulls an image, with the password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistryLogin {
+    /// The user.
+    pub username: String,
+    /// The password, or the token in its place.
+    pub password: Secret,
+}
 
 fn check(text: &str) -> Result<(), Invalid> {
     let bad = |why: &str| {
@@ -106,9 +133,14 @@ impl ImageName {
 
     /// Whether its registry is on this machine: Docker speaks plain HTTP to those, and so do we.
     pub fn is_local(&self) -> bool {
-        let host = self.registry().rsplit_once(':').map_or(self.registry(), |(host, _)| host);
-        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        is_local(self.registry())
     }
+}
+
+/// Whether a host, with or without a port, is this machine.
+pub fn is_local(authority: &str) -> bool {
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 fn split_tag(text: &str) -> (&str, Option<&str>) {

@@ -3,6 +3,7 @@
 //! Imports nothing of ours. Everything here is plain data with validation at construction, so that a value of these
 //! types can be trusted by every other room.
 
+mod build_network;
 mod connection;
 pub mod docker_host;
 pub mod dockerfile;
@@ -30,12 +31,13 @@ pub mod track;
 pub mod units;
 pub mod wire_settings;
 
+pub use build_network::{BUILD_HOST, BuildNetwork, Guarded};
 pub use connection::{ConnectionName, HostUrl};
 pub use docker_host::DockerHost;
 pub use dockerfile::{DockerfileBuild, RepositoryPath};
 pub use error::{Class, Invalid};
 pub use ids::{BuildId, Digest, InstallationId, InstanceId, OperationId, ResourceId, ServiceId};
-pub use image::ImageName;
+pub use image::{ImageName, RegistryCredentials, RegistryLogin};
 pub use instance::{Artifact, InstanceSpec, InstanceState, ObservedInstance, Purpose, StartCommand};
 pub use lines::{LineSink, LineSource};
 pub use names::{EnvName, HostLabel, RuntimeName, ServiceName};

@@ -45,6 +45,16 @@ impl ServiceSpec {
     pub fn has_image_source(&self) -> bool {
         matches!(self.source.repository, RepositoryUrl::Image(_))
     }
+
+    /// Everything of it whose value is read from elsewhere.
+    pub fn secret_references(&self) -> impl Iterator<Item = &SecretRef> {
+        self.secrets.values().chain(self.source.credentials.iter().map(|c| &c.password))
+    }
+
+    /// [`ServiceSpec::secret_references`], to be changed.
+    pub fn secret_references_mut(&mut self) -> impl Iterator<Item = &mut SecretRef> {
+        self.secrets.values_mut().chain(self.source.credentials.iter_mut().map(|c| &mut c.password))
+    }
 }
 
 /// Where build and start settings come from: exactly one of the two counts (row S6).

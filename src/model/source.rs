@@ -1,7 +1,7 @@
 //! Where a service's code comes from. Untrusted text is parsed into these types at the door (house rule 9).
 
 use super::error::Invalid;
-use super::image::ImageName;
+use super::image::{ImageName, RegistryCredentials};
 use super::names::name;
 use super::ssh_url::{self, SshTarget};
 use super::time::Timestamp;
@@ -20,6 +20,8 @@ pub struct CodeSource {
     pub track: Track,
     /// The private key that it is read with over ssh; the installation's if none.
     pub key: Option<PathBuf>,
+    /// Who pulls it, of an image that not everybody may pull.
+    pub credentials: Option<Box<RegistryCredentials>>,
     /// Whether every new version is deployed by itself (row D1); true by default.
     pub auto_deploy: bool,
 }
@@ -37,13 +39,16 @@ struct Written {
     directory: Option<SourceDirectory>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    credentials: Option<Box<RegistryCredentials>>,
     auto_deploy: bool,
 }
 
 impl From<CodeSource> for Written {
     fn from(source: CodeSource) -> Self {
-        let CodeSource { repository, track: Track { reference, directory }, key, auto_deploy } = source;
-        let mut written = Self { repository, branch: None, tag: None, commit: None, directory, key, auto_deploy };
+        let CodeSource { repository, track: Track { reference, directory }, key, credentials, auto_deploy } = source;
+        let mut written =
+            Self { repository, branch: None, tag: None, commit: None, directory, key, credentials, auto_deploy };
         match reference {
             Reference::Default => {}
             Reference::Branch(branch) => written.branch = Some(branch),
@@ -57,7 +62,7 @@ impl From<CodeSource> for Written {
 impl TryFrom<Written> for CodeSource {
     type Error = Invalid;
     fn try_from(written: Written) -> Result<Self, Invalid> {
-        let Written { repository, branch, tag, commit, directory, key, auto_deploy } = written;
+        let Written { repository, branch, tag, commit, directory, key, credentials, auto_deploy } = written;
         let reference = match (branch, tag, commit) {
             (None, None, None) => Reference::Default,
             (Some(branch), None, None) => Reference::Branch(branch),
@@ -65,7 +70,7 @@ impl TryFrom<Written> for CodeSource {
             (None, None, Some(commit)) => Reference::Commit(commit),
             _ => return Err(Invalid::new("a source follows one of branch, tag and commit")),
         };
-        Ok(Self { repository, track: Track { reference, directory }, key, auto_deploy })
+        Ok(Self { repository, track: Track { reference, directory }, key, credentials, auto_deploy })
     }
 }
 

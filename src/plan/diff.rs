@@ -109,7 +109,7 @@ impl Differences {
     }
 
     fn source(&mut self, from: &CodeSource, to: &CodeSource) {
-        let CodeSource { repository, track: Track { reference, directory }, key, auto_deploy } = from;
+        let CodeSource { repository, track: Track { reference, directory }, key, credentials, auto_deploy } = from;
         let next = &to.track;
         self.text("source.repository", repository, &to.repository);
         self.option("source.branch", reference.branch(), next.reference.branch());
@@ -118,6 +118,7 @@ impl Differences {
         self.option("source.directory", directory.as_ref(), next.directory.as_ref());
         let file = |key: &Option<PathBuf>| key.as_ref().map(|key| format!("file {}", key.display()));
         self.push("source.key", file(key), file(&to.key));
+        self.option("source.credentials", credentials.as_ref(), to.credentials.as_ref());
         self.text("source.autoDeploy", auto_deploy, &to.auto_deploy);
     }
 

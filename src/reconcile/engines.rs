@@ -12,11 +12,14 @@ use crate::model::{DockerHost, InstallationId, Invalid};
 use crate::settings::datadir::DataDir;
 use crate::settings::{EngineChoice, UpSettings, is_on_loopback};
 use crate::store::{Store, World, Write};
+use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How long the address of a proxy may take to be found.
+const LOOKUP: Duration = Duration::from_secs(3);
 
 /// The engine, and what builds for it.
 pub type Pair = (Arc<dyn Engine>, Arc<dyn Builder>);
@@ -170,7 +173,10 @@ async fn docker(
     provision: &Provision,
 ) -> Result<Pair, UpError> {
     let engine = DockerEngine::connect(host, installation.clone(), Reach::Auto).await?;
-    let engine = engine.with_open_ports(settings.http.iter().map(std::net::SocketAddr::port).collect());
+    let engine = engine
+        .with_open_ports(settings.http.iter().map(SocketAddr::port).collect())
+        .with_reach_of_builds(reach(settings, provision).await);
+    let engine = Arc::new(engine);
     let builder = DockerBuilder::connect(DockerBuilderOptions {
         host: host.clone(),
         installation: installation.clone(),
@@ -178,9 +184,26 @@ async fn docker(
         images: settings.runtime_images.clone(),
         provision: provision.clone(),
         backend: Backend::default(),
+        network: Some(engine.clone()),
     })
     .await?;
-    Ok((Arc::new(engine), Arc::new(builder)))
+    Ok((engine, Arc::new(builder)))
+}
+
+/// What builds may reach although it is on this machine: what the operator says, and the proxies.
+async fn reach(settings: &UpSettings, provision: &Provision) -> Vec<SocketAddrV4> {
+    let mut reach = settings.builds.build_reach.clone();
+    for place in provision.proxies.values().filter_map(crate::settings::place_of) {
+        let found = tokio::time::timeout(LOOKUP, tokio::net::lookup_host(place)).await;
+        // Where there is no answer, the proxy is not on this machine, or has no name yet.
+        reach.extend(found.into_iter().flatten().flatten().filter_map(|address| match address {
+            SocketAddr::V4(address) => Some(address),
+            SocketAddr::V6(_) => None,
+        }));
+    }
+    reach.sort_unstable();
+    reach.dedup();
+    reach
 }
 
 /// Waits for an engine that was in use before, since what it runs is ours: after a reboot it may start after us.

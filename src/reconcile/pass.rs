@@ -7,11 +7,12 @@ use super::monitor::Monitor;
 use super::{manifest, operation, retry, snapshot, steps};
 use crate::model::{
     Cause, CodeSource, EventSeverity, Held, HeldReason, InstanceId, InstanceState, Operation, OperationId,
-    OperationKind, OperationTarget, Owner, Place, ServiceId, ServiceRecord, ServiceSpec, Timestamp,
+    OperationKind, OperationTarget, Owner, Place, RepositoryUrl, ServiceId, ServiceRecord, ServiceSpec, Timestamp,
 };
 use crate::observed::{EngineView, Observed};
 use crate::plan::{Action, Change, Plan};
 use crate::settings::ManifestSource;
+use crate::source::Logins;
 use crate::store::{StoreError, World, Write};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -66,7 +67,7 @@ pub async fn run(core: Arc<Core>) {
 pub async fn pass(core: &Arc<Core>) {
     manifest::reload(core).await;
     observe(core).await;
-    follow_sources(core);
+    follow_sources(core).await;
     let_go_of_transient(core).await;
     operation::spawn_open(core);
     let observed = snapshot::observed(core);
@@ -168,8 +169,8 @@ fn exit_of(state: &super::core::State, id: &InstanceId) -> Option<(ServiceRecord
 }
 
 /// Tells the poller which sources matter now.
-fn follow_sources(core: &Core) {
-    let (sources, keys) = {
+async fn follow_sources(core: &Core) {
+    let (sources, keys, private) = {
         let state = core.state();
         let declared = state.desired.iter().flat_map(|d| d.services.iter().map(|s| s.spec.source.clone()));
         let applied = state.world.services.values().filter(|r| r.deleted_at.is_none());
@@ -181,10 +182,24 @@ fn follow_sources(core: &Core) {
             ManifestSource::Repository(repository) => Some((repository.url.clone(), repository.track())),
             ManifestSource::Path(_) => None,
         };
-        (all.into_iter().map(|s| (s.repository, s.track)).chain(manifest).collect::<BTreeSet<_>>(), keys)
+        let private: Vec<CodeSource> = all.iter().rev().filter(|s| s.credentials.is_some()).cloned().collect();
+        (all.into_iter().map(|s| (s.repository, s.track)).chain(manifest).collect::<BTreeSet<_>>(), keys, private)
     };
+    core.git.set_logins(logins(core, &private).await);
     core.git.set_keys(keys);
     core.poller.watch(sources.into_iter().collect());
+}
+
+/// Who pulls which image, or why that is not known.
+async fn logins(core: &Core, private: &[CodeSource]) -> Logins {
+    let mut logins = Logins::new();
+    for source in private {
+        let RepositoryUrl::Image(image) = &source.repository else { continue };
+        if let Some(login) = super::secrets::login(source, core).await.transpose() {
+            logins.insert(image.clone(), login);
+        }
+    }
+    logins
 }
 
 /// What failed for a reason that passes by itself is tried again after a while, which grows with each try.

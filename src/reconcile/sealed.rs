@@ -90,7 +90,7 @@ fn told(error: &SecretsError) -> (String, Option<String>) {
 
 fn name_values(desired: &mut Desired, texts: &[Opened]) {
     let values: BTreeMap<&str, &Digest> = texts.iter().map(|(name, value, _)| (name.as_str(), value)).collect();
-    for reference in desired.services.iter_mut().flat_map(|s| s.spec.secrets.values_mut()) {
+    for reference in desired.services.iter_mut().flat_map(|s| s.spec.secret_references_mut()) {
         if let SecretRef::Sealed { name, value } = reference
             && let Some(known) = values.get(name.as_str())
         {
@@ -143,7 +143,7 @@ pub fn texts_of(core: &Core, specs: &[&ServiceSpec]) -> SealedTexts {
 
 /// The encrypted secrets of a declaration, by name and digest.
 fn sealed_of(spec: &ServiceSpec) -> impl Iterator<Item = (&String, &Digest)> {
-    spec.secrets.values().filter_map(|reference| match reference {
+    spec.secret_references().filter_map(|reference| match reference {
         SecretRef::Sealed { name, value } => Some((name, value)),
         SecretRef::File(_) | SecretRef::Env(_) => None,
     })

@@ -1,7 +1,7 @@
 //! The environment of an instance: the file's, the manifest's over it, and secrets, resolved when it starts.
 
 use super::core::Core;
-use crate::model::{EnvName, Revision, Secret, SecretRef};
+use crate::model::{CodeSource, EnvName, RegistryLogin, Revision, Secret, SecretRef};
 use std::collections::BTreeMap;
 
 /// The largest secret file that is read, in bytes.
@@ -32,6 +32,14 @@ pub async fn environment(revision: &Revision, core: &Core) -> Result<BTreeMap<En
     } else {
         Err(format!("secrets could not be resolved: {}", unresolved.join(", ")))
     }
+}
+
+/// Who pulls the image of a source, with the password; `None` where everybody may, or it is no image.
+pub async fn login(source: &CodeSource, core: &Core) -> Result<Option<RegistryLogin>, String> {
+    let Some(credentials) = &source.credentials else { return Ok(None) };
+    let password = resolve(&credentials.password, core).await;
+    let password = password.map_err(|why| format!("the password of `source.credentials` could not be read: {why}"))?;
+    Ok(Some(RegistryLogin { username: credentials.username.clone(), password }))
 }
 
 async fn resolve(reference: &SecretRef, core: &Core) -> Result<Secret, String> {

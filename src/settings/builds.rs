@@ -3,6 +3,7 @@
 use crate::model::{EnvName, Invalid, Secret};
 use clap::Args;
 use std::collections::BTreeMap;
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
 /// What builds are given; each is a flag of `up` and a variable.
@@ -24,6 +25,9 @@ pub struct Builds {
         hide_env_values = true
     )]
     pub build_env: Vec<(EnvName, String)>,
+    /// An address of this machine that builds in containers may reach, such as a package index on it; repeatable
+    #[arg(long, value_name = "ADDRESS:PORT", value_delimiter = ',', env = "TOWPATH_BUILD_REACH")]
+    pub build_reach: Vec<SocketAddrV4>,
 }
 
 /// The variables of a proxy. Docker hands on these to a build without its Dockerfile declaring them.
@@ -79,6 +83,17 @@ fn parse_variable(text: &str) -> Result<(EnvName, String), Invalid> {
     Ok((name.parse()?, value.to_owned()))
 }
 
+/// Host and port of a proxy, for looking up its address.
+pub fn place_of(proxy: &Secret) -> Option<(String, u16)> {
+    let uri: http::Uri = proxy.reveal().parse().ok()?;
+    let port = uri.port_u16().unwrap_or(match uri.scheme_str() {
+        Some("https") => 443,
+        Some("socks5" | "socks5h") => 1080,
+        _ => 80,
+    });
+    Some((uri.host()?.trim_matches(['[', ']']).to_owned(), port))
+}
+
 /// Whether a proxy is on the machine's loopback, which in a container is the container's own.
 pub fn is_on_loopback(proxy: &Secret) -> bool {
     let text = proxy.reveal();
@@ -104,6 +119,14 @@ mod tests {
         assert!(!format!("{given:?}").contains("pw"));
         let proxies = given.proxies();
         assert!(PROXIED.iter().all(|name| proxies[*name].reveal() == "http://user:pw@p:1"));
+    }
+
+    #[test]
+    fn the_place_of_a_proxy_is_host_and_port() {
+        let place = |text: &str| place_of(&Secret::new(text.into()));
+        assert_eq!(place("http://user:pw@10.0.0.7:3128"), Some(("10.0.0.7".into(), 3128)));
+        assert_eq!(place("https://proxy/"), Some(("proxy".into(), 443)));
+        assert_eq!(place("localhost,10.0.0.0/8"), None);
     }
 
     #[test]

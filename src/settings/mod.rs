@@ -11,7 +11,7 @@ mod manifest;
 mod network;
 
 pub use aws::{AwsProfile, aws_profile};
-pub use builds::{Builds, is_on_loopback};
+pub use builds::{Builds, is_on_loopback, place_of};
 pub use keep::Keep;
 pub use manifest::{ManifestRepository, ManifestSource, parse_manifest_path};
 pub use network::BaseDomain;

@@ -31,7 +31,7 @@ use self::ls_refs::LsRefs;
 use self::mirror::{Mirror, State};
 use self::ssh::Ssh;
 use super::SourceError;
-use super::registry::{self, Registry};
+use super::registry::{self, Logins, Registry};
 use crate::model::{Commit, CommitId, CommitPrefix, Contents, Reference, RepositoryUrl, SourceDirectory};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -152,6 +152,7 @@ impl GitSource {
     pub fn trusting(mut self, file: &Path) -> Result<Self, SourceError> {
         let failed = |message| SourceError::Mirror { repository: file.display().to_string(), message };
         super::libgit2::trust(file).map_err(failed)?;
+        self.registry = Registry::new(Connections::trusting(file).map_err(failed)?);
         if self.ls_refs.is_some() {
             self.ls_refs = Some(LsRefs::new(Connections::trusting(file).map_err(failed)?));
         }
@@ -168,6 +169,11 @@ impl GitSource {
     /// Replaces the private keys that sources name.
     pub fn set_keys(&self, keys: HashMap<RepositoryUrl, PathBuf>) {
         self.ssh.set_keys(keys);
+    }
+
+    /// Replaces who pulls which image.
+    pub fn set_logins(&self, logins: Logins) {
+        self.registry.set_logins(logins);
     }
 
     fn bounds(&self, deadline: Duration) -> Bounds {

@@ -16,6 +16,7 @@ pub use git::{GitLimits, GitSource, Head, SshOptions};
 pub use libgit2::prepare;
 pub use poller::Poller;
 
+pub use registry::Logins;
 pub use schedule::PollSchedule;
 
 use crate::model::Class;

@@ -6,7 +6,9 @@
 use super::SourceError;
 use super::git::connection::{Connection, Connections, Origin};
 use super::git::{Head, transport_text};
-use crate::model::{Commit, CommitId, ImageName, Reference, RepositoryUrl, Timestamp};
+use crate::model::image::is_local;
+use crate::model::{Commit, CommitId, ImageName, Reference, RegistryLogin, RepositoryUrl, Timestamp};
+use base64::Engine as _;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
@@ -21,6 +23,8 @@ use std::time::{Duration, Instant};
 const DEADLINE: Duration = Duration::from_secs(30);
 /// How long a token is good whose giver does not say (distribution specification, token authentication).
 const TOKEN_TIME: Duration = Duration::from_secs(60);
+/// How long a password that was taken is sent without being asked for.
+const PASSWORD_TIME: Duration = Duration::from_secs(3600);
 /// A token is used no longer than this before its end.
 const TOKEN_MARGIN: Duration = Duration::from_secs(10);
 /// The longest answer of a giver of tokens.
@@ -29,18 +33,25 @@ const LONGEST_ANSWER: usize = 64 << 10;
 const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
 
+/// Who pulls which image, or why that is not known.
+pub type Logins = HashMap<ImageName, Result<RegistryLogin, String>>;
+
 /// Asks registries.
 #[derive(Debug)]
 pub(super) struct Registry {
     connections: Connections,
+    /// What let a request in, as the header has it.
     tokens: Mutex<HashMap<ImageName, (String, Instant)>>,
+    logins: Mutex<Logins>,
 }
 
-/// Where a token is had, as a registry says it.
+/// How a registry wants to know who asks.
 #[derive(Debug, PartialEq, Eq)]
-struct Challenge {
-    realm: String,
-    service: Option<String>,
+enum Challenge {
+    /// By a user and a password.
+    Password,
+    /// By a token, which is had there.
+    Token { realm: String, service: Option<String> },
 }
 
 #[derive(Deserialize)]
@@ -52,7 +63,18 @@ struct TokenAnswer {
 
 impl Registry {
     pub fn new(connections: Connections) -> Self {
-        Self { connections, tokens: Mutex::default() }
+        Self { connections, tokens: Mutex::default(), logins: Mutex::default() }
+    }
+
+    /// Replaces who pulls which image.
+    pub fn set_logins(&self, logins: Logins) {
+        let mut known = self.logins();
+        self.tokens().retain(|image, _| known.get(image) == logins.get(image));
+        *known = logins;
+    }
+
+    fn logins(&self) -> MutexGuard<'_, Logins> {
+        self.logins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The digests of several tags of one image, in their order.
@@ -99,14 +121,33 @@ impl Registry {
     async fn ask(&self, image: &ImageName, version: &str) -> Result<CommitId, SourceError> {
         let scheme = if image.is_local() { "http" } else { "https" };
         let url = format!("{scheme}://{}/v2/{}/manifests/{version}", image.registry(), image.path());
+        let login = self.login(image)?;
         let token = self.token(image);
         let mut response = self.send(image, Method::HEAD, &url, "", token.as_deref()).await?;
         if response.status() == StatusCode::UNAUTHORIZED {
-            let challenge = challenge(&response).ok_or_else(|| closed(image))?;
-            let token = self.send_for_token(image, &challenge).await?;
-            response = self.send(image, Method::HEAD, &url, "", Some(&token)).await?;
+            let proof = match (challenge(&response), &login) {
+                (Some(Challenge::Token { realm, service }), _) => {
+                    self.send_for_token(image, login.as_ref(), &realm, service.as_deref()).await?
+                }
+                (Some(Challenge::Password), Some(login)) => self.remember(image, basic(login), PASSWORD_TIME),
+                _ => return Err(closed(image, login.as_ref())),
+            };
+            response = self.send(image, Method::HEAD, &url, "", Some(&proof)).await?;
         }
-        judge(image, version, &response)
+        judge(image, login.as_ref(), version, &response)
+    }
+
+    fn login(&self, image: &ImageName) -> Result<Option<RegistryLogin>, SourceError> {
+        self.logins().get(image).cloned().transpose().map_err(|problem| SourceError::Image {
+            image: image.to_string(),
+            problem,
+            hint: "its registry is asked again as soon as the password can be read".into(),
+        })
+    }
+
+    fn remember(&self, image: &ImageName, proof: String, time: Duration) -> String {
+        self.tokens().insert(image.clone(), (proof.clone(), Instant::now() + time));
+        proof
     }
 
     fn tokens(&self) -> MutexGuard<'_, HashMap<ImageName, (String, Instant)>> {
@@ -119,18 +160,27 @@ impl Registry {
         tokens.get(image).map(|(token, _)| token.clone())
     }
 
-    async fn send_for_token(&self, image: &ImageName, challenge: &Challenge) -> Result<String, SourceError> {
-        if challenge.realm.starts_with("http://") && !image.is_local() {
+    async fn send_for_token(
+        &self,
+        image: &ImageName,
+        login: Option<&RegistryLogin>,
+        realm: &str,
+        service: Option<&str>,
+    ) -> Result<String, SourceError> {
+        if !may_be_asked(image, realm) {
             return Err(transport(image, "its registry asks for a token over a connection without encryption"));
         }
         let mut query = format!("?scope={}", escaped(&format!("repository:{}:pull", image.path())));
-        if let Some(service) = &challenge.service {
+        if let Some(service) = service {
             query.push_str(&format!("&service={}", escaped(service)));
         }
-        let response = self.send(image, Method::GET, &challenge.realm, &query, None).await?;
+        let proof = login.map(basic);
+        let response = self.send(image, Method::GET, realm, &query, proof.as_deref()).await?;
         match response.status() {
             StatusCode::OK => {}
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => return Err(closed(image)),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
+                return Err(closed(image, login));
+            }
             status => return Err(transport(image, &format!("no token was given: HTTP status {}", status.as_u16()))),
         }
         let body = Limited::new(response.into_body(), LONGEST_ANSWER).collect().await;
@@ -141,9 +191,7 @@ impl Registry {
         let time = answer.as_ref().and_then(|a| a.expires_in).map_or(TOKEN_TIME, Duration::from_secs);
         let token = answer.and_then(|a| a.token.or(a.access_token)).filter(|t| !t.is_empty());
         let token = token.ok_or_else(|| transport(image, "no token was in the answer that should have one"))?;
-        let until = Instant::now() + time.saturating_sub(TOKEN_MARGIN);
-        self.tokens().insert(image.clone(), (token.clone(), until));
-        Ok(token)
+        Ok(self.remember(image, format!("Bearer {token}"), time.saturating_sub(TOKEN_MARGIN)))
     }
 
     /// One request; on a kept connection that turns out closed, once more on a new one.
@@ -191,11 +239,31 @@ fn transport(image: &ImageName, message: &str) -> SourceError {
     transport_text(&RepositoryUrl::Image(image.clone()), message)
 }
 
-fn closed(image: &ImageName) -> SourceError {
+/// Whether a giver of tokens may be sent a password: over TLS, or on this machine by a registry on this machine. What is no
+/// URL is found out by whoever sends.
+fn may_be_asked(image: &ImageName, realm: &str) -> bool {
+    let plain = Origin::split(realm).ok().filter(|(origin, _)| origin.is_plain());
+    plain.is_none_or(|(origin, _)| image.is_local() && is_local(&origin.authority()))
+}
+
+/// `Basic …` (RFC 7617).
+fn basic(login: &RegistryLogin) -> String {
+    let pair = format!("{}:{}", login.username, login.password.reveal());
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
+}
+
+fn closed(image: &ImageName, login: Option<&RegistryLogin>) -> SourceError {
+    if let Some(login) = login {
+        return SourceError::Image {
+            image: image.to_string(),
+            problem: format!("its registry does not let `{}` pull it", login.username.escape_debug()),
+            hint: "check `source.credentials`, and what that user may pull".into(),
+        };
+    }
     SourceError::Image {
         image: image.to_string(),
         problem: "its registry wants credentials for it, or does not have it".into(),
-        hint: "check the name; only images that everybody may pull can be used in this version".into(),
+        hint: "check the name; `source.credentials` says who pulls it".into(),
     }
 }
 
@@ -207,19 +275,24 @@ fn request(method: &Method, origin: &Origin, path: &str, token: Option<&str>) ->
         .header(header::USER_AGENT, concat!("towpath/", env!("CARGO_PKG_VERSION")))
         .header(header::ACCEPT, if *method == Method::HEAD { MANIFESTS } else { "application/json" });
     if let Some(token) = token {
-        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        request = request.header(header::AUTHORIZATION, token);
     }
     request.body(Full::new(Bytes::new())).map_err(|_| "its name or token cannot be put into a request".to_owned())
 }
 
 /// What a registry says of a manifest.
-fn judge(image: &ImageName, version: &str, response: &Response<Incoming>) -> Result<CommitId, SourceError> {
+fn judge(
+    image: &ImageName,
+    login: Option<&RegistryLogin>,
+    version: &str,
+    response: &Response<Incoming>,
+) -> Result<CommitId, SourceError> {
     let refused = |problem: String, hint: &str| {
         Err(SourceError::Image { image: image.to_string(), problem, hint: hint.to_owned() })
     };
     match response.status() {
         StatusCode::OK => {}
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(closed(image)),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(closed(image, login)),
         StatusCode::NOT_FOUND => {
             return refused(
                 format!("its registry has no `{version}` of it"),
@@ -241,7 +314,7 @@ fn judge(image: &ImageName, version: &str, response: &Response<Incoming>) -> Res
     }
 }
 
-/// Where a token is had; `None` where a registry takes passwords only.
+/// `None` where a registry wants something that we do not have.
 fn challenge(response: &Response<Incoming>) -> Option<Challenge> {
     let all = response.headers().get_all(header::WWW_AUTHENTICATE).into_iter();
     all.filter_map(|value| value.to_str().ok()).find_map(read_challenge)
@@ -250,6 +323,9 @@ fn challenge(response: &Response<Incoming>) -> Option<Challenge> {
 /// `Bearer realm="https://auth.example/token",service="registry.example"` (RFC 9110 §11.6.1).
 fn read_challenge(text: &str) -> Option<Challenge> {
     let (scheme, mut rest) = text.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("basic") {
+        return Some(Challenge::Password);
+    }
     if !scheme.eq_ignore_ascii_case("bearer") {
         return None;
     }
@@ -263,7 +339,7 @@ fn read_challenge(text: &str) -> Option<Challenge> {
         }
         rest = after;
     }
-    realm.map(|realm| Challenge { realm, service })
+    realm.map(|realm| Challenge::Token { realm, service })
 }
 
 /// For a query (RFC 3986 §2.3: what is not unreserved).
@@ -277,12 +353,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_password_goes_over_tls_or_stays_on_this_machine() {
+        let (far, near): (ImageName, ImageName) =
+            ("r.example/a/b".parse().unwrap(), "127.0.0.1:5000/a".parse().unwrap());
+        assert!(may_be_asked(&far, "https://auth.example/token"));
+        assert!(may_be_asked(&near, "http://localhost:81/token") && may_be_asked(&near, "http://127.0.0.1"));
+        for (image, realm) in [
+            (&far, "http://auth.example/token"),
+            (&far, "http://localhost/"),
+            (&near, "http://auth.example/t"),
+            (&near, "HTTP://b.example/"),
+        ] {
+            assert!(!may_be_asked(image, realm), "{realm}");
+        }
+    }
+
+    #[test]
     fn a_challenge_says_where_a_token_is_had() {
         let hub = r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="a:b,c:pull""#;
-        let expected =
-            Challenge { realm: "https://auth.docker.io/token".into(), service: Some("registry.docker.io".into()) };
+        let expected = Challenge::Token {
+            realm: "https://auth.docker.io/token".into(),
+            service: Some("registry.docker.io".into()),
+        };
         assert_eq!(read_challenge(hub), Some(expected));
-        assert_eq!(read_challenge("Basic realm=\"x\""), None);
+        assert_eq!(read_challenge("Basic realm=\"x\""), Some(Challenge::Password));
+        assert_eq!(read_challenge("Negotiate x"), None);
         assert_eq!(read_challenge("Bearer service=\"x\""), None);
         assert_eq!(read_challenge("Bearer realm=\"x"), None);
     }

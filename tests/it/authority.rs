@@ -41,7 +41,7 @@ fn begin(subject: &str, issuer: &str, key: &PKey<Private>) -> X509Builder {
 }
 
 /// Writes `authority.pem` and `server.pem` (certificate and key).
-fn certify(root: &Path, address: IpAddr) {
+pub fn certify(root: &Path, address: IpAddr) {
     let key = || PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
     let (authority, server) = (key(), key());
     let mut builder = begin("Acme Test Authority", "Acme Test Authority", &authority);
@@ -59,7 +59,7 @@ fn certify(root: &Path, address: IpAddr) {
 }
 
 /// The address by which this machine is known outside.
-fn address() -> IpAddr {
+pub fn address() -> IpAddr {
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
     // Nothing is sent: the kernel only chooses the way.
     match socket.connect("192.0.2.1:9") {

@@ -3,7 +3,7 @@
 use crate::docker::{IMAGE, Lab};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use towpath::build::docker::{Backend, DockerBuilder, DockerBuilderOptions};
@@ -11,11 +11,11 @@ use towpath::build::{BuildError, BuildJob, Builder, Provision};
 use towpath::engine::Engine;
 use towpath::engine::docker::{DockerEngine, Reach};
 use towpath::model::{
-    AppSettings, Artifact, BuildId, Catalogue, Commit, Digest, DockerfileBuild, InstanceId, InstanceSize, InstanceSpec,
-    InstanceState, LineSink, LineSource, RevisionNumber, ServiceId, StartCommand, Timestamp,
+    AppSettings, Artifact, BuildId, BuildNetwork, Catalogue, Commit, Digest, DockerfileBuild, InstanceId, InstanceSize,
+    InstanceSpec, InstanceState, LineSink, LineSource, RevisionNumber, ServiceId, StartCommand, Timestamp,
 };
 
-const BOTH: [Backend; 2] = [Backend::BuildKit, Backend::Classic];
+pub const BOTH: [Backend; 2] = [Backend::BuildKit, Backend::Classic];
 
 #[derive(Default)]
 struct Lines(Mutex<Vec<String>>);
@@ -33,6 +33,10 @@ impl Lines {
 }
 
 async fn builder(lab: &Lab, backend: Backend) -> DockerBuilder {
+    guarded_builder(lab, backend, None).await
+}
+
+pub async fn guarded_builder(lab: &Lab, backend: Backend, network: Option<Arc<dyn BuildNetwork>>) -> DockerBuilder {
     let options = DockerBuilderOptions {
         host: lab.host.clone(),
         installation: lab.installation.clone(),
@@ -40,18 +44,19 @@ async fn builder(lab: &Lab, backend: Backend) -> DockerBuilder {
         images: BTreeMap::from([("python3".parse().unwrap(), IMAGE.to_owned())]),
         provision: Provision::default(),
         backend,
+        network,
     };
     DockerBuilder::connect(options).await.unwrap()
 }
 
 /// A line that no run of these tests had before, so that it is not in a cache.
-fn unique() -> String {
+pub fn unique() -> String {
     let mut random = [0; 16];
     getrandom::fill(&mut random).unwrap();
     format!(": {}", InstanceId::from_random(random))
 }
 
-fn settings(build: &[&str]) -> AppSettings {
+pub fn settings(build: &[&str]) -> AppSettings {
     AppSettings {
         runtime: "python3".parse().unwrap(),
         runtime_version: None,
@@ -89,6 +94,7 @@ fn tree(lab: &Lab) -> PathBuf {
 
 fn job(lab: &Lab, id: BuildId, settings: AppSettings) -> BuildJob {
     BuildJob {
+        login: None,
         id,
         name: "My_Shop-".parse().unwrap(),
         commit: commit("t"),
@@ -100,7 +106,7 @@ fn job(lab: &Lab, id: BuildId, settings: AppSettings) -> BuildJob {
     }
 }
 
-async fn run(
+pub async fn run(
     lab: &Lab,
     builder: &DockerBuilder,
     settings: AppSettings,
@@ -324,6 +330,41 @@ async fn no_process_of_a_build_takes_more_memory_than_it_may() {
     let (built, log, _) = run(&lab, &builder, settings(&[&unique(), raised])).await;
     built.unwrap();
     assert!(log.iter().any(|line| line == "[Build] kept"), "{log:#?}");
+}
+
+/// Two processes, neither of which has too much.
+const TWO: &str = "import subprocess, sys; p = [subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(2); \
+                   b = bytearray(b\"x\") * (3 << 29); time.sleep(20)']) for _ in range(4)]; \
+                   sys.exit(any(x.wait() for x in p))";
+
+#[tokio::test]
+async fn all_processes_of_a_build_together_are_held_to_its_memory_and_its_cpu() {
+    let Some(lab) = Lab::open(false) else { return };
+    if !towpath::host::cgroup::limits_enforced() {
+        eprintln!("SKIPPED: control groups cannot be written here");
+        return;
+    }
+    let builder = builder(&lab, Backend::BuildKit).await;
+    // Four with 1.5 GB each, where 4 GB are allowed.
+    let line = format!("python3 -c {}", shlex::try_quote(TWO).unwrap());
+    let (built, log, _) = run(&lab, &builder, settings(&[&unique(), &line])).await;
+    match built {
+        Err(BuildError::Command { ended, .. }) => assert!(ended.starts_with("ran out of memory (4 GB)"), "{ended}"),
+        other => panic!("{other:?}: {log:#?}"),
+    }
+    // Two that are busy for four seconds get no more than one CPU between them.
+    let busy = "import os, time; time.sleep(1); os.fork(); b = time.time(); [0 for _ in iter(lambda: time.time() < b + 4, \
+                False)]; print('CPU %d ms' % (time.process_time() * 1000), flush=True)";
+    let (built, log, _) = run(
+        &lab,
+        &builder,
+        settings(&[&unique(), &format!("python3 -c {}; sleep 1", shlex::try_quote(busy).unwrap())]),
+    )
+    .await;
+    built.unwrap();
+    let used = |line: &String| line.strip_prefix("[Build] CPU ")?.strip_suffix(" ms")?.parse::<u64>().ok();
+    let used: Vec<u64> = log.iter().filter_map(used).collect();
+    assert!(used.len() == 2 && used.iter().sum::<u64>() < 5500, "{used:?} {log:#?}");
 }
 
 /// Settings of a repository's own Dockerfile with this text, and the job that builds it.

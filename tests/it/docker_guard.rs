@@ -1,20 +1,22 @@
-//! What instances can reach on a real Docker engine (row A11): the internet, but neither each other, the host, nor the
+//! What instances and builds can reach on a real Docker engine (row A11): the internet, but neither each other, the host, nor the
 //! addresses at which clouds answer.
 //!
 //! The internet and a cloud's metadata service are played by a network namespace with an address of each, behind a
 //! route of this host: packets to them are forwarded, as to the real ones.
 
 use crate::docker::Lab;
+use crate::docker_build::{BOTH, guarded_builder, run, settings, unique};
 use crate::docker_engine::{spec, words};
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use towpath::engine::Engine;
 use towpath::engine::docker::{DockerEngine, Isolation, Reach};
-use towpath::model::InstanceSpec;
+use towpath::model::{BuildNetwork, InstanceSpec};
 
 /// Answers `/HOST/PORT` by whether that can be connected to from here.
 const PROBE: &str = r#"
@@ -182,4 +184,93 @@ async fn an_instance_reaches_the_internet_but_no_neighbour_no_host_and_no_metada
     for spec in [&one, &two] {
         engine.remove(&spec.id).await.unwrap();
     }
+}
+
+/// Prints for each of its arguments whether that can be connected to from here.
+const ASK: &str = r#"
+import socket, sys
+gateway = [l.split() for l in open("/proc/net/route")][1:]
+gateway = next(l[2] for l in gateway if l[1] == "00000000")
+gateway = ".".join(str(int(gateway[i:i+2], 16)) for i in (6, 4, 2, 0))
+for target in sys.argv[1:]:
+    host, port = target.replace("GATEWAY", gateway).split(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=3).close()
+        print(target, "open")
+    except OSError:
+        print(target, "closed")
+"#;
+
+#[tokio::test]
+async fn a_build_reaches_the_internet_but_no_host_and_no_metadata() {
+    // Alone: while a guarded build runs, so are those of other tests.
+    let Some(lab) = Lab::open(true) else { return };
+    let tag = lab.installation.as_str().bytes().fold(0u8, |sum, b| sum.wrapping_mul(31).wrapping_add(b));
+    let (internet, metadata) = (Ipv4Addr::new(203, 0, 113, tag), Ipv4Addr::new(169, 254, 201, tag));
+    let Some(_elsewhere) = Elsewhere::new(tag, &[internet, metadata]) else {
+        eprintln!("SKIPPED: network namespaces cannot be made here: what builds reach is not tested");
+        return;
+    };
+    let std::net::IpAddr::V4(host) = crate::authority::address() else { panic!("an address of version 4") };
+    let (listener, open) = (TcpListener::bind("0.0.0.0:0").unwrap(), TcpListener::bind("0.0.0.0:0").unwrap());
+    let (closed, open) = (listener.local_addr().unwrap().port(), open.local_addr().unwrap().port());
+    let engine = DockerEngine::connect(&lab.host, lab.installation.clone(), Reach::Auto).await.unwrap();
+    let engine = Arc::new(engine.with_reach_of_builds(vec![SocketAddrV4::new(host, open)]));
+    let cases = [
+        (format!("{internet}:80"), "open"),
+        (format!("{host}:{open}"), "open"),
+        (format!("{host}:{closed}"), "closed"),
+        (format!("GATEWAY:{closed}"), "closed"),
+        (format!("{metadata}:80"), "closed"),
+    ];
+    let targets: Vec<&str> = cases.iter().map(|(target, _)| target.as_str()).collect();
+    let line = format!("python3 -c '{ASK}' {}", targets.join(" "));
+    let guarded: Arc<dyn BuildNetwork> = engine.clone();
+    for backend in BOTH {
+        for network in [Some(guarded.clone()), None] {
+            let without = network.is_none();
+            let builder = guarded_builder(&lab, backend, network).await;
+            let (built, log, _) = run(&lab, &builder, settings(&[&unique(), &line])).await;
+            built.unwrap();
+            for (target, wanted) in &cases {
+                // Without the rules the same questions are answered otherwise: it is them that close.
+                let wanted = if without { "open" } else { wanted };
+                let line = format!("[Build] {target} {wanted}");
+                assert!(log.contains(&line), "{backend:?}, without guard: {without}: {line} in {log:#?}");
+            }
+        }
+    }
+    engine.dismantle().await.unwrap();
+    let listed = Command::new("nft").args(["list", "tables"]).output().unwrap();
+    let table = format!("towpath-{}", &lab.installation.as_str()[..12]);
+    assert!(!String::from_utf8_lossy(&listed.stdout).contains(&table), "no table is left");
+}
+
+#[tokio::test]
+async fn others_on_the_default_bridge_go_on_reaching_the_host_while_builds_are_guarded() {
+    let Some(lab) = Lab::open(true) else { return };
+    let engine = DockerEngine::connect(&lab.host, lab.installation.clone(), Reach::Auto).await.unwrap();
+    let engine = Arc::new(engine);
+    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let guarded: Arc<dyn BuildNetwork> = engine.clone();
+    let held = guarded.guard().await.unwrap();
+    let line = format!("sleep 2; python3 -c '{ASK}' GATEWAY:{port}");
+    let body = bollard::models::ContainerCreateBody {
+        image: Some(crate::docker::IMAGE.into()),
+        cmd: Some(["sh", "-c", &line].map(String::from).into()),
+        labels: Some([("io.towpath.installation".to_owned(), lab.installation.to_string())].into()),
+        ..Default::default()
+    };
+    let options = None::<bollard::query_parameters::CreateContainerOptions>;
+    let container = lab.docker.create_container(options, body).await.unwrap().id;
+    lab.docker.start_container(&container, None).await.unwrap();
+    let wait = lab.docker.wait_container(&container, None::<bollard::query_parameters::WaitContainerOptions>);
+    let _ = futures_util::StreamExt::collect::<Vec<_>>(wait).await;
+    let logs = bollard::query_parameters::LogsOptionsBuilder::default().stdout(true).stderr(true).build();
+    let logs = futures_util::StreamExt::collect::<Vec<_>>(lab.docker.logs(&container, Some(logs))).await;
+    let said: String = logs.into_iter().map(|line| line.unwrap().to_string()).collect();
+    assert!(said.contains(&format!("GATEWAY:{port} open")), "{said}");
+    drop(held);
+    engine.dismantle().await.unwrap();
 }

@@ -38,7 +38,13 @@ pub fn repository(name: &str) -> RepositoryUrl {
 pub fn spec(name: &str) -> ServiceSpec {
     ServiceSpec {
         name: parse(name),
-        source: CodeSource { repository: repository(name), track: Track::default(), key: None, auto_deploy: true },
+        source: CodeSource {
+            repository: repository(name),
+            track: Track::default(),
+            key: None,
+            credentials: None,
+            auto_deploy: true,
+        },
         build: BuildSource::Inline(Box::new(settings())),
         instance: InstanceSize::default(),
         env: BTreeMap::new(),

@@ -21,6 +21,10 @@ use Leads::{InPlace, ToABuild, ToNewInstances};
 
 type Mutation = (&'static str, Leads, fn(&mut ServiceSpec));
 
+fn credentials() -> towpath::model::RegistryCredentials {
+    towpath::model::RegistryCredentials { username: "puller".into(), password: SecretRef::Env("PULL".into()) }
+}
+
 fn inline(spec: &mut ServiceSpec) -> &mut AppSettings {
     if let BuildSource::Repository = spec.build {
         spec.build = BuildSource::Inline(Box::new(settings()));
@@ -38,6 +42,7 @@ const MUTATIONS: &[Mutation] = &[
     ("source.tag", ToABuild, |s| s.source.track.reference = Reference::Tag(parse("v1.2"))),
     ("source.commit", ToABuild, |s| s.source.track.reference = Reference::Commit(parse("3f2a91c"))),
     ("source.key", InPlace, |s| s.source.key = Some("/etc/key".into())),
+    ("source.credentials", InPlace, |s| s.source.credentials = Some(Box::new(credentials()))),
     ("source.directory", ToABuild, |s| s.source.track.directory = Some(parse("services/web"))),
     ("source.autoDeploy", InPlace, |s| s.source.auto_deploy = !s.source.auto_deploy),
     ("instance.cpu", ToNewInstances, |s| s.instance.cpu = Cpu(250)),
@@ -91,7 +96,13 @@ fn count_fields(spec: &ServiceSpec, settings: &AppSettings) -> usize {
         tags: _,
         wire: _,
     } = spec;
-    let CodeSource { repository: _, track: Track { reference: _, directory: _ }, key: _, auto_deploy: _ } = source;
+    let CodeSource {
+        repository: _,
+        track: Track { reference: _, directory: _ },
+        key: _,
+        credentials: _,
+        auto_deploy: _,
+    } = source;
     let InstanceSize { cpu: _, memory: _, storage: _ } = instance;
     let HealthCheck {
         protocol: _,
@@ -120,7 +131,7 @@ fn count_fields(spec: &ServiceSpec, settings: &AppSettings) -> usize {
     } = settings;
     // Of the declaration itself: build, env, secrets, tags; its name makes another service. A reference is a branch, a tag
     // or a commit.
-    4 + 7 + 3 + 6 + 3 + 5 + 13
+    4 + 8 + 3 + 6 + 3 + 5 + 13
 }
 
 #[test]

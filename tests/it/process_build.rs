@@ -76,6 +76,7 @@ impl Bench {
         std::fs::write(tree.join("app/main.py"), "print('hello')\n").unwrap();
         let commit = commit();
         BuildJob {
+            login: None,
             id: self.builder.identify(&commit, &settings).await.unwrap(),
             name: "shop".parse().unwrap(),
             commit,

@@ -98,7 +98,9 @@ fn an_authority_of_the_settings_is_trusted_in_images_and_not_left_in_them() {
     let company = Company::open();
     repository(&company);
     let authority = company.authority();
-    let options = ["--ca-certificates", authority.to_str().unwrap(), "--build-env", "GREETING=from-the-settings"];
+    let (certificates, place) = (authority.to_str().unwrap(), company.url.trim_start_matches("https://"));
+    let options =
+        ["--ca-certificates", certificates, "--build-env", "GREETING=from-the-settings", "--build-reach", place];
     let Some(mut installation) = DockerInstallation::with(&options) else { return };
     declare(&installation, &company, &by_runtime(&company));
     installation.up();

@@ -83,8 +83,13 @@ fn image(
     // On AWS images of its public registry are deployed when somebody says so.
     let by_itself = given.text("ImageRepositoryType") != Some("ECR_PUBLIC");
     let auto_deploy = old.map_or(by_itself, |old| old.source.auto_deploy);
-    let source = CodeSource { repository: RepositoryUrl::Image(name), track: reference.into(), key: None, auto_deploy };
-    Ok((source, build))
+    // Only those of the same registry are kept: nobody is to have a password sent elsewhere by an update.
+    let kept = old.filter(
+        |old| matches!(&old.source.repository, RepositoryUrl::Image(before) if before.registry() == name.registry()),
+    );
+    let credentials = kept.and_then(|old| old.source.credentials.clone());
+    let (repository, track) = (RepositoryUrl::Image(name), reference.into());
+    Ok((CodeSource { repository, track, key: None, credentials, auto_deploy }, build))
 }
 
 fn of_image(configuration: Option<Members<'_>>) -> Result<BuildSource, Refusal> {
@@ -132,7 +137,7 @@ fn repository(code: Members<'_>, old: Option<&ServiceSpec>) -> Result<(CodeSourc
     };
     let auto_deploy = old.is_none_or(|old| old.source.auto_deploy);
     let key = old.and_then(|old| old.source.key.clone());
-    Ok((CodeSource { repository, track, key, auto_deploy }, build))
+    Ok((CodeSource { repository, track, key, credentials: None, auto_deploy }, build))
 }
 
 /// `/` is the root; what lies below it may be written with or without it in front.

@@ -73,12 +73,14 @@ impl DockerBuilder {
         // What the service says is stronger.
         let given = self.provision.env.iter().chain(&build.args);
         let args: BTreeMap<String, String> = given.map(|(name, value)| (name.to_string(), value.clone())).collect();
+        // Not for what a repository's Dockerfile names: that could be anybody's registry.
+        let login = job.login.as_ref().filter(|_| job.commit.is_image());
         let mut brought = Vec::new();
         for needed in own.file.images(own.stage, &args) {
             if self.image_id(&needed.image).await?.is_none() {
                 brought.push(needed.image.clone());
             }
-            self.bring(&needed.image).await?.map_err(|why| unavailable(build, &needed, &why))?;
+            self.bring(&needed.image, login).await?.map_err(|why| unavailable(build, &needed, &why))?;
         }
         let trusting = self.authorities().await?.map(|image| Trusting::of(&own.text, &own.file, &image));
         let request = |backend| {
@@ -130,7 +132,7 @@ impl DockerBuilder {
         let mut request = self.request(job, context, backend);
         request.query.push(("dockerfile", own.name.clone()));
         request.query.extend(build.target.clone().map(|target| ("target", target)));
-        request.query.push(self.arguments(args));
+        request.query.push(self.arguments(job, args, backend));
         request
     }
 }

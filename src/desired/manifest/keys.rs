@@ -54,7 +54,7 @@ const LEVELS: &[Level] = &[
     ),
     (
         "source",
-        &["repository", "branch", "tag", "commit", "directory", "key", "image", "autoDeploy"],
+        &["repository", "branch", "tag", "commit", "directory", "key", "image", "credentials", "autoDeploy"],
         &["connection", "verify", "accessRole", "poll", "submodules"],
     ),
     (
@@ -76,6 +76,7 @@ const LEVELS: &[Level] = &[
         &["image", "secrets", "cache"],
     ),
     ("key", &["file"], &[]),
+    ("credentials", &["username", "password"], &[]),
     ("instance", &["cpu", "memory", "storage"], &["role", "gpu"]),
     (
         "health",

@@ -4,7 +4,7 @@ use super::{Context, keys, values};
 use crate::desired::fields::{Fields, checked};
 use crate::desired::findings::Findings;
 use crate::desired::yaml::{Entry, Span};
-use crate::model::{CodeSource, ImageName, Reference, RepositoryUrl, Track};
+use crate::model::{CodeSource, ImageName, Reference, RegistryCredentials, RepositoryUrl, Track};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ pub(super) fn read(service: &Fields, context: &Context, findings: &mut Findings)
     let fields = Fields::open(service.required("source", hint, findings)?, service.path("source"), findings)?;
     let fields = keys::check(fields, "source", findings);
     if fields.entry("image").is_some() {
-        return image(&fields, findings);
+        return image(&fields, context, findings);
     }
     let reference = reference(&fields, findings);
     let directory = fields.parsed("directory", "directory", findings);
@@ -28,11 +28,12 @@ pub(super) fn read(service: &Fields, context: &Context, findings: &mut Findings)
     let (text, span) = fields.value("repository").and_then(|_| fields.text("repository", findings))?;
     let repository = checked(repository(text, context.directory), "repository", span, findings)?;
     warn_of_plain_http(&repository, span, findings);
-    Some(CodeSource { repository, track: Track { reference, directory }, key, auto_deploy })
+    refuse_credentials(&fields, findings)?;
+    Some(CodeSource { repository, track: Track { reference, directory }, key, credentials: None, auto_deploy })
 }
 
 /// `image: registry.example.com/acme/orders:1.2` (row S2).
-fn image(fields: &Fields, findings: &mut Findings) -> Option<CodeSource> {
+fn image(fields: &Fields, context: &Context, findings: &mut Findings) -> Option<CodeSource> {
     let mut fits = true;
     for entry in fields.entries.iter().filter(|e| OF_REPOSITORIES.contains(&e.key.as_str())) {
         let message = format!("`{}` has no place beside `image`", fields.path(&entry.key));
@@ -40,10 +41,34 @@ fn image(fields: &Fields, findings: &mut Findings) -> Option<CodeSource> {
         fits = false;
     }
     let auto_deploy = fields.flag("autoDeploy", findings).unwrap_or(true);
+    let credentials = credentials(fields, context, findings);
     let (text, span) = fields.text("image", findings)?;
     let (name, reference) = checked(ImageName::parse_reference(text), "image", span, findings)?;
-    let source = CodeSource { repository: RepositoryUrl::Image(name), track: reference.into(), key: None, auto_deploy };
+    let (repository, track) = (RepositoryUrl::Image(name), reference.into());
+    let source = CodeSource { repository, track, key: None, credentials, auto_deploy };
     fits.then_some(source)
+}
+
+/// `credentials: { username: puller, password: { secret: registry } }`.
+fn credentials(fields: &Fields, context: &Context, findings: &mut Findings) -> Option<Box<RegistryCredentials>> {
+    let section = keys::check(fields.mapping("credentials", findings)?, "credentials", findings);
+    section.required("username", "write who pulls the image", findings)?;
+    section.required("password", "write where the password is read from: `{ secret: name }`", findings)?;
+    let (username, span) = section.text("username", findings)?;
+    // The colon ends it on the wire (RFC 7617).
+    if username.is_empty() || username.len() > 255 || username.chars().any(|c| c.is_control() || c == ':') {
+        findings.error("credentials", span, "this is not the name of a user of a registry");
+        return None;
+    }
+    let password = values::secret(&section.path("password"), section.entry("password")?, context, findings)?;
+    Some(Box::new(RegistryCredentials { username: username.to_owned(), password }))
+}
+
+fn refuse_credentials(fields: &Fields, findings: &mut Findings) -> Option<()> {
+    let Some(entry) = fields.entry("credentials") else { return Some(()) };
+    let message = format!("`{}` is for images", fields.path("credentials"));
+    findings.error("source", entry.key_span, message).hint("a private repository is read over ssh, with `key`");
+    None
 }
 
 /// What of the repository counts: one branch, one tag or one commit.

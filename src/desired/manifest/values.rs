@@ -132,7 +132,7 @@ pub(super) fn secrets(fields: &Fields, context: &Context, findings: &mut Finding
     secrets
 }
 
-fn secret(path: &str, entry: &Entry, context: &Context, findings: &mut Findings) -> Option<SecretRef> {
+pub(super) fn secret(path: &str, entry: &Entry, context: &Context, findings: &mut Findings) -> Option<SecretRef> {
     let example = "write `{ secret: name }`, `{ file: path }` or `{ env: NAME }`: a manifest holds no secret values";
     if entry.value.text().is_some() || entry.value.is_null() {
         let message = format!("`{path}` must say where the value is read from");

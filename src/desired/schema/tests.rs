@@ -80,7 +80,7 @@ fn path(level: &str) -> Option<Vec<&str>> {
         "service" => vec!["services", "shop"],
         "secret" => vec!["services", "shop", "secrets", "KEY"],
         "sealed" if !manifest_levels()[0].1.contains(&"secrets") => return None,
-        "key" => vec!["services", "shop", "source", "key"],
+        "key" | "credentials" => vec!["services", "shop", "source", level],
         "sealed" => vec!["secrets", "shop-db"],
         other => vec!["services", "shop", other],
     })

@@ -8,7 +8,7 @@
 
 use super::network::Bridge;
 use crate::model::InstallationId;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::process::Stdio;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -45,12 +45,19 @@ pub(super) struct Guard {
     name: String,
     /// Ports of this host that instances may use: the ingress'.
     open_ports: Vec<u16>,
+    /// What may be reached in any case.
+    reach: Vec<SocketAddrV4>,
     last: Mutex<Option<(Instant, Isolation)>>,
 }
 
 impl Guard {
     pub fn new(installation: &InstallationId, open_ports: Vec<u16>) -> Self {
-        Self { name: format!("towpath-{}", &installation.as_str()[..12]), open_ports, last: Mutex::new(None) }
+        Self::named(name(installation), open_ports, Vec::new())
+    }
+
+    /// For another bridge than the instances', with exceptions.
+    pub fn named(name: String, open_ports: Vec<u16>, reach: Vec<SocketAddrV4>) -> Self {
+        Self { name, open_ports, reach, last: Mutex::new(None) }
     }
 
     /// What was found last.
@@ -76,7 +83,7 @@ impl Guard {
         if let Isolation::Open(why) = &state
             && last.as_ref().is_none_or(|(_, before)| *before != state)
         {
-            tracing::warn!("instances can reach this host's ports and cloud metadata addresses: {why}");
+            tracing::warn!(table = %self.name, "instances or builds can reach this host's ports and cloud metadata addresses: {why}");
         }
         *last = Some((Instant::now(), state));
     }
@@ -99,21 +106,13 @@ impl Guard {
     }
 
     async fn rules(&self, bridge: &Bridge) -> Result<Rules, String> {
-        if !bridge.routed {
-            return Err("the engine runs in a virtual machine, without root, or elsewhere".into());
-        }
-        if !rustix::process::geteuid().is_root() {
-            return Err("towpath does not run as root".into());
-        }
-        let interface = bridge.interface.clone().ok_or("the bridge's interface is not known")?;
-        if !tokio::fs::try_exists(format!("/sys/class/net/{interface}")).await.unwrap_or(false) {
-            return Err(format!("the bridge's interface {interface} is not on this host"));
-        }
+        let interface = local_interface(bridge).await?;
         Ok(Rules {
             name: self.name.clone(),
             interface,
             nameservers: nameservers().await,
             ports: self.open_ports.clone(),
+            reach: self.reach.clone(),
         })
     }
 
@@ -123,7 +122,7 @@ impl Guard {
         if !rustix::process::geteuid().is_root() {
             return;
         }
-        let rules = Rules { name: self.name.clone(), interface: String::new(), nameservers: vec![], ports: vec![] };
+        let rules = Rules { name: self.name.clone(), ..Rules::default() };
         // `delete` fails where there is no table; `add` before it makes sure that there is one.
         let script = format!("add table inet {0}\ndelete table inet {0}\n", rules.name);
         let _ = run("nft", &["-f", "-"], &script).await;
@@ -140,14 +139,48 @@ impl Guard {
     }
 }
 
+/// The name of an installation's table: `towpath-` and the beginning of its id.
+pub(super) fn name(installation: &InstallationId) -> String {
+    format!("towpath-{}", &installation.as_str()[..12])
+}
+
+/// The interface of a bridge on this machine, where this process may set rules for it; else why not.
+pub(super) async fn local_interface(bridge: &Bridge) -> Result<String, String> {
+    if !bridge.routed {
+        return Err("the engine runs in a virtual machine, without root, or elsewhere".into());
+    }
+    if !rustix::process::geteuid().is_root() {
+        return Err("towpath does not run as root".into());
+    }
+    let interface = bridge.interface.clone().ok_or("the bridge's interface is not known")?;
+    if !tokio::fs::try_exists(format!("/sys/class/net/{interface}")).await.unwrap_or(false) {
+        return Err(format!("the bridge's interface {interface} is not on this host"));
+    }
+    Ok(interface)
+}
+
+/// What may be reached in any case, as lines of a chain: name servers, and single ports.
+pub(super) fn reach_rules(nameservers: &[Ipv4Addr], reach: &[SocketAddrV4]) -> String {
+    let dns = nameservers
+        .iter()
+        .flat_map(|server| ["udp", "tcp"].map(|l4| format!("    ip daddr {server} {l4} dport 53 accept\n")));
+    dns.chain(reach.iter().map(|at| format!("    ip daddr {} tcp dport {} accept\n", at.ip(), at.port()))).collect()
+}
+
+/// [`METADATA`] as the elements of a set.
+pub(super) fn metadata() -> String {
+    METADATA.map(|(net, prefix)| format!("{net}/{prefix}")).join(", ")
+}
+
 /// The rules as text. Nothing in them comes from a repository or a manifest.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Rules {
     name: String,
     interface: String,
     /// Name servers that may be asked, wherever they are: on some clouds at a metadata address.
     nameservers: Vec<Ipv4Addr>,
     ports: Vec<u16>,
+    reach: Vec<SocketAddrV4>,
 }
 
 impl Rules {
@@ -163,13 +196,8 @@ impl Rules {
     /// One transaction that replaces the table.
     fn nftables(&self) -> String {
         let Self { name, interface, .. } = self;
-        let dns: String = self
-            .nameservers
-            .iter()
-            .flat_map(|server| ["udp", "tcp"].map(|l4| format!("    ip daddr {server} {l4} dport 53 accept\n")))
-            .collect();
+        let dns = reach_rules(&self.nameservers, &self.reach);
         let ports: String = self.ports.iter().map(|port| format!("    tcp dport {port} accept\n")).collect();
-        let metadata: Vec<String> = METADATA.iter().map(|(net, prefix)| format!("{net}/{prefix}")).collect();
         format!(
             "add table inet {name}\ndelete table inet {name}\ntable inet {name} {{\n\
              \x20 chain input {{\n    type filter hook input priority -10; policy accept;\n\
@@ -178,7 +206,7 @@ impl Rules {
              \x20   iifname != \"{interface}\" accept\n    ct state established,related accept\n{dns}\
              \x20   oifname \"{interface}\" drop\n    ip daddr {{ {} }} drop\n\
              \x20   ip6 daddr {{ fe80::/10, fd00:ec2::/32, fd20:ce::/32 }} drop\n  }}\n}}\n",
-            metadata.join(", ")
+            metadata()
         )
     }
 
@@ -189,6 +217,7 @@ impl Rules {
         for server in &self.nameservers {
             lines.extend(["udp", "tcp"].map(|l4| format!("-d {server}/32 -p {l4} --dport 53 -j RETURN")));
         }
+        lines.extend(self.reach.iter().map(|at| format!("-d {}/32 -p tcp --dport {} -j RETURN", at.ip(), at.port())));
         if chain == self.input() {
             lines.extend(self.ports.iter().map(|port| format!("-p tcp --dport {port} -j RETURN")));
             lines.push("-j DROP".into());
@@ -202,7 +231,7 @@ impl Rules {
 }
 
 /// The name servers that Docker gives to containers: the host's, loopback ones left out, for which it asks itself.
-async fn nameservers() -> Vec<Ipv4Addr> {
+pub(super) async fn nameservers() -> Vec<Ipv4Addr> {
     let mut found = Vec::new();
     for file in ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"] {
         let text = tokio::fs::read_to_string(file).await.unwrap_or_default();
@@ -225,7 +254,7 @@ fn parse_nameservers(text: &str) -> Vec<Ipv4Addr> {
 }
 
 /// Runs a tool of the firewall; what it said when it failed.
-async fn run(tool: &'static str, arguments: &[&str], input: &str) -> Result<(), String> {
+pub(super) async fn run(tool: &'static str, arguments: &[&str], input: &str) -> Result<(), String> {
     let mut command = Command::new(tool);
     // Not every user's search path has these directories.
     command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
@@ -259,6 +288,7 @@ mod tests {
             interface: "br-0".into(),
             nameservers: vec![Ipv4Addr::new(169, 254, 169, 253)],
             ports: vec![443],
+            reach: vec![],
         }
     }
 

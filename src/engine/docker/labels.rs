@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 /// The installation that owns the object.
 pub(super) const INSTALLATION: &str = "io.towpath.installation";
+/// The installation whose builds a network is for.
+pub(super) const BUILDS_OF: &str = "io.towpath.builds-of";
 /// The instance.
 pub(super) const INSTANCE: &str = "io.towpath.instance";
 const SERVICE: &str = "io.towpath.service";

@@ -4,6 +4,7 @@
 //! of is decided in `container`, what is seen of it in `observe`: both pure. Secrets stand in a container's
 //! environment, readable to whoever may use Docker on the host.
 
+mod building;
 mod client;
 mod container;
 mod events;
@@ -28,14 +29,16 @@ use bollard::models::{ContainerInspectResponse, ContainerStatsResponse, Containe
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StatsOptionsBuilder, StopContainerOptionsBuilder,
 };
+use building::BuildGuard;
 use client::{CALL, call, call_optional, call_within};
 use follow::Followers;
 use futures_util::{StreamExt, TryStreamExt};
 use guard::Guard;
 pub use guard::Isolation;
-use network::Bridge;
+use network::{Bridge, Kind};
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -70,6 +73,7 @@ pub struct DockerEngine {
     proxied: AtomicBool,
     followers: Followers,
     guard: Guard,
+    builds: Arc<BuildGuard>,
     changes: watch::Receiver<u64>,
     _events: DropGuard,
 }
@@ -80,7 +84,7 @@ impl DockerEngine {
     /// with [`EngineError::Refused`] when the engine is too old or on another machine.
     pub async fn connect(host: &DockerHost, installation: InstallationId, reach: Reach) -> Result<Self, EngineError> {
         let docker = client::connect(host).await?;
-        let bridge = network::ensure(&docker, &installation).await?;
+        let bridge = network::ensure(&docker, &installation, Kind::Instances).await?;
         refuse_remote(host, &bridge)?;
         let (sender, changes) = watch::channel(0);
         let stop = CancellationToken::new();
@@ -88,6 +92,7 @@ impl DockerEngine {
         let engine = Self {
             followers: Followers::new(docker.clone()),
             guard: Guard::new(&installation, Vec::new()),
+            builds: Arc::new(BuildGuard::new(docker.clone(), &installation, Vec::new())),
             docker,
             installation,
             reach,
@@ -108,6 +113,12 @@ impl DockerEngine {
         Self { guard: Guard::new(&self.installation, ports), ..self }
     }
 
+    /// The same engine, on which builds may reach these addresses although they are this host's.
+    #[must_use]
+    pub fn with_reach_of_builds(self, reach: Vec<std::net::SocketAddrV4>) -> Self {
+        Self { builds: Arc::new(BuildGuard::new(self.docker.clone(), &self.installation, reach)), ..self }
+    }
+
     /// Whether instances are kept from the host and from metadata addresses, as last seen.
     pub fn isolation(&self) -> Option<Isolation> {
         self.guard.state()
@@ -115,7 +126,7 @@ impl DockerEngine {
 
     /// Whether instances are reached by a published port only: then TCP health checks say nothing.
     pub async fn publishes(&self) -> Result<bool, EngineError> {
-        let bridge = network::ensure(&self.docker, &self.installation).await?;
+        let bridge = network::ensure(&self.docker, &self.installation, Kind::Instances).await?;
         Ok(!self.is_direct(&bridge))
     }
 
@@ -145,7 +156,7 @@ impl DockerEngine {
 
     /// Everything of one purpose; the output of all that runs is copied from now on.
     async fn observe_of(&self, purpose: Purpose) -> Result<Vec<ObservedInstance>, EngineError> {
-        let bridge = network::ensure(&self.docker, &self.installation).await?;
+        let bridge = network::ensure(&self.docker, &self.installation, Kind::Instances).await?;
         self.proxied.store(!self.is_direct(&bridge), Ordering::Relaxed);
         self.guard.ensure(&bridge).await;
         let ids: Vec<String> = self.list(None).await?.into_iter().filter_map(|c| c.id).collect();
@@ -332,8 +343,9 @@ impl Engine for DockerEngine {
     }
 
     async fn dismantle(&self) -> Result<(), EngineError> {
-        network::remove(&self.docker, &self.installation).await?;
+        network::remove(&self.docker, &self.installation, Kind::Instances).await?;
         self.guard.remove().await;
+        self.builds.remove().await;
         Ok(())
     }
 

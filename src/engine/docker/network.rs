@@ -1,4 +1,5 @@
-//! The bridge that all instances of an installation are on: one /16, no traffic between its containers.
+//! The bridge that all instances of an installation are on: one /16, no traffic between its containers; and a small one for
+//! builds by the classic builder.
 
 use super::client::{call, call_optional};
 use super::labels;
@@ -73,26 +74,52 @@ pub(super) struct Bridge {
     pub routed: bool,
 }
 
+/// What a bridge is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Instances,
+    /// Commands of the classic builder.
+    Builds,
+}
+
+impl Kind {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Instances => labels::INSTALLATION,
+            Self::Builds => labels::BUILDS_OF,
+        }
+    }
+
+    fn name(self, installation: &InstallationId) -> String {
+        let suffix = if self == Self::Builds { "-builds" } else { "" };
+        format!("towpath-{}{suffix}", &installation.as_str()[..12])
+    }
+
+    fn prefix(self) -> u8 {
+        if self == Self::Builds { 24 } else { 16 }
+    }
+}
+
 /// Finds the installation's bridge by its label, or makes it.
-pub(super) async fn ensure(docker: &Docker, installation: &InstallationId) -> Result<Bridge, EngineError> {
-    if let Some(bridge) = find(docker, installation).await? {
+pub(super) async fn ensure(docker: &Docker, installation: &InstallationId, kind: Kind) -> Result<Bridge, EngineError> {
+    if let Some(bridge) = find(docker, installation, kind).await? {
         return Ok(bridge);
     }
-    create(docker, installation).await?;
+    create(docker, installation, kind).await?;
     // Read back: another start may have made one at the same moment, and the label decides which counts.
-    find(docker, installation)
+    find(docker, installation, kind)
         .await?
-        .ok_or_else(|| EngineError::Refused("the instances' network vanished right after it was created".into()))
+        .ok_or_else(|| EngineError::Refused("the network vanished right after it was created".into()))
 }
 
 /// Tries candidates until Docker takes one: it knows overlaps that cannot be seen from here, and others may create
 /// networks at this moment. Every refusal takes a candidate away, so this ends.
-async fn create(docker: &Docker, installation: &InstallationId) -> Result<(), EngineError> {
+async fn create(docker: &Docker, installation: &InstallationId, kind: Kind) -> Result<(), EngineError> {
     let all = call("list networks", docker.list_networks(None)).await?;
     let mut taken: Vec<Subnet> = all.iter().flat_map(subnets).collect();
     taken.extend(host_routes().await);
-    while let Some(subnet) = choose(&taken) {
-        match call("create the instances' network", docker.create_network(request(installation, subnet))).await {
+    while let Some(subnet) = choose(&taken, kind.prefix()) {
+        match call("create the instances' network", docker.create_network(request(installation, subnet, kind))).await {
             Err(EngineError::Refused(message)) if message.contains("overlaps") => taken.push(subnet),
             // Made by another start meanwhile.
             Err(EngineError::Refused(message)) if message.contains("already exists") => return Ok(()),
@@ -100,34 +127,45 @@ async fn create(docker: &Docker, installation: &InstallationId) -> Result<(), En
         }
     }
     Err(EngineError::Refused(
-        "no free /16 network is left for instances: every candidate in 10.201–10.250 and 172.20–172.31 overlaps a route \
+        "no free network is left for instances or builds: every candidate in 10.201–10.250 and 172.20–172.31 overlaps a route \
          or a Docker network of this host; remove one with `docker network rm`"
             .into(),
     ))
 }
 
-async fn find(docker: &Docker, installation: &InstallationId) -> Result<Option<Bridge>, EngineError> {
-    let label = format!("{}={installation}", labels::INSTALLATION);
+async fn find(docker: &Docker, installation: &InstallationId, kind: Kind) -> Result<Option<Bridge>, EngineError> {
+    let label = format!("{}={installation}", kind.label());
     let filters = HashMap::from([("label", vec![label])]);
     let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
     let mut found = call("list networks", docker.list_networks(Some(options))).await?;
     found.sort_by(|a, b| a.id.cmp(&b.id));
-    Ok(found.iter().find_map(|network| {
-        let subnet = subnets(network).next()?;
-        Some(Bridge {
-            name: network.name.clone()?,
-            subnet,
-            interface: network.id.as_deref().and_then(interface),
-            routed: is_local(subnet.gateway()),
-        })
-    }))
+    Ok(found.iter().find_map(bridge))
+}
+
+fn bridge(network: &Network) -> Option<Bridge> {
+    let subnet = subnets(network).next()?;
+    let named = network.options.as_ref().and_then(|options| options.get("com.docker.network.bridge.name").cloned());
+    Some(Bridge {
+        name: network.name.clone()?,
+        subnet,
+        interface: named.or_else(|| network.id.as_deref().and_then(interface)),
+        routed: is_local(subnet.gateway()),
+    })
+}
+
+/// A network of the engine's own.
+pub(super) async fn default_bridge(docker: &Docker, name: &str) -> Result<Option<Bridge>, EngineError> {
+    let filters = HashMap::from([("name", vec![name.to_owned()])]);
+    let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
+    let found = call("list networks", docker.list_networks(Some(options))).await?;
+    Ok(found.iter().filter(|network| network.name.as_deref() == Some(name)).find_map(bridge))
 }
 
 /// Removes the installation's bridges. One that still has a container on it is left.
-pub(super) async fn remove(docker: &Docker, installation: &InstallationId) -> Result<(), EngineError> {
+pub(super) async fn remove(docker: &Docker, installation: &InstallationId, kind: Kind) -> Result<(), EngineError> {
     // Two, where two starts made one each at the same moment.
     for _ in 0..2 {
-        let Some(bridge) = find(docker, installation).await? else { return Ok(()) };
+        let Some(bridge) = find(docker, installation, kind).await? else { return Ok(()) };
         match call_optional("remove the instances' network", docker.remove_network(&bridge.name)).await {
             Ok(_) => {}
             Err(EngineError::Refused(message)) if message.contains("active endpoints") => return Ok(()),
@@ -153,28 +191,28 @@ fn subnets(network: &Network) -> impl Iterator<Item = Subnet> + '_ {
     configs.iter().filter_map(|config| Subnet::parse(config.subnet.as_deref()?))
 }
 
-fn request(installation: &InstallationId, subnet: Subnet) -> NetworkCreateRequest {
+fn request(installation: &InstallationId, subnet: Subnet, kind: Kind) -> NetworkCreateRequest {
     let config = IpamConfig {
         subnet: Some(subnet.to_string()),
         gateway: Some(subnet.gateway().to_string()),
         ..IpamConfig::default()
     };
     NetworkCreateRequest {
-        name: format!("towpath-{}", &installation.as_str()[..12]),
+        name: kind.name(installation),
         driver: Some("bridge".into()),
         ipam: Some(Ipam { config: Some(vec![config]), ..Ipam::default() }),
         // Row A11: instances reach the world, not each other.
         options: Some(HashMap::from([("com.docker.network.bridge.enable_icc".into(), "false".into())])),
-        labels: Some(HashMap::from([(labels::INSTALLATION.into(), installation.to_string())])),
+        labels: Some(HashMap::from([(kind.label().into(), installation.to_string())])),
         ..NetworkCreateRequest::default()
     }
 }
 
 /// The first candidate that overlaps nothing.
-fn choose(taken: &[Subnet]) -> Option<Subnet> {
+fn choose(taken: &[Subnet], prefix: u8) -> Option<Subnet> {
     let tens = (201..=250).map(|n| Ipv4Addr::new(10, n, 0, 0));
     let others = (20..=31).map(|n| Ipv4Addr::new(172, n, 0, 0));
-    tens.chain(others).map(|base| Subnet::new(base, 16)).find(|s| !taken.iter().any(|t| t.overlaps(*s)))
+    tens.chain(others).map(|base| Subnet::new(base, prefix)).find(|s| !taken.iter().any(|t| t.overlaps(*s)))
 }
 
 async fn host_routes() -> Vec<Subnet> {
@@ -203,9 +241,9 @@ mod tests {
     #[test]
     fn the_network_overlaps_no_route_and_no_other_network() {
         let taken = ["10.201.7.0/24", "10.202.0.0/15", "192.168.0.0/16"].map(|t| Subnet::parse(t).unwrap());
-        assert_eq!(choose(&taken).unwrap().to_string(), "10.204.0.0/16");
-        assert_eq!(choose(&[Subnet::parse("10.0.0.0/8").unwrap()]).unwrap().to_string(), "172.20.0.0/16");
-        assert_eq!(choose(&[Subnet::parse("0.0.0.0/0").unwrap()]), None);
+        assert_eq!(choose(&taken, 16).unwrap().to_string(), "10.204.0.0/16");
+        assert_eq!(choose(&[Subnet::parse("10.0.0.0/8").unwrap()], 16).unwrap().to_string(), "172.20.0.0/16");
+        assert_eq!(choose(&[Subnet::parse("0.0.0.0/0").unwrap()], 16), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::client::{CALL, status};
 use super::container::{Place, container, container_name};
 use super::labels::Labels;
 use super::lease::next_free;
+use super::network::Kind;
 use super::{DockerEngine, client, network, observe};
 use crate::engine::EngineError;
 use crate::model::InstanceSpec;
@@ -75,7 +76,7 @@ impl DockerEngine {
 
     /// Creates the container under a lease that is free now.
     async fn create(&self, spec: &InstanceSpec) -> Result<ContainerInspectResponse, EngineError> {
-        let bridge = network::ensure(&self.docker, &self.installation).await?;
+        let bridge = network::ensure(&self.docker, &self.installation, Kind::Instances).await?;
         self.guard.ensure(&bridge).await;
         let mut cursor = self.leasing.lock().await;
         let taken = self.leased().await?;

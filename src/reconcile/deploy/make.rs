@@ -108,7 +108,10 @@ impl Making<'_> {
         remove_tree(&tree).await?;
         let exported = core.git.export(&spec.source.repository, &commit.id, &tree).await;
         notices(&exported.map_err(|e| source_failure(Step::Build, &e))?).iter().for_each(|notice| self.say(notice));
+        let login = crate::reconcile::secrets::login(&spec.source, core).await;
+        let login = login.map_err(|why| stalled(Step::Build, Reason::SecretUnresolved, why))?;
         let job = BuildJob {
+            login,
             id: id.clone(),
             name: self.service.clone(),
             commit: commit.clone(),

@@ -86,6 +86,10 @@ impl Seeded {
                 repository: "https://github.com/acme/hello".parse().unwrap(),
                 track: self.track(),
                 key: self.maybe(|_| "/etc/key".into()),
+                credentials: self.maybe(|s| {
+                    let password = SecretRef::Env("PULL".into());
+                    Box::new(RegistryCredentials { username: s.text(), password })
+                }),
                 auto_deploy: self.0.bool(),
             },
             build: match self.0.bool() {

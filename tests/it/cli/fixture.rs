@@ -17,6 +17,7 @@ pub fn spec(name: &str) -> ServiceSpec {
             repository: "https://github.com/acme/shop".parse().unwrap(),
             track: Reference::Branch("main".parse().unwrap()).into(),
             key: None,
+            credentials: None,
             auto_deploy: true,
         },
         build: BuildSource::Inline(Box::new(settings())),

@@ -77,14 +77,18 @@ impl Drop for Lab {
 async fn clean(docker: Docker, installation: InstallationId) {
     // What `dismantle` removes where a test gets that far; elsewhere there is no such table.
     let table = format!("towpath-{}", &installation.as_str()[..12]);
-    let _ = Command::new("nft").args(["delete", "table", "inet", &table]).stderr(std::process::Stdio::null()).status();
+    for table in [table.clone(), format!("{table}-b"), format!("{table}-builds")] {
+        let _ =
+            Command::new("nft").args(["delete", "table", "inet", &table]).stderr(std::process::Stdio::null()).status();
+    }
     let filters = HashMap::from([("label", vec![format!("io.towpath.installation={installation}")])]);
     let all = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
     for container in docker.list_containers(Some(all)).await.unwrap_or_default() {
         let force = RemoveContainerOptionsBuilder::default().force(true).build();
         let _ = docker.remove_container(&container.id.unwrap_or_default(), Some(force)).await;
     }
-    let _ = docker.remove_network(&format!("towpath-{}", &installation.as_str()[..12])).await;
+    let _ = docker.remove_network(&table).await;
+    let _ = docker.remove_network(&format!("{table}-builds")).await;
     let images = bollard::query_parameters::ListImagesOptionsBuilder::default().filters(&filters).build();
     for image in docker.list_images(Some(images)).await.unwrap_or_default() {
         let force = bollard::query_parameters::RemoveImageOptionsBuilder::default().force(true).build();

@@ -87,6 +87,90 @@ fn a_registry_that_wants_a_token_gets_one_that_everybody_may_have() {
     i.stop_for_good();
 }
 
+/// A manifest whose image is pulled by `puller` with the password in this variable.
+fn with_credentials(image: &str, variable: &str) -> String {
+    let source =
+        format!("{{ image: '{image}', credentials: {{ username: puller, password: {{ env: {variable} }} }} }}");
+    manifest(image, "").replace(&format!("{{ image: '{image}' }}"), &source)
+}
+
+/// What status says of the service.
+fn said(i: &Installation) -> String {
+    i.service("orders").to_string()
+}
+
+fn assert_untold(i: &Installation) {
+    let mut told = i.log() + &i.ok(&["status"]) + &i.ok(&["logs", "orders", "--deployment", "latest"]);
+    told += &i.ok(&["logs", "orders", "--events"]);
+    assert!(!told.contains("s3cret") && !told.contains("something-else"), "{told}");
+}
+
+#[test]
+fn an_image_that_not_everybody_may_pull_is_pulled_with_credentials() {
+    let Some(mut i) = DockerInstallation::new() else { return };
+    let mut registry = Registry::new();
+    registry.push(&i.lab.host, "live", "one");
+    registry.close();
+    i.set("PULL", "s3cret-of-the-registry");
+    i.set("WRONG", "something-else");
+    let image = format!("{}:live", registry.name());
+    i.declare(&manifest(&image, ""));
+    i.up();
+    i.until("it says that credentials are wanted", LIMIT, |i| said(i).contains("wants credentials for it"));
+    i.declare(&with_credentials(&image, "WRONG"));
+    i.until("it says that they are wrong", LIMIT, |i| said(i).contains("does not let `puller` pull it"));
+    i.declare(&with_credentials(&image, "NOWHERE"));
+    i.until("it says that there is no password", LIMIT, |i| said(i).contains("the password of `source.credentials`"));
+    i.declare(&with_credentials(&image, "PULL"));
+    i.until_answer("orders", "one");
+    i.until_status("orders", "RUNNING");
+    i.know();
+    assert_eq!(i.run(&["plan", "-f", i.manifest().to_str().unwrap(), "--detailed-exitcode"]).status.code(), Some(0));
+    assert_untold(&i);
+    i.stop_for_good();
+}
+
+#[test]
+fn a_giver_of_tokens_is_told_who_asks() {
+    let Some(mut i) = DockerInstallation::new() else { return };
+    let mut registry = Registry::new();
+    registry.push(&i.lab.host, "live", "one");
+    let asked = tokens::demand(&mut registry);
+    i.set("PULL", "s3cret-of-the-registry");
+    i.declare(&with_credentials(&format!("{}:live", registry.name()), "PULL"));
+    i.up();
+    i.until_answer("orders", "one");
+    // `puller:s3cret-of-the-registry`
+    let proof = "authorization: basic chvsbgvyonmzy3jldc1vzi10agutcmvnaxn0cnk=";
+    let heads: Vec<String> = asked.lock().unwrap().iter().map(|head| head.to_ascii_lowercase()).collect();
+    let of = |agent: &str| heads.iter().any(|head| head.contains(agent) && head.contains(proof));
+    assert!(of("user-agent: towpath/") && of("user-agent: docker/"), "{heads:#?}");
+    i.know();
+    assert_untold(&i);
+    i.stop_for_good();
+}
+
+#[test]
+fn a_private_registry_with_an_authority_of_its_own_is_asked_and_pulled_from() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: only root can tell the engine whom to trust");
+        return;
+    }
+    let Some(i) = DockerInstallation::new() else { return };
+    let mut registry = Registry::behind_authority();
+    registry.push(&i.lab.host, "live", "over TLS");
+    registry.close();
+    let mut i = i.and(&["--ca-certificates", registry.authority().to_str().unwrap()]);
+    i.set("PULL", "s3cret-of-the-registry");
+    i.declare(&with_credentials(&format!("{}:live", registry.name()), "PULL"));
+    i.up();
+    i.until_answer("orders", "over TLS");
+    i.until_status("orders", "RUNNING");
+    i.know();
+    assert_untold(&i);
+    i.stop_for_good();
+}
+
 #[test]
 fn the_process_engine_refuses_an_image_with_the_reason() {
     let mut i = Installation::new();

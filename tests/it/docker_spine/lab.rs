@@ -45,9 +45,14 @@ impl DockerInstallation {
 
     /// The same with further flags and their values.
     pub fn with(options: &[&str]) -> Option<Self> {
-        let Self { installation, lab, runtime } = Self::new()?;
+        Some(Self::new()?.and(options))
+    }
+
+    /// The same with further flags and their values.
+    pub fn and(self, options: &[&str]) -> Self {
+        let Self { installation, lab, runtime } = self;
         let installation = options.chunks(2).fold(installation, |i, pair| i.option(pair[0], pair[1]));
-        Some(Self { installation, lab, runtime })
+        Self { installation, lab, runtime }
     }
 
     /// The same with the engine for itself.

@@ -2,8 +2,8 @@
 
 use bollard::query_parameters as query;
 use futures_util::TryStreamExt;
-use std::net::TcpStream;
-use std::path::Path;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use towpath::model::DockerHost;
@@ -38,33 +38,73 @@ int main(int count, char **words) {
 }
 "#;
 
+/// `s3cret-of-the-registry`, the password of `puller`, by bcrypt, which is what the registry reads.
+const PASSWORDS: &str = "puller:$2y$05$abcdefghijklmnopqrstuuW1e3orFpi1hSyUIjjQsvB7886Cb.S5.\n";
+
 /// A registry on this machine; ends when it is dropped.
 pub struct Registry {
     directory: tempfile::TempDir,
-    port: u16,
+    address: SocketAddr,
+    /// Where the engine finds the authority of one that speaks TLS.
+    trusted: Option<PathBuf>,
     server: Option<Child>,
 }
 
 impl Registry {
     pub fn new() -> Self {
-        let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-        let directory = tempfile::tempdir().unwrap();
-        let mut registry = Self { directory, port, server: None };
+        Self::at(Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// One that speaks TLS by a certificate of an authority that only the engine trusts; see [`Self::authority`].
+    pub fn behind_authority() -> Self {
+        Self::at(crate::authority::address())
+    }
+
+    fn at(ip: IpAddr) -> Self {
+        let address = TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap();
+        let mut registry = Self { directory: tempfile::tempdir().unwrap(), address, trusted: None, server: None };
+        if !ip.is_loopback() {
+            crate::authority::certify(registry.path(), ip);
+            // As engines know registries; read at each request.
+            let trusted = PathBuf::from(format!("/etc/docker/certs.d/{address}"));
+            std::fs::create_dir_all(&trusted).unwrap();
+            std::fs::copy(registry.authority(), trusted.join("ca.crt")).unwrap();
+            registry.trusted = Some(trusted);
+        }
         registry.configure("");
         registry.start();
         registry
     }
 
+    /// The certificate of its authority.
+    pub fn authority(&self) -> PathBuf {
+        self.path().join("authority.pem")
+    }
+
     /// What it is started with from now on, with more lines.
     pub fn configure(&self, more: &str) {
-        let data = self.directory.path().join("data");
+        let data = self.path().join("data");
+        let server = self.path().join("server.pem");
+        let tls = match self.trusted {
+            Some(_) => format!(", tls: {{ certificate: {0}, key: {0} }}", server.display()),
+            None => String::new(),
+        };
         let config = format!(
             "version: 0.1\nlog: {{ level: warn }}\nstorage:\n  filesystem: {{ rootdirectory: {} }}\nhttp: {{ addr: \
-             '127.0.0.1:{}' }}\n{more}",
+             '{}'{tls} }}\n{more}",
             data.display(),
-            self.port
+            self.address
         );
-        std::fs::write(self.directory.path().join("config.yml"), config).unwrap();
+        std::fs::write(self.path().join("config.yml"), config).unwrap();
+    }
+
+    /// Lets in nobody but `puller`, from now on.
+    pub fn close(&mut self) {
+        self.stop();
+        let passwords = self.path().join("passwords");
+        std::fs::write(&passwords, PASSWORDS).unwrap();
+        self.configure(&format!("auth:\n  htpasswd: {{ realm: tests, path: {} }}\n", passwords.display()));
+        self.start();
     }
 
     pub fn path(&self) -> &Path {
@@ -76,7 +116,7 @@ impl Registry {
         command.arg("serve").arg(self.directory.path().join("config.yml"));
         self.server = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("docker-registry"));
         let begun = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+        while TcpStream::connect(self.address).is_err() {
             assert!(begun.elapsed() < LIMIT, "the registry does not listen");
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -90,7 +130,7 @@ impl Registry {
     }
 
     pub fn name(&self) -> String {
-        format!("127.0.0.1:{}/acme/orders", self.port)
+        format!("{}/acme/orders", self.address)
     }
 
     /// Makes an image that answers with a greeting, and pushes it under a tag.
@@ -113,7 +153,7 @@ impl Registry {
 
     /// The digest of a tag, as the registry itself says it.
     pub fn digest(&self, tag: &str) -> String {
-        let url = format!("http://127.0.0.1:{}/v2/acme/orders/manifests/{tag}", self.port);
+        let url = format!("http://{}/v2/acme/orders/manifests/{tag}", self.address);
         let accept = "Accept: application/vnd.docker.distribution.manifest.v2+json";
         let ran = Command::new("curl").args(["-sfI", "-H", accept, &url]).output().unwrap();
         let head = String::from_utf8(ran.stdout).unwrap().to_ascii_lowercase();
@@ -125,6 +165,9 @@ impl Registry {
 impl Drop for Registry {
     fn drop(&mut self) {
         self.stop();
+        if let Some(trusted) = &self.trusted {
+            let _ = std::fs::remove_dir_all(trusted);
+        }
     }
 }
 
