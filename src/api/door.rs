@@ -1,7 +1,6 @@
 //! The one door: every call of every listener goes through [`Door::call`]. Who calls is known by then; here it is decided
 //! whether they may, and what may is done.
 
-use super::audit;
 use super::control::Refusal;
 use super::dispatch::{self, Call, Context, unknown};
 use super::errors::{ApiError, Fault};
@@ -9,6 +8,7 @@ use super::facts::looked;
 use super::identities;
 use super::server::ANSWER_TIME;
 use super::subjects::{Operation, Subject, text};
+use super::{audit, cloud_logs};
 use crate::access::audit::{Audit, Outcome, Recorded, record};
 use crate::access::policy::{Context as Keys, Decision};
 use crate::access::{Access, AccessError, Caller, Identity, RequestFacts};
@@ -68,6 +68,7 @@ impl Door {
         let answer = tokio::spawn(async move {
             match (operation.service, operation.name()) {
                 ("iam", name) => identities::answer(&door, &call, name).await,
+                ("logs", name) => cloud_logs::answer(&door.context, &call, name).await,
                 (_, name @ ("LookupAudit" | "VerifyAudit" | "LookupEvents")) => audit::answer(&door, &call, name).await,
                 _ => dispatch::dispatch(&door.context, call).await,
             }
@@ -249,6 +250,7 @@ impl Named {
                 let kind = if kind == "*" { shown("Kind") } else { kind.to_owned() };
                 alone(format!("arn:aws:iam::{}:{kind}/{}", place.account, shown(member)))
             }
+            Subject::LogGroup => alone(cloud_logs::arn(place, input)),
             Subject::Of(member) => {
                 let given = in_our_partition(&shown(member));
                 match resource(context, &given) {

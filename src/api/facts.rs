@@ -94,18 +94,21 @@ impl<'a> Facts<'a> {
         self.desired?.services.iter().find(|d| &d.spec.name == name)
     }
 
+    /// Where the manifest that is in force declares a service, with its commit.
+    pub fn spot_of(&self, name: &ServiceName) -> Option<String> {
+        self.desired?.spot_of(name)
+    }
+
     /// Refuses to change what the manifest declares (law 3), naming where it stands.
     ///
     /// # Errors
-    /// `InvalidState` with file, line and contents.
+    /// `InvalidState` with file, line and commit.
     pub fn refuse_declared(&self, record: &ServiceRecord) -> Result<(), Refusal> {
         if record.owner == Owner::Managed {
             return Ok(());
         }
-        let contents =
-            self.desired.map(|d| format!(" (contents {})", &d.manifest.digest.short()[..7])).unwrap_or_default();
-        let stands = match self.declaration(record) {
-            Some(declared) => format!("is declared at {}{contents}", declared.place),
+        let stands = match self.spot_of(&record.name) {
+            Some(spot) => format!("is declared at {spot}"),
             None => "belongs to the manifest".into(),
         };
         Err(Refusal::InvalidState(format!("service `{}` {stands}; change it there, and towpath follows", record.name)))

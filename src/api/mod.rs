@@ -2,12 +2,13 @@
 //!
 //! In comes `POST /` with the operation in `X-Amz-Target`, over a Unix socket in the data directory ([`serve_control`]) or
 //! signed over TCP ([`serve_api`]); out goes AWS JSON 1.0. App Runner's operations go by their own names and shapes, ours
-//! by `Towpath.*`. STS is spoken in AWS Query. The wire knows the control plane by [`control::ControlPlane`] and log
+//! by `Towpath.*`, CloudWatch Logs and CloudTrail by theirs. STS is spoken in AWS Query. The wire knows the control plane by [`control::ControlPlane`] and log
 //! files by [`logs::LogReader`], and decides nothing itself.
 
 mod apprunner;
 pub mod arn;
 pub mod audit;
+mod cloud_logs;
 pub mod collection;
 pub mod commands;
 pub mod control;

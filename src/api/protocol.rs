@@ -177,6 +177,7 @@ impl Wanted {
             Self::Target(target) => match target.split('.').next() {
                 Some("AppRunner" | "Towpath") => &["apprunner"],
                 Some("com") => &["cloudtrail"],
+                Some("Logs_20140328") => &["logs"],
                 // Whoever may sign at all hears that there is no such operation.
                 _ => SERVICES,
             },

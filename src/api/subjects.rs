@@ -14,6 +14,8 @@ pub(super) enum Subject {
     Made(&'static str, &'static str),
     /// Something of access control: its kind in ARNs, and the member with its name.
     Identity(&'static str, &'static str),
+    /// A log group of CloudWatch Logs, or one stream of it.
+    LogGroup,
 }
 
 /// An operation.
@@ -21,7 +23,7 @@ pub(super) enum Subject {
 pub(super) struct Operation {
     /// `AppRunner.DeleteService`.
     pub target: &'static str,
-    /// The action's service: `apprunner`, `towpath`, `iam`, `cloudtrail`.
+    /// The action's service: `apprunner`, `towpath`, `iam`, `cloudtrail`, `logs`.
     pub service: &'static str,
     /// What it is done to.
     pub subject: Subject,
@@ -43,7 +45,11 @@ const fn cloud_trail(target: &'static str, subject: Subject) -> Operation {
     Operation { target, service: "cloudtrail", subject }
 }
 
-use Subject::{All, Identity, Made, Of};
+const fn logs(target: &'static str, subject: Subject) -> Operation {
+    Operation { target, service: "logs", subject }
+}
+
+use Subject::{All, Identity, LogGroup, Made, Of};
 
 /// All operations.
 pub(super) const OPERATIONS: &[Operation] = &[
@@ -110,6 +116,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
     ours("Towpath.LookupAudit", All),
     ours("Towpath.VerifyAudit", All),
     cloud_trail("com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents", All),
+    logs("Logs_20140328.DescribeLogGroups", All),
+    logs("Logs_20140328.DescribeLogStreams", LogGroup),
+    logs("Logs_20140328.FilterLogEvents", LogGroup),
+    logs("Logs_20140328.GetLogEvents", LogGroup),
     iam("Towpath.AddUserToGroup", Identity("group", "Group")),
     iam("Towpath.AttachPolicy", Identity("*", "Name")),
     iam("Towpath.CreateAccessKey", Identity("user", "User")),

@@ -24,7 +24,7 @@ pub use files::{ManifestFiles, ManifestText};
 pub use manifest::{Sealed, parse_manifest, parse_manifest_files};
 pub use runtimes::parse_runtimes;
 
-use crate::model::{CommitId, Digest, Place, Problem, ServiceSpec, Timestamp};
+use crate::model::{CommitId, Digest, Place, Problem, ServiceName, ServiceSpec, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -46,6 +46,16 @@ impl fmt::Display for ManifestVersion {
         match &self.commit {
             Some(commit) => write!(f, "{} at {}", self.file, commit.id.short()),
             None => write!(f, "{} (contents {})", self.file, &self.digest.short()[..7]),
+        }
+    }
+}
+
+impl ManifestVersion {
+    /// A place in it: `towpath.yaml:14 at 3f2a91c`, and of no commit `towpath.yaml:14 (contents 50d910a)`.
+    pub fn spot(&self, place: &Place) -> String {
+        match &self.commit {
+            Some(commit) => format!("{place} at {}", commit.id.short()),
+            None => format!("{place} (contents {})", &self.digest.short()[..7]),
         }
     }
 }
@@ -82,6 +92,14 @@ pub struct Desired {
     /// The encrypted secrets that services use.
     #[serde(default)]
     pub secrets: Vec<DeclaredSecret>,
+}
+
+impl Desired {
+    /// Where a service is declared, as of the version in force, if it is.
+    pub fn spot_of(&self, name: &ServiceName) -> Option<String> {
+        let declared = self.services.iter().find(|service| &service.spec.name == name)?;
+        Some(self.manifest.spot(&declared.place))
+    }
 }
 
 /// A secret that stands encrypted in git, with its place.

@@ -371,10 +371,10 @@ impl Prepared {
 
     /// What the manifest declares is removed in the manifest (law 3).
     fn deletion(&self, record: &ServiceRecord) -> Result<OperationTarget, Refusal> {
-        let declared = self.desired.iter().flat_map(|d| &d.services).find(|s| s.spec.name == record.name);
-        match declared.filter(|_| record.owner == Owner::Declared) {
-            Some(declared) => {
-                let what = format!("is declared at {}", declared.place);
+        let spot = self.desired.as_ref().and_then(|desired| desired.spot_of(&record.name));
+        match spot.filter(|_| record.owner == Owner::Declared) {
+            Some(spot) => {
+                let what = format!("is declared at {spot}");
                 Err(state_error(record, &what, "remove it there, and towpath deletes it"))
             }
             None => Ok(OperationTarget::nothing()),

@@ -7,6 +7,7 @@ mod afar;
 mod differential;
 mod hostile;
 mod identity;
+mod log_groups;
 mod policy_speed;
 mod rights;
 mod sessions;
@@ -97,7 +98,11 @@ impl Server {
         let mut draft = Draft::new(self.address, body);
         draft.headers.insert("content-type", "application/x-amz-json-1.0".parse().unwrap());
         draft.headers.insert("x-amz-target", target.parse().unwrap());
-        let service = if target.starts_with("com.amazonaws.cloudtrail.") { "cloudtrail" } else { "apprunner" };
+        let service = match target.split('.').next() {
+            Some("com") => "cloudtrail",
+            Some("Logs_20140328") => "logs",
+            _ => "apprunner",
+        };
         draft.sign(credentials, service, Timestamp::now())
     }
 

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests, which clippy sees in functions marked so only")]
 
 mod commands;
-mod fixture;
+pub mod fixture;
 mod hostile;
 pub mod memory;
 mod run;

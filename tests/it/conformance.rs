@@ -11,7 +11,7 @@ fn root() -> &'static Path {
 }
 
 /// A Python with the clients, made once per checkout; `None` where the package index cannot be reached.
-fn python() -> Option<PathBuf> {
+pub fn python() -> Option<PathBuf> {
     let venv = root().join("target/conformance");
     let (python, done) = (venv.join("bin/python"), venv.join("complete"));
     if done.exists() {
@@ -32,10 +32,10 @@ fn python() -> Option<PathBuf> {
 }
 
 /// The repositories of an installation over HTTP.
-struct Git(Child, u16);
+pub struct Git(Child, u16);
 
 impl Git {
-    fn serve(directory: &Path) -> Self {
+    pub fn serve(directory: &Path) -> Self {
         let mut child = Command::new("python3")
             .arg(root().join("tests/support/git_http.py"))
             .arg(directory)
@@ -46,6 +46,11 @@ impl Git {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         Self(child, line.trim().parse().unwrap())
+    }
+
+    /// Where a repository beside the manifest is had.
+    pub fn url(&self, repository: &str) -> String {
+        format!("http://127.0.0.1:{}/git/{repository}/.git", self.1)
     }
 }
 
@@ -72,20 +77,34 @@ fn suite(python: &Path, installation: &Installation, files: &[&str]) -> Command 
     command
 }
 
-/// The life of an image service, from a real registry, on the Docker engine.
-pub fn image_services_are_app_runners(installation: &Installation, image: &str, port: u16) {
+/// The whole suite in one run, nothing skipped: code and images, on an engine that runs both. The image answers at `port`
+/// whatever it is told, so that a change to another one breaks it.
+pub fn the_whole_api_is_app_runners(installation: &Installation, image: &str, port: u16) {
     let Some(python) = python() else { return };
-    let ran = suite(&python, installation, &["conformance.py"])
-        // The image of these tests serves at whatever `PORT` says, so that a change to another port breaks nothing.
-        .args(["-k", "TestServiceLifecycle and not test_33_broken_update_rolls_back"])
-        .env("CONF_IMAGE", image)
-        .env("CONF_IMAGE_PORT", port.to_string())
-        .env_remove("CONF_REPO_URL")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&ran.stdout);
+    installation.repository("code").greet("one");
+    let git = Git::serve(installation.path());
+    let mut suite = suite(&python, installation, &["conformance.py"]);
+    suite.env("CONF_IMAGE", image).env("CONF_IMAGE_PORT", port.to_string());
+    of_code(&mut suite, &git.url("code"));
+    let said = passes(&mut suite, installation);
+    assert!(!said.contains("skipped"), "{said}");
+}
+
+/// What the suite is told of a code repository.
+fn of_code(suite: &mut Command, url: &str) {
+    suite
+        .env("CONF_REPO_URL", url)
+        .env("CONF_REPO_BUILD", "true")
+        .env("CONF_REPO_START", "python3 app.py")
+        .env("CONF_QUOTA_CONNECTIONS", "10");
+}
+
+fn passes(suite: &mut Command, installation: &Installation) -> String {
+    let ran = suite.output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
     assert!(ran.status.success(), "{said}\n{}", installation.log());
     assert!(said.contains(" passed") && !said.contains(" failed"), "{said}");
+    said
 }
 
 #[test]
@@ -97,16 +116,8 @@ fn real_clients_find_the_api_to_be_app_runners() {
     installation.up();
     installation.until_status("shop", "RUNNING");
     let git = Git::serve(installation.path());
-    let ran = suite(&python, &installation, &["conformance.py", "own_cases.py"])
-        .env("OWN_HTTP_PORT", installation.http.to_string())
-        .env("CONF_REPO_URL", format!("http://127.0.0.1:{}/git/app/.git", git.1))
-        .env("CONF_REPO_BUILD", "true")
-        .env("CONF_REPO_START", "python3 app.py")
-        .env("CONF_QUOTA_CONNECTIONS", "10")
-        .env_remove("CONF_IMAGE")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&ran.stdout);
-    assert!(ran.status.success(), "{said}\n{}", installation.log());
-    assert!(said.contains(" passed") && !said.contains(" failed"), "{said}");
+    let mut suite = suite(&python, &installation, &["conformance.py", "own_cases.py", "wire_cases.py"]);
+    suite.env("OWN_HTTP_PORT", installation.http.to_string()).env_remove("CONF_IMAGE");
+    of_code(&mut suite, &git.url("app"));
+    passes(&mut suite, &installation);
 }

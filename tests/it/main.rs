@@ -5,6 +5,7 @@ mod access;
 mod applications;
 mod arrows;
 mod authority;
+mod aws_alone;
 mod builds;
 mod cases;
 mod cli;

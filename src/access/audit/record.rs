@@ -45,7 +45,7 @@ pub enum Outcome<'a> {
 
 /// Whether an operation only looks.
 pub fn is_read_only(name: &str) -> bool {
-    ["List", "Describe", "Get", "Lookup"].iter().any(|prefix| name.starts_with(prefix))
+    ["List", "Describe", "Get", "Lookup", "Filter"].iter().any(|prefix| name.starts_with(prefix))
         || name == "Plan"
         || name == "VerifyAudit"
 }

@@ -98,7 +98,7 @@ const ECR: &str = r#"{
 /// The `towpath` command from afar: everything of services.
 const TOWPATH_FULL: &str = r#"{
   "Version": "2012-10-17",
-  "Statement": [{ "Effect": "Allow", "Action": ["towpath:*", "apprunner:*"], "Resource": "*" }]
+  "Statement": [{ "Effect": "Allow", "Action": ["towpath:*", "apprunner:*", "logs:*"], "Resource": "*" }]
 }"#;
 
 /// The `towpath` command from afar: looking only.
@@ -109,7 +109,7 @@ const TOWPATH_READ_ONLY: &str = r#"{
       "Effect": "Allow",
       "Action": [
         "towpath:GetStatus", "towpath:GetLogEvents", "towpath:List*", "towpath:Describe*", "towpath:Plan",
-        "apprunner:List*", "apprunner:Describe*"
+        "apprunner:List*", "apprunner:Describe*", "logs:Describe*", "logs:Get*", "logs:Filter*"
       ],
       "Resource": "*"
     }

@@ -73,9 +73,8 @@ pub(super) async fn create(context: &Context, call: &Call, input: Input) -> Resu
 
 /// Names are unique, and so are the hosts made of them; a name that is declared is the manifest's (law 3).
 fn refuse_taken(facts: &Facts<'_>, name: &ServiceName) -> Result<(), Refusal> {
-    if let Some(declared) = facts.declared(name) {
-        let message =
-            format!("service `{name}` is declared at {}: choose another name, or change it there", declared.place);
+    if let Some(spot) = facts.spot_of(name) {
+        let message = format!("service `{name}` is declared at {spot}: choose another name, or change it there");
         return Err(Refusal::InvalidRequest(message));
     }
     let label = name.host_label();

@@ -95,8 +95,8 @@ fn of_service(facts: &Facts<'_>, record: &ServiceRecord) -> Tags {
         return record.tags.clone();
     }
     let mut tags = facts.spec(record).map(|s| s.tags.clone()).unwrap_or_default();
-    if let Some(declared) = facts.declaration(record) {
-        tags.insert(DECLARED.into(), declared.place.to_string());
+    if let Some(spot) = facts.spot_of(&record.name) {
+        tags.insert(DECLARED.into(), spot);
     }
     tags
 }

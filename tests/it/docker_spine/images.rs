@@ -182,13 +182,14 @@ fn the_process_engine_refuses_an_image_with_the_reason() {
 }
 
 #[test]
-fn aws_clients_make_and_change_image_services() {
+fn real_clients_find_the_whole_api_to_be_app_runners_on_an_engine_that_runs_images() {
     let Some(mut i) = DockerInstallation::new() else { return };
     let registry = Registry::new();
     registry.push(&i.lab.host, "v1", "one");
+    registry.push_stubborn(&i.lab.host, "stubborn", 9000);
     i.declare(&manifest(&format!("{}:v1", registry.name()), ""));
     i.up();
     i.until_status("orders", "RUNNING");
     i.know();
-    crate::conformance::image_services_are_app_runners(&i, &format!("{}:v1", registry.name()), 9000);
+    crate::conformance::the_whole_api_is_app_runners(&i, &format!("{}:stubborn", registry.name()), 9000);
 }

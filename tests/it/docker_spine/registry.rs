@@ -21,7 +21,7 @@ const SERVER: &str = r#"
 int main(int count, char **words) {
     const char *greeting = count > 1 ? words[1] : GREETING;
     int on = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(atoi(getenv("PORT")))};
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(LISTENED)};
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (bind(listener, (struct sockaddr *)&at, sizeof at) || listen(listener, 64)) return 1;
     for (;;) {
@@ -135,7 +135,15 @@ impl Registry {
 
     /// Makes an image that answers with a greeting, and pushes it under a tag.
     pub fn push(&self, host: &DockerHost, tag: &str, greeting: &str) {
-        let archive = archive(self.directory.path(), greeting);
+        self.push_program(host, tag, archive(self.directory.path(), greeting, "atoi(getenv(\"PORT\"))"));
+    }
+
+    /// The same of one that listens on a port of its own, whatever it is told.
+    pub fn push_stubborn(&self, host: &DockerHost, tag: &str, port: u16) {
+        self.push_program(host, tag, archive(self.directory.path(), "stubborn", &port.to_string()));
+    }
+
+    fn push_program(&self, host: &DockerHost, tag: &str, archive: Vec<u8>) {
         let name = self.name();
         let changes = vec!["CMD [\"/greet\"]".to_owned()];
         let import = query::CreateImageOptionsBuilder::default().from_src("-").repo(&name).tag(tag).changes(changes);
@@ -172,11 +180,16 @@ impl Drop for Registry {
 }
 
 /// A file system with the server in it.
-fn archive(directory: &Path, greeting: &str) -> Vec<u8> {
+fn archive(directory: &Path, greeting: &str, port: &str) -> Vec<u8> {
     let (source, program) = (directory.join("greet.c"), directory.join("greet"));
     std::fs::write(&source, SERVER).unwrap();
-    let define = format!("-DGREETING=\"{greeting}\"");
-    let ran = Command::new("cc").args(["-static", "-O1", &define, "-o"]).arg(&program).arg(&source).output().unwrap();
+    let (define, listened) = (format!("-DGREETING=\"{greeting}\""), format!("-DLISTENED={port}"));
+    let ran = Command::new("cc")
+        .args(["-static", "-O1", &define, &listened, "-o"])
+        .arg(&program)
+        .arg(&source)
+        .output()
+        .unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     let mut archive = tar::Builder::new(Vec::new());
     archive.append_path_with_name(&program, "greet").unwrap();
