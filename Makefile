@@ -1,5 +1,5 @@
 # The commands of the project. `make run` and `make test` install what is missing on a Debian machine.
-.PHONY: run test lint bench build release clean
+.PHONY: run test fuzz lint bench build release clean
 
 # The engine that `make run` uses: process or docker.
 ENGINE ?= process
@@ -12,6 +12,11 @@ run:
 test: lint
 	@scripts/install-missing build test
 	@scripts/test
+
+# What every parser does with whatever comes: a second each in `make test`, a minute each here (FUZZ_SECONDS).
+fuzz:
+	@scripts/install-missing build
+	@scripts/fuzz
 
 lint:
 	@scripts/install-missing build

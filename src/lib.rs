@@ -27,6 +27,8 @@ pub mod build;
 pub mod cli;
 pub mod desired;
 pub mod engine;
+#[cfg(test)]
+mod fuzzing;
 pub mod host;
 pub mod ingress;
 pub mod link;

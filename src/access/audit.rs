@@ -13,7 +13,7 @@ mod tests;
 mod writer;
 
 pub use chain::Verified;
-pub use record::{Outcome, Recorded, record};
+pub use record::{Outcome, Own, Recorded, Stranger, is_read_only, record, record_of_own, record_of_stranger};
 pub use search::{Filter, Found, user_of};
 
 use crate::model::Timestamp;

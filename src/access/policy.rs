@@ -9,6 +9,8 @@ mod context;
 mod decide;
 mod document;
 mod element;
+#[cfg(test)]
+mod fuzz;
 pub mod managed;
 mod operator;
 mod pattern;

@@ -3,12 +3,14 @@
 use super::authority::Access;
 use super::caller::{Caller, Identity};
 use super::directory::Directory;
+use super::endpoint::Endpoint;
 use super::policy::{Attempt, Context, Decision, Document, Grants, Kind, Principal, Resource, decide};
 use crate::model::Timestamp;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// What is known of every request, whatever it asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RequestFacts {
     /// The request's id, which its answer carries too.
     pub request_id: String,
@@ -20,11 +22,23 @@ pub struct RequestFacts {
     pub secure: bool,
     /// What its client calls itself.
     pub user_agent: Option<String>,
+    /// What its client calls this call: the same for every attempt at it.
+    pub invocation: Option<String>,
+    /// The private endpoint that it came by.
+    pub endpoint: Option<Arc<Endpoint>>,
+}
+
+impl RequestFacts {
+    /// A request of this machine's own, of which nothing else is known.
+    pub fn local(request_id: &str, now: Timestamp) -> Self {
+        let (source, user_agent, invocation, endpoint) = (None, None, None, None);
+        Self { request_id: request_id.to_owned(), now, source, secure: true, user_agent, invocation, endpoint }
+    }
 }
 
 impl Access {
-    /// Whether a caller may do this to that. `keys` are the condition keys that the operation brings; `fences` are policies of
-    /// the listener.
+    /// Whether a caller may do this to that. `keys` are the condition keys that the operation brings. The policy of the endpoint
+    /// that the request came by has to allow it, too.
     pub fn may(
         &self,
         caller: &Caller,
@@ -32,8 +46,8 @@ impl Access {
         resource: &str,
         keys: &Context,
         request: &RequestFacts,
-        fences: &[&Document],
     ) -> Decision {
+        let fences: Vec<&Document> = request.endpoint.iter().filter_map(|endpoint| endpoint.policy()).collect();
         let directory = self.directory();
         let (principal, mut context) = facts_of(caller, request);
         context.set("aws:RequestedRegion", &self.place().region);
@@ -43,7 +57,7 @@ impl Access {
             &directory,
             caller,
             &Attempt { action, resource: &resource, context: &context, principal: &principal },
-            fences,
+            &fences,
         )
     }
 
@@ -109,6 +123,9 @@ pub(super) fn facts_of(caller: &Caller, request: &RequestFacts) -> (Principal, C
     context.set("aws:userid", caller.id());
     if let Some(source) = request.source {
         context.set("aws:SourceIp", source.to_canonical().to_string());
+    }
+    if let Some(endpoint) = &request.endpoint {
+        context.set("aws:SourceVpce", endpoint.name());
     }
     if let Some(agent) = &request.user_agent {
         context.set("aws:UserAgent", agent);

@@ -124,6 +124,9 @@ impl Access {
         let resource = Resource::new(&asked.role_arn);
         let attempt =
             Attempt { action: "sts:AssumeRole", resource: &resource, context: &context, principal: &principal };
+        if request.endpoint.as_ref().is_some_and(|endpoint| !endpoint.lets(&attempt)) {
+            return false;
+        }
         let own = self.decide(directory, caller, &attempt, &[]);
         match trust(&document, &attempt) {
             Trust::None => false,

@@ -5,6 +5,8 @@
 //! Own code, because the crate there is for it (`scratchstack-aws-signature`) does not look at a presigned request's life.
 
 mod canonical;
+#[cfg(test)]
+mod fuzz;
 mod presented;
 mod sign;
 #[cfg(test)]

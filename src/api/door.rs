@@ -6,15 +6,18 @@ use super::dispatch::{self, Call, Context, unknown};
 use super::errors::{ApiError, Fault};
 use super::facts::looked;
 use super::identities;
+use super::once::{self, Answers};
 use super::server::ANSWER_TIME;
+use super::strangers::Strangers;
 use super::subjects::{Operation, Subject, text};
 use super::{audit, cloud_logs};
-use crate::access::audit::{Audit, Outcome, Recorded, record};
+use crate::access::audit::{Audit, Outcome, Recorded, Stranger, is_read_only, record, record_of_stranger};
 use crate::access::policy::{Context as Keys, Decision};
 use crate::access::{Access, AccessError, Caller, Identity, RequestFacts};
 use crate::model::ids::uuid4;
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// The service that roles are passed to (row A3).
 const PASSED_TO: &str = "apprunner.amazonaws.com";
@@ -27,12 +30,19 @@ pub struct Door {
     pub access: Arc<Access>,
     /// Who did what.
     pub audit: Arc<Audit>,
+    answers: Answers,
+    strangers: Strangers,
 }
 
 /// Proof that a call was let in: made here only, and dispatching needs one.
 pub struct Pass(());
 
 impl Door {
+    /// The door to a control plane.
+    pub fn new(context: Context, access: Arc<Access>, audit: Arc<Audit>) -> Self {
+        Self { context, access, audit, answers: Answers::default(), strangers: Strangers::default() }
+    }
+
     /// Lets a call in if its caller may, answers it, and records both before the answer goes out.
     ///
     /// # Errors
@@ -45,9 +55,23 @@ impl Door {
         input: Value,
     ) -> Result<Value, ApiError> {
         let operation = Operation::find(&target).ok_or_else(|| unknown(&target))?;
+        let (door, caller, facts) = (self.clone(), caller.clone(), facts.clone());
+        // A task of its own: who hangs up gets neither around the record nor an act cut off half-way.
+        let whole = tokio::spawn(async move { door.whole(&caller, &facts, operation, input).await });
+        whole.await.unwrap_or_else(|panic| Err(Refusal::Internal(panic.to_string()).into()))
+    }
+
+    /// A call from its admission to its record.
+    async fn whole(
+        self: &Arc<Self>,
+        caller: &Caller,
+        facts: &RequestFacts,
+        operation: &'static Operation,
+        input: Value,
+    ) -> Result<Value, ApiError> {
         let subject = Named::of(&self.context, &self.access, operation, &input);
         let answered = match self.admit(caller, facts, operation, &subject, &input) {
-            Ok(()) => self.answer(caller, operation, target, input.clone()).await,
+            Ok(()) => self.answer(caller, facts, operation, input.clone()).await,
             Err(denied) => Err(denied.into()),
         };
         let action = (operation.service, operation.name());
@@ -58,25 +82,55 @@ impl Door {
     async fn answer(
         self: &Arc<Self>,
         caller: &Caller,
+        facts: &RequestFacts,
         operation: &'static Operation,
-        target: String,
         input: Value,
     ) -> Result<Value, ApiError> {
-        let call = Call { target, input, principal: caller.name(), _pass: Pass(()) };
+        // Only what changes something: looking twice does no harm, and the second look is the truer one.
+        let named =
+            facts.invocation.as_ref().filter(|_| operation.service == "apprunner" && !is_read_only(operation.name()));
+        let key = named.and_then(|name| once::key(&caller.id(), name, operation.target, &input));
+        let turn = key.map(|key| self.answers.turn(key, Instant::now()));
+        let call = Call { target: operation.target.to_owned(), input, principal: caller.name(), _pass: Pass(()) };
         let door = self.clone();
-        // A task of its own: an act that has begun is not cut off half-way when the caller goes or the time is over.
-        let answer = tokio::spawn(async move {
+        let dispatched = async move {
             match (operation.service, operation.name()) {
                 ("iam", name) => identities::answer(&door, &call, name).await,
                 ("logs", name) => cloud_logs::answer(&door.context, &call, name).await,
                 (_, name @ ("LookupAudit" | "VerifyAudit" | "LookupEvents")) => audit::answer(&door, &call, name).await,
                 _ => dispatch::dispatch(&door.context, call).await,
             }
+        };
+        // A task of its own again: an act that has begun is not cut off when the time for its answer is over.
+        let answer = tokio::spawn(async move {
+            match turn {
+                Some(turn) => once::once(turn, dispatched).await,
+                None => dispatched.await,
+            }
         });
         match tokio::time::timeout(ANSWER_TIME, answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(panic)) => Err(Refusal::Internal(panic.to_string()).into()),
             Err(_) => Err(Fault::AnswerTimeout.into()),
+        }
+    }
+
+    /// Records a request whose signature does not hold, unless too many of them come.
+    pub(super) async fn record_stranger(
+        &self,
+        facts: &RequestFacts,
+        key_id: Option<&str>,
+        target: Option<&str>,
+        error: &ApiError,
+    ) {
+        let Some(unrecorded) = self.strangers.admit(Instant::now()) else { return };
+        let event_id = uuid4(fastrand::u128(..).to_le_bytes());
+        let message = error.public_message(&facts.request_id);
+        let wanted = target.and_then(Operation::find).map(|operation| (operation.service, operation.name()));
+        let error = (error.row().1, message.as_str());
+        let stranger = Stranger { facts, key_id, wanted, event_id: &event_id, error, unrecorded };
+        if let Err(error) = self.audit.write(&record_of_stranger(&stranger, self.access.place())).await {
+            tracing::error!(%error, "a request without a valid signature was not recorded");
         }
     }
 
@@ -129,7 +183,7 @@ impl Door {
     }
 
     fn check(&self, caller: &Caller, facts: &RequestFacts, action: &str, arn: &str, keys: &Keys) -> Result<(), Fault> {
-        match self.access.may(caller, action, arn, keys, facts, &[]) {
+        match self.access.may(caller, action, arn, keys, facts) {
             Decision::Allowed => Ok(()),
             decision => {
                 tracing::info!(caller = caller.name(), action, resource = arn, ?decision, "a call was refused");

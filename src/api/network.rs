@@ -11,8 +11,8 @@ use super::protocol::{self, Protocol, Wanted};
 use super::server::{BODY_TIME, HEADER_TIME, STOP_TIME, serve_connection};
 use super::sts;
 use super::webhooks::{self, Webhooks};
-use crate::access::signature::Request as Signed;
-use crate::access::{Access, Caller, RequestFacts};
+use crate::access::signature::{Presented, Request as Signed};
+use crate::access::{Endpoint, RequestFacts, SignatureFault};
 use crate::model::Timestamp;
 use crate::model::ids::uuid4;
 use axum::body::{Body, Bytes};
@@ -47,6 +47,7 @@ struct Origin {
 struct Network {
     door: Arc<Door>,
     webhooks: Option<Arc<Webhooks>>,
+    endpoint: Option<Arc<Endpoint>>,
 }
 
 /// Serves the API's TCP listener until `shutdown`.
@@ -57,8 +58,20 @@ pub async fn serve_api(
     tls: Option<SslAcceptor>,
     shutdown: CancellationToken,
 ) {
-    let router = Router::new().fallback(network_call).with_state(Arc::new(Network { door, webhooks }));
-    serve_router(listener, router, tls, shutdown).await;
+    let network = Network { door, webhooks, endpoint: None };
+    serve_router(listener, Router::new().fallback(network_call).with_state(Arc::new(network)), tls, shutdown).await;
+}
+
+/// Serves a private endpoint of the API until `shutdown` (row A10).
+pub async fn serve_endpoint(
+    listener: TcpListener,
+    door: Arc<Door>,
+    endpoint: Endpoint,
+    tls: Option<SslAcceptor>,
+    shutdown: CancellationToken,
+) {
+    let network = Network { door, webhooks: None, endpoint: Some(Arc::new(endpoint)) };
+    serve_router(listener, Router::new().fallback(network_call).with_state(Arc::new(network)), tls, shutdown).await;
 }
 
 /// Serves what a router answers, within the bounds of a listener that strangers reach.
@@ -152,7 +165,7 @@ async fn network_call(
     }
     let (head, body) = request.into_parts();
     let protocol = Protocol::of(&head);
-    match network_answer(&network.door, &seat, origin, (&head, body), (protocol, &id)).await {
+    match network_answer(&network, &seat, origin, (&head, body), (protocol, &id)).await {
         Ok(Answer::Json(value)) => protocol::in_type_of(&head, answer(StatusCode::OK, &value, &id)),
         Ok(Answer::Query(result)) => result.respond(&id),
         Err(error) => protocol::in_type_of(&head, protocol.refuse(&error, &id)),
@@ -166,7 +179,7 @@ enum Answer {
 }
 
 async fn network_answer(
-    door: &Arc<Door>,
+    Network { door, endpoint, .. }: &Network,
     seat: &Arc<Seat>,
     origin: Origin,
     (head, body): (&Parts, Body),
@@ -175,17 +188,22 @@ async fn network_answer(
     protocol.check(head)?;
     let body = read_body(head, body).await?;
     let wanted = Wanted::read(protocol, head, &body);
-    let caller = authenticate(&door.access, head, &body, wanted.services())?;
-    let _work = seat.work();
-    protocol.check_content(head)?;
-    let user_agent = text_of(&head.headers, "user-agent");
     let facts = RequestFacts {
         request_id: id.to_owned(),
         now: Timestamp::now(),
         source: Some(origin.address),
         secure: origin.secure,
-        user_agent,
+        user_agent: text_of(&head.headers, "user-agent"),
+        invocation: text_of(&head.headers, "amz-sdk-invocation-id"),
+        endpoint: endpoint.clone(),
     };
+    let request = signed(head, &body);
+    let caller = match door.access.authenticate(&request, wanted.services(), facts.now) {
+        Ok(caller) => caller,
+        Err(fault) => return Err(refuse_stranger(door, &facts, &request, &wanted, fault).await),
+    };
+    let _work = seat.work();
+    protocol.check_content(head)?;
     match wanted {
         Wanted::Target(target) => door.call(&caller, &facts, target, read_object(&body)?).await.map(Answer::Json),
         Wanted::Sts(parameters) => sts::call(door, &caller, &facts, &parameters).await.map(Answer::Query),
@@ -199,15 +217,32 @@ pub(super) fn text_of(headers: &HeaderMap, name: &str) -> Option<String> {
     Some(text.chars().take(256).collect())
 }
 
-fn authenticate(access: &Access, head: &Parts, body: &[u8], services: &[&str]) -> Result<Caller, Fault> {
-    let request = Signed {
+fn signed<'a>(head: &'a Parts, body: &'a [u8]) -> Signed<'a> {
+    Signed {
         method: head.method.as_str(),
         path: head.uri.path(),
         query: head.uri.query().unwrap_or_default(),
         headers: &head.headers,
         body,
+    }
+}
+
+/// Records a request whose signature does not hold, and says so to whoever sent it.
+async fn refuse_stranger(
+    door: &Door,
+    facts: &RequestFacts,
+    request: &Signed<'_>,
+    wanted: &Wanted,
+    fault: SignatureFault,
+) -> ApiError {
+    let target = match wanted {
+        Wanted::Target(target) => Some(target.as_str()),
+        Wanted::Sts(_) | Wanted::Nothing(_) => None,
     };
-    access.authenticate(&request, services, Timestamp::now()).map_err(Fault::Signature)
+    let key_id = Presented::read(request).ok().map(|presented| presented.key_id);
+    let error = Fault::Signature(fault).into();
+    door.record_stranger(facts, key_id.as_deref(), target, &error).await;
+    error
 }
 
 async fn read_body(head: &Parts, body: Body) -> Result<Bytes, Fault> {

@@ -163,8 +163,7 @@ async fn control_answer(
     let input = read_object(request).await?;
     tracing::debug!(request_id = id, target, principal = peer.name, "a call");
     // A Unix socket carries nothing off this machine.
-    let request_id = id.to_owned();
-    let facts = RequestFacts { request_id, now: Timestamp::now(), source: None, secure: true, user_agent };
+    let facts = RequestFacts { user_agent, ..RequestFacts::local(id, Timestamp::now()) };
     shared.door.call(&Caller::local(&peer.name), &facts, target, input).await
 }
 

@@ -5,6 +5,8 @@
 //! in memory and deliveries per second are bounded; ids of deliveries are remembered, across restarts too, so that one that
 //! is sent again does nothing.
 
+#[cfg(test)]
+mod fuzz;
 mod pace;
 mod payload;
 mod provider;

@@ -8,7 +8,8 @@ use super::args::Common;
 use super::failure::Failure;
 use super::screen::Screen;
 use super::up::data_dir;
-use crate::secrets::{Keyring, Recipient, SecretsError, encrypt, parse_recipient};
+use crate::model::is_secret_name;
+use crate::secrets::{Keyring, Recipient, SecretsError, encrypt, parse_recipient, stored_at};
 use crate::settings::datadir::DataDir;
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -19,6 +20,8 @@ use std::path::PathBuf;
 pub enum SecretsCommand {
     /// Encrypt a value: typed without echo, or from standard input
     Encrypt(EncryptArgs),
+    /// Keep a value that services ask for by its name, as App Runner's do: typed without echo, or from standard input
+    Set(SetArgs),
     /// Change an encrypted value in the editor ($VISUAL, $EDITOR)
     Edit(EditArgs),
     /// Print the public key that secrets of this installation are encrypted to
@@ -40,6 +43,13 @@ pub struct EncryptArgs {
     /// Write to this file instead of standard output
     #[arg(long, value_name = "FILE", conflicts_with = "name")]
     pub out: Option<PathBuf>,
+}
+
+/// `secrets set`.
+#[derive(Debug, Args)]
+pub struct SetArgs {
+    /// The secret's name, such as `shop-db` or `prod/shop/db`
+    pub name: String,
 }
 
 /// `secrets edit`.
@@ -74,6 +84,7 @@ impl From<SecretsError> for Failure {
 pub fn secrets(screen: &Screen, common: &Common, command: &SecretsCommand) -> Result<(), Failure> {
     match command {
         SecretsCommand::Encrypt(args) => encrypt_value(screen, common, args),
+        SecretsCommand::Set(args) => set(screen, common, &args.name),
         SecretsCommand::Edit(args) => edit::edit(screen, &keyring(common)?, args),
         SecretsCommand::Recipient => print_recipients(screen, &[keyring(common)?.recipient()]),
         SecretsCommand::Recipients => print_recipients(screen, &keyring(common)?.recipients()),
@@ -125,6 +136,22 @@ fn encrypt_value(screen: &Screen, common: &Common, args: &EncryptArgs) -> Result
         Some(name) => screen.print(&block(name, &sealed)),
         None => screen.print(&sealed),
     }
+}
+
+/// Keeps a value encrypted in the data directory.
+fn set(screen: &Screen, common: &Common, name: &str) -> Result<(), Failure> {
+    if !is_secret_name(name) {
+        let hint = "a name has letters, digits and `_+=.@-`, with `/` between its parts, such as `prod/shop/db`";
+        return Err(Failure::new(format!("`{}` is not a name of a secret", name.escape_debug())).hint(hint));
+    }
+    let directory = keys(common)?;
+    let sealed = encrypt(&[Keyring::open(&directory)?.recipient()], &typed::value(screen)?)?;
+    let file = stored_at(&directory, name);
+    let failed = |e: std::io::Error| Failure::caused(format!("failed to write `{}`", file.display()), &e);
+    std::fs::create_dir_all(file.parent().unwrap_or(&directory)).map_err(failed)?;
+    edit::replace(&file, &sealed)?;
+    screen.note(&format!("The secret `{name}` is kept. Instances that start from now on get it."));
+    Ok(())
 }
 
 /// A secret as it stands under `secrets:`.

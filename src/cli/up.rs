@@ -5,9 +5,9 @@ use super::failure::Failure;
 use super::webhook_flags::WebhookArgs;
 use crate::model::{BranchName, Catalogue, Invalid, Memory, Reference, RepositoryUrl, RuntimeName, SourceDirectory};
 use crate::settings::{
-    ApplyMode, BaseDomain, EngineChoice, IngressChoice, ManifestRepository, ManifestSource, SourceSettings, UpSettings,
-    default_data_dir, default_known_hosts, has_proxy, parse_account, parse_first_user, parse_manifest_path,
-    parse_overcommit, parse_region, parse_runtime_image,
+    ApplyMode, BaseDomain, EndpointSetting, EngineChoice, IngressChoice, ManifestRepository, ManifestSource,
+    SourceSettings, UpSettings, default_data_dir, default_known_hosts, has_proxy, parse_account, parse_first_user,
+    parse_manifest_path, parse_overcommit, parse_region, parse_runtime_image,
 };
 use clap::Args;
 use std::net::SocketAddr;
@@ -82,6 +82,15 @@ pub struct UpArgs {
     /// The key of that certificate: a PEM file
     #[arg(long, value_name = "FILE", requires = "api_certificate", env = "TOWPATH_API_KEY", hide_env_values = true)]
     api_key: Option<PathBuf>,
+    /// A private endpoint: a further address of the API, with the file of a policy that bounds what is called there; repeatable
+    #[arg(
+        long,
+        value_name = "NAME=ADDRESS[=FILE]",
+        value_delimiter = ',',
+        env = "TOWPATH_ENDPOINT",
+        hide_env_values = true
+    )]
+    endpoint: Vec<EndpointSetting>,
     /// The domain that services get their hosts under
     #[arg(
         long,
@@ -217,12 +226,13 @@ impl UpArgs {
         if self.poll < SHORTEST_POLL {
             return Err(Failure::new("`--poll` is shorter than a second").hint("write `--poll 1s` or more"));
         }
-        let mut ports: Vec<SocketAddr> = self.http.iter().copied().chain([self.api]).collect();
+        let endpoints = self.endpoint.iter().map(|endpoint| endpoint.address);
+        let mut ports: Vec<SocketAddr> = self.http.iter().copied().chain([self.api]).chain(endpoints).collect();
         ports.retain(|address| address.port() != 0);
         ports.sort_unstable();
         if let Some(twice) = ports.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(Failure::new(format!("`{}` is given to two listeners", twice[0]))
-                .hint("give each of `--http` and `--api` an address of its own"));
+                .hint("give each of `--http`, `--api` and `--endpoint` an address of its own"));
         }
         if self.keep.disk_high > self.keep.disk_critical {
             return Err(Failure::new("`--disk-high` is above `--disk-critical`")
@@ -235,6 +245,7 @@ impl UpArgs {
             http: self.http,
             api: self.api,
             api_tls: self.api_certificate.zip(self.api_key),
+            endpoints: self.endpoint,
             base_domain: self.base_domain,
             poll: self.poll,
             apply: self.apply,

@@ -10,6 +10,8 @@ mod fields;
 pub mod file;
 pub mod files;
 pub mod findings;
+#[cfg(test)]
+mod fuzz;
 pub mod import;
 mod keys;
 pub mod manifest;

@@ -29,6 +29,7 @@ pub mod status;
 pub mod time;
 pub mod track;
 pub mod units;
+mod value_from;
 pub mod wire_settings;
 
 pub use build_network::{BUILD_HOST, BuildNetwork, Guarded};
@@ -63,4 +64,5 @@ pub use status::ServiceStatus;
 pub use time::Timestamp;
 pub use track::{CommitPrefix, Contents, Reference, SourceDirectory, TagName, Track};
 pub use units::{Cpu, Memory};
+pub use value_from::{ValueFrom, is_secret_name};
 pub use wire_settings::{Observing, WireSettings};

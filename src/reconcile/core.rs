@@ -204,6 +204,10 @@ pub struct Core {
     pub token_key: [u8; 32],
     /// Held while a person's act is admitted and stored.
     pub admitting: tokio::sync::Mutex<()>,
+    /// Who may do what; set once, before anything is deployed.
+    pub access: std::sync::OnceLock<Arc<crate::access::Access>>,
+    /// Who did what; set once, before anything is deployed.
+    pub audit: std::sync::OnceLock<Arc<crate::access::audit::Audit>>,
     /// Commands that run once.
     pub one_offs: OneOffs,
     /// Those of them that people asked for.
@@ -271,6 +275,8 @@ impl Core {
             one_offs: OneOffs::new(parts.engine.clone(), parts.config.one_offs.clone()),
             commands: super::commands::Commands::default(),
             installed,
+            access: std::sync::OnceLock::new(),
+            audit: std::sync::OnceLock::new(),
             token_key,
             builds: Semaphore::new(parts.config.parallel_builds),
             artifacts: tokio::sync::RwLock::new(()),

@@ -292,6 +292,9 @@ async fn begin(
         Begun::Accepted => {
             // From now on its hosts are known: whoever asks is told that it is being created.
             core.publish(&service);
+            if by.is_none() {
+                super::recorded::begun(core, &id).await;
+            }
             operation::spawn(core, &id);
             Ok(Some(id))
         }

@@ -1,8 +1,11 @@
 //! The environment of an instance: the file's, the manifest's over it, and secrets, resolved when it starts.
 
 use super::core::Core;
-use crate::model::{CodeSource, EnvName, RegistryLogin, Revision, Secret, SecretRef};
+use crate::desired::files::read_text;
+use crate::model::{CodeSource, EnvName, RegistryLogin, Revision, Secret, SecretRef, ValueFrom};
+use crate::secrets::{self, Keyring, MAX_SEALED};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// The largest secret file that is read, in bytes.
 const LARGEST: u64 = 64 * 1024;
@@ -20,10 +23,14 @@ pub async fn environment(revision: &Revision, core: &Core) -> Result<BTreeMap<En
             Err(why) => unresolved.push(format!("`{name}` ({why})")),
         }
     }
-    for name in revision.settings.secrets.keys().filter(|n| !env.contains_key(*n)) {
-        unresolved.push(format!(
-            "`{name}` (`run.secrets` of apprunner.yaml cannot be read in this version; declare it under `secrets:` of the service in the manifest)"
-        ));
+    for (name, from) in revision.settings.secrets.iter().filter(|(name, _)| !revision.spec.secrets.contains_key(*name))
+    {
+        match by_reference(revision, from, core).await {
+            // What the manifest declares under the name holds, as ever.
+            Ok(value) => drop(env.entry(name.clone()).or_insert(value)),
+            Err(_) if env.contains_key(name) => {}
+            Err(why) => unresolved.push(format!("`{name}` ({why})")),
+        }
     }
     // The port setting wins over a PORT that a user set (row S7).
     env.retain(|name, _| name.as_str() != "PORT");
@@ -40,6 +47,48 @@ pub async fn login(source: &CodeSource, core: &Core) -> Result<Option<RegistryLo
     let password = resolve(&credentials.password, core).await;
     let password = password.map_err(|why| format!("the password of `source.credentials` could not be read: {why}"))?;
     Ok(Some(RegistryLogin { username: credentials.username.clone(), password }))
+}
+
+/// The value that a `value-from` names: a secret of the installation's own, which the service's instance role may read (row
+/// L2). Who writes `apprunner.yaml` gets no secret by knowing its name.
+async fn by_reference(revision: &Revision, from: &str, core: &Core) -> Result<Secret, String> {
+    let reference: ValueFrom = from.parse().map_err(|e: crate::model::Invalid| e.to_string())?;
+    let role = revision.spec.wire.as_ref().and_then(|wire| wire.instance_role.as_ref());
+    let role =
+        role.ok_or("the service has no instance role to read it with; in the manifest, declare it under `secrets:`")?;
+    let access = core.access.get().ok_or("access control is not open yet")?;
+    let arn = reference.arn(&core.config.region, &core.config.account);
+    access.instances_may(role, reference.action(), &arn, core.now())?;
+    let (directory, wanted) = (core.config.secrets.clone(), reference.clone());
+    let opened = tokio::task::spawn_blocking(move || stored(&directory, &wanted)).await;
+    let value = opened.map_err(|e| e.to_string())??;
+    match reference.key() {
+        None => Ok(value),
+        Some(key) => member(&value, key).ok_or_else(|| format!("the secret is no JSON object with the key `{key}`")),
+    }
+}
+
+/// Reads the secret that is kept under one of the names.
+fn stored(directory: &Path, reference: &ValueFrom) -> Result<Secret, String> {
+    let names = reference.names();
+    let files = names.iter().map(|name| secrets::stored_at(directory, name));
+    let Some(file) = files.into_iter().find(|file| file.is_file()) else {
+        let plain = names.last().copied().unwrap_or_default();
+        return Err(format!("no secret `{plain}` is kept here: `towpath secrets set {plain}` keeps one"));
+    };
+    let text = read_text(&file, MAX_SEALED)?;
+    let opened = Keyring::open(directory).and_then(|keyring| keyring.decrypt(&text));
+    opened.map_err(|error| super::chain(&error))
+}
+
+/// A member of a JSON object, as text.
+fn member(value: &Secret, key: &str) -> Option<Secret> {
+    let object: serde_json::Value = serde_json::from_str(value.reveal()).ok()?;
+    let text = match object.as_object()?.get(key)? {
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    Some(Secret::new(text))
 }
 
 async fn resolve(reference: &SecretRef, core: &Core) -> Result<Secret, String> {

@@ -344,10 +344,12 @@ fn host_memory() -> Option<Memory> {
 
 /// Whoever reads a request on its way may read what is in it: off this machine the API speaks TLS or not at all.
 fn check_exposure(settings: &UpSettings) -> Result<(), UpError> {
-    if settings.api.ip().is_loopback() || settings.api_tls.is_some() {
+    let endpoints = settings.endpoints.iter().map(|endpoint| endpoint.address);
+    let mut addresses = std::iter::once(settings.api).chain(endpoints);
+    let Some(exposed) = addresses.find(|address| !address.ip().is_loopback() && settings.api_tls.is_none()) else {
         return Ok(());
-    }
-    let message = format!("the API would answer on {} without TLS, where others can read along", settings.api);
+    };
+    let message = format!("the API would answer on {exposed} without TLS, where others can read along");
     let hint = "give it a certificate (`--api-certificate FILE --api-key FILE`), or bind it to a loopback address (`--api 127.0.0.1:8090`)";
     Err(UpError::Setting(Invalid::new(message).hint(hint)))
 }
@@ -359,13 +361,15 @@ async fn open_access(core: &Core, data: &DataDir, settings: &UpSettings) -> Resu
     if access.ensure_administrator(&data.admin_credentials(), Timestamp::now()).await? {
         tracing::info!(file = %data.admin_credentials().display(), "made the administrator's access key");
     }
-    Ok(Arc::new(access))
+    let access = Arc::new(access);
+    Ok(core.access.get_or_init(|| access).clone())
 }
 
 /// Opens the audit trail; what is older than is kept goes from it hourly.
 fn open_audit(core: &Arc<Core>, data: &DataDir, settings: &UpSettings) -> Result<Arc<Audit>, UpError> {
-    let kept = AuditSettings { keep: settings.keep.keep_audit, ..AuditSettings::default() };
+    let kept = AuditSettings { keep: settings.keep.keep_audit, file_bytes: settings.keep.audit_file.0 };
     let audit = Arc::new(Audit::open(&data.audit(), kept)?);
+    let audit = core.audit.get_or_init(|| audit).clone();
     let (pruned, stopping) = (audit.clone(), core.stopping.clone());
     tokio::spawn(async move {
         loop {
@@ -399,10 +403,11 @@ async fn serve(
     let stop = core.stopping.clone();
     let context = api::dispatch::Context { control, logs };
     let audit = open_audit(core, data, settings)?;
-    let door = Arc::new(api::Door { context, access: open_access(core, data, settings).await?, audit });
+    let door = Arc::new(api::Door::new(context, open_access(core, data, settings).await?, audit));
     let tls = settings.api_tls.as_ref().map(|(certificate, key)| api::tls::acceptor(certificate, key)).transpose()?;
     let webhooks = super::webhooks::open(core).await;
     let for_webhooks = super::webhooks::listen(&settings.webhooks, &webhooks, tls.clone(), &stop).await?;
+    let on_endpoints = super::endpoints::serve(&settings.endpoints, &door, tls.as_ref(), &stop).await?;
     let on_network = tokio::spawn(api::serve_api(listener, door.clone(), Some(webhooks), tls, stop.clone()));
     let control_listener = api::server::bind_control(&socket).await?;
     let on_socket = tokio::spawn(async move {
@@ -410,7 +415,7 @@ async fn serve(
     });
     let (socket_task, network_task) = (on_socket, on_network);
     Ok(async move {
-        let _ = tokio::join!(socket_task, network_task, for_webhooks);
+        let _ = tokio::join!(socket_task, network_task, for_webhooks, on_endpoints);
     })
 }
 

@@ -14,6 +14,7 @@ pub use keyring::Keyring;
 use crate::model::Secret;
 use age::armor::{ArmoredReader, ArmoredWriter, Format};
 use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 
 /// The public key that a secret is encrypted to: `age1…`.
 pub type Recipient = age::x25519::Recipient;
@@ -22,6 +23,11 @@ pub type Recipient = age::x25519::Recipient;
 pub const MAX_VALUE: u64 = 64 << 10;
 /// The largest encrypted text that is read: a value with room for recipients and the text form.
 pub const MAX_SEALED: u64 = 256 << 10;
+
+/// Where a secret is kept that services ask for by its name (`RuntimeEnvironmentSecrets`), in the directory of the keys.
+pub fn stored_at(directory: &Path, name: &str) -> PathBuf {
+    directory.join("values").join(format!("{name}.age"))
+}
 
 /// A recipient as people write it.
 ///

@@ -25,6 +25,9 @@ pub struct Keep {
     /// How long records of the audit trail are kept
     #[arg(long, value_name = "DURATION", default_value = "90d", value_parser = duration, env = "TOWPATH_KEEP_AUDIT", hide_env_values = true)]
     pub keep_audit: Duration,
+    /// How large a file of the audit trail grows before the next is begun
+    #[arg(long, value_name = "SIZE", default_value = "16 MB", value_parser = audit_file, env = "TOWPATH_AUDIT_FILE", hide_env_values = true)]
+    pub audit_file: Memory,
     /// How long mirrors and caches are kept that nothing needs
     #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = duration, env = "TOWPATH_KEEP_UNUSED", hide_env_values = true)]
     pub keep_unused: Duration,
@@ -46,6 +49,13 @@ fn duration(text: &str) -> Result<Duration, String> {
     let number = found.and_then(|(digits, seconds)| digits.parse::<u64>().ok()?.checked_mul(*seconds));
     let most = 100 * 365 * 86_400;
     number.filter(|n| *n <= most).map(Duration::from_secs).ok_or_else(|| "write it like `30d` or `12h`".into())
+}
+
+/// A file that is worth one, and that can still be read at once.
+fn audit_file(text: &str) -> Result<Memory, Invalid> {
+    let size: Memory = text.parse()?;
+    let bounds = 1 << 20..=1 << 30;
+    if bounds.contains(&size.0) { Ok(size) } else { Err(Invalid::new("a file of the audit trail is `1 MB` to `1 GB`")) }
 }
 
 /// `85%`: 1% to 100%.

@@ -6,12 +6,14 @@ pub mod authorities;
 mod aws;
 mod builds;
 pub mod datadir;
+mod endpoint;
 mod keep;
 mod manifest;
 mod network;
 
 pub use aws::{AwsProfile, aws_profile};
 pub use builds::{Builds, is_on_loopback, place_of};
+pub use endpoint::EndpointSetting;
 pub use keep::Keep;
 pub use manifest::{ManifestRepository, ManifestSource, parse_manifest_path};
 pub use network::BaseDomain;
@@ -38,6 +40,8 @@ pub struct UpSettings {
     pub api: SocketAddr,
     /// The certificate that the API answers with, and its key: PEM files.
     pub api_tls: Option<(PathBuf, PathBuf)>,
+    /// Where it answers besides, each with a policy of its own.
+    pub endpoints: Vec<EndpointSetting>,
     /// The domain under which services get their hosts.
     pub base_domain: BaseDomain,
     /// How often sources are asked for new versions.

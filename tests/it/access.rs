@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests, which clippy sees in functions marked so only")]
 
 mod afar;
+mod again;
 mod differential;
+mod endpoints;
 mod hostile;
 mod identity;
 mod log_groups;
@@ -36,6 +38,7 @@ const ACCOUNT: &str = "000000000000";
 struct Server {
     data: tempfile::TempDir,
     address: SocketAddr,
+    door: Arc<towpath::api::Door>,
     access: Arc<Access>,
     audit: Arc<Audit>,
     admin: Credentials,
@@ -58,7 +61,7 @@ impl Server {
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         let task = tokio::spawn(serve_api(listener, door.clone(), None, None, stop.clone()));
         let admin = credentials(&file);
-        Self { data, address, access, audit, admin, stop, task }
+        Self { data, address, door, access, audit, admin, stop, task }
     }
 
     fn credentials_file(&self) -> PathBuf {

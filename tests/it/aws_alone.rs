@@ -11,13 +11,13 @@ use std::time::Duration;
 const SOON: Duration = Duration::from_secs(90);
 
 /// A person at a terminal with `aws`, and with an installation that declares nothing.
-struct Person {
-    installation: Installation,
-    commands: Vec<PathBuf>,
+pub struct Person {
+    pub installation: Installation,
+    pub commands: Vec<PathBuf>,
 }
 
 impl Person {
-    fn new() -> Option<Self> {
+    pub fn new() -> Option<Self> {
         // The command of PyPI, and version 2 where Debian's is there: each has operations that the other has not.
         let mut commands = vec![python()?.with_file_name("aws")];
         commands.extend(Some(PathBuf::from("/usr/bin/aws")).filter(|path| path.exists()));
@@ -27,7 +27,7 @@ impl Person {
         Some(Self { installation, commands })
     }
 
-    fn ask(&self, command: &PathBuf, words: &[&str]) -> std::process::Output {
+    pub fn ask(&self, command: &PathBuf, words: &[&str]) -> std::process::Output {
         let endpoint = format!("http://127.0.0.1:{}", self.installation.api);
         let mut aws = Command::new(command);
         aws.args(["--endpoint-url", &endpoint, "--output", "json"]).args(words);
@@ -40,7 +40,7 @@ impl Person {
     }
 
     /// What a command prints, which must succeed; asked with every `aws` in turn, so that a change is asked with one.
-    fn aws(&self, words: &[&str]) -> Value {
+    pub fn aws(&self, words: &[&str]) -> Value {
         let ran = self.ask(&self.commands[0], words);
         let (said, error) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
         assert!(ran.status.success(), "aws {words:?}: {error}\n{}", self.installation.log());
@@ -52,11 +52,11 @@ impl Person {
         described["Service"]["Status"].as_str().unwrap().to_owned()
     }
 
-    fn until(&self, arn: &str, status: &str) {
+    pub fn until(&self, arn: &str, status: &str) {
         self.installation.until(status, SOON, |_| self.status(arn) == status);
     }
 
-    fn operations(&self, arn: &str) -> Vec<(String, String)> {
+    pub fn operations(&self, arn: &str) -> Vec<(String, String)> {
         let listed = self.aws(&["apprunner", "list-operations", "--service-arn", arn]);
         let text = |o: &Value, member: &str| o[member].as_str().unwrap().to_owned();
         let all = listed["OperationSummaryList"].as_array().unwrap();
@@ -64,7 +64,7 @@ impl Person {
     }
 
     /// The messages of a log stream.
-    fn log(&self, group: &str, stream: &str) -> String {
+    pub fn log(&self, group: &str, stream: &str) -> String {
         let asked =
             ["logs", "get-log-events", "--log-group-name", group, "--log-stream-name", stream, "--start-from-head"];
         messages(&self.aws(&asked))
@@ -110,6 +110,11 @@ fn the_tutorial_of_app_runner_happens_with_aws_alone() {
     // Step 2: change the code. The push is all.
     repository.commit("server.py", &server("Good morning, "));
     answers("Good morning, you");
+
+    let attribute = "AttributeKey=EventName,AttributeValue=StartDeployment";
+    let told = person.aws(&["cloudtrail", "lookup-events", "--lookup-attributes", attribute]);
+    let record = told["Events"][0]["CloudTrailEvent"].as_str().unwrap();
+    assert!(record.contains("\"invokedBy\":\"towpath\"") && record.contains("is new on"), "{told}");
 
     // Step 3: change the configuration.
     let mut named = source.clone();

@@ -30,7 +30,7 @@ pub async fn door(data: &Path, memory: Arc<Memory>) -> Arc<Door> {
     let place = Place { region: "local-1".into(), account: "000000000000".into() };
     let access = Arc::new(Access::open(Arc::new(store), data, place).await.unwrap());
     let audit = Arc::new(Audit::open(&data.join("audit"), AuditSettings::default()).unwrap());
-    Arc::new(Door { context: Context { control: memory.clone(), logs: memory }, access, audit })
+    Arc::new(Door::new(Context { control: memory.clone(), logs: memory }, access, audit))
 }
 
 /// A server on a data directory of its own.

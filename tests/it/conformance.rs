@@ -116,7 +116,7 @@ fn real_clients_find_the_api_to_be_app_runners() {
     installation.up();
     installation.until_status("shop", "RUNNING");
     let git = Git::serve(installation.path());
-    let mut suite = suite(&python, &installation, &["conformance.py", "own_cases.py", "wire_cases.py"]);
+    let mut suite = suite(&python, &installation, &["wire_cases.py", "conformance.py", "own_cases.py"]);
     suite.env("OWN_HTTP_PORT", installation.http.to_string()).env_remove("CONF_IMAGE");
     of_code(&mut suite, &git.url("app"));
     passes(&mut suite, &installation);

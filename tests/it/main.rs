@@ -11,7 +11,6 @@ mod cases;
 mod cli;
 mod collection;
 mod conformance;
-
 mod desired;
 mod docker;
 mod docker_build;
@@ -58,3 +57,4 @@ mod systemd;
 mod trust;
 mod tutorial;
 mod webhooks;
+mod wire_secrets;

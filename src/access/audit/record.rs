@@ -77,12 +77,101 @@ pub fn record(call: &Recorded<'_>, place: &Place) -> Value {
     record["requestID"] = call.facts.request_id.as_str().into();
     record["eventID"] = call.event_id.into();
     record["readOnly"] = read_only.into();
+    if let Some(endpoint) = &call.facts.endpoint {
+        record["vpcEndpointId"] = endpoint.name().into();
+    }
     if call.resource != "*" {
         record["resources"] = json!([{ "accountId": place.account, "ARN": call.resource }]);
     }
     record["eventType"] = "AwsApiCall".into();
     record["recipientAccountId"] = place.account.as_str().into();
     record
+}
+
+/// A request of which nobody is known to have made it: its signature does not hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Stranger<'a> {
+    /// What is known of it.
+    pub facts: &'a RequestFacts,
+    /// The access key that it names.
+    pub key_id: Option<&'a str>,
+    /// The service and the operation that it names, where there is such an operation.
+    pub wanted: Option<(&'a str, &'a str)>,
+    /// The record's own id.
+    pub event_id: &'a str,
+    /// The error's code and message.
+    pub error: (&'a str, &'a str),
+    /// How many such requests were not recorded since the last one that was: there were too many.
+    pub unrecorded: u64,
+}
+
+/// The record of a stranger's request.
+pub fn record_of_stranger(call: &Stranger<'_>, place: &Place) -> Value {
+    let (service, name) = call.wanted.unwrap_or(("apprunner", "Unknown"));
+    let source = call.facts.source.map_or_else(|| "-".to_owned(), |address| address.to_canonical().to_string());
+    let mut record = json!({
+        "eventVersion": VERSION,
+        "userIdentity": { "type": "Unknown" },
+        "eventTime": seconds(call.facts.now),
+        "eventSource": format!("{service}.amazonaws.com"),
+        "eventName": name,
+        "awsRegion": place.region,
+        "sourceIPAddress": source,
+        "userAgent": call.facts.user_agent.as_deref().unwrap_or("-"),
+        "errorCode": call.error.0.trim_end_matches("Exception"),
+        "errorMessage": call.error.1,
+        "requestID": call.facts.request_id,
+        "eventID": call.event_id,
+        "readOnly": is_read_only(name),
+        "eventType": "AwsApiCall",
+        "recipientAccountId": place.account,
+    });
+    if let Some(key) = call.key_id {
+        record["userIdentity"]["accessKeyId"] = key.chars().take(128).collect::<String>().into();
+    }
+    if call.unrecorded > 0 {
+        record["additionalEventData"] = json!({ "unrecordedBefore": call.unrecorded });
+    }
+    record
+}
+
+/// An operation that nobody called for: the manifest, a commit or an image caused it.
+#[derive(Clone, Copy, Debug)]
+pub struct Own<'a> {
+    /// When.
+    pub now: Timestamp,
+    /// `CreateService`.
+    pub name: &'a str,
+    /// What it is done to: an ARN.
+    pub resource: &'a str,
+    /// What caused it: `declared at towpath.yaml:2 at 3f2a91c`.
+    pub cause: &'a str,
+    /// The operation's id.
+    pub operation: &'a str,
+    /// The record's own id.
+    pub event_id: &'a str,
+}
+
+/// The record of an operation of towpath's own.
+pub fn record_of_own(event: &Own<'_>, place: &Place) -> Value {
+    json!({
+        "eventVersion": VERSION,
+        "userIdentity": { "type": "AWSService", "invokedBy": "towpath", "userName": "towpath" },
+        "eventTime": seconds(event.now),
+        "eventSource": "apprunner.amazonaws.com",
+        "eventName": event.name,
+        "awsRegion": place.region,
+        "sourceIPAddress": "towpath",
+        "userAgent": "towpath",
+        "requestParameters": Value::Null,
+        "responseElements": { "operationId": event.operation },
+        "additionalEventData": { "cause": event.cause },
+        "eventID": event.event_id,
+        "readOnly": false,
+        "resources": [{ "accountId": place.account, "ARN": event.resource }],
+        "eventType": "AwsServiceEvent",
+        "recipientAccountId": place.account,
+    })
 }
 
 /// Who called, as CloudTrail writes it.

@@ -163,6 +163,7 @@ fn a_record_hides_what_may_be_secret_and_shows_that_it_was_given() {
         source: Some([192, 0, 2, 0].into()),
         secure: true,
         user_agent: Some("aws-cli".into()),
+        ..RequestFacts::local("r", Timestamp(0))
     };
     let input = json!({
         "ServiceName": "python-test",

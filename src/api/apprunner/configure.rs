@@ -8,8 +8,8 @@ use super::{scalings, source, vpc_ingress};
 use crate::api::control::Refusal;
 use crate::api::facts::Facts;
 use crate::model::{
-    Cpu, DeploySettings, HealthCheck, HealthProtocol, InstanceSize, Memory, Observing, ResourceType, Scaling,
-    ServiceName, ServiceRecord, ServiceSpec, WireSettings,
+    BuildSource, Cpu, DeploySettings, HealthCheck, HealthProtocol, InstanceSize, Memory, Observing, ResourceType,
+    Scaling, ServiceName, ServiceRecord, ServiceSpec, WireSettings,
 };
 use std::collections::BTreeMap;
 
@@ -33,6 +33,7 @@ pub(super) fn configure(
     }
     let (size, role) = instance(input.structure_or_empty("InstanceConfiguration"), old)?;
     wire.instance_role = role.or(wire.instance_role);
+    refuse_secrets_without_role(&build, &wire)?;
     network(facts, input.structure_or_empty("NetworkConfiguration"), record, &mut wire)?;
     observing(facts, input, &mut wire)?;
     if let Some(encryption) = input.structure("EncryptionConfiguration") {
@@ -51,6 +52,18 @@ pub(super) fn configure(
         tags: BTreeMap::new(),
         wire: Some(Box::new(wire)),
     })
+}
+
+/// Secrets are read with the rights of the instance role (row L2).
+fn refuse_secrets_without_role(build: &BuildSource, wire: &WireSettings) -> Result<(), Refusal> {
+    match build {
+        BuildSource::Inline(settings) if !settings.secrets.is_empty() && wire.instance_role.is_none() => {
+            let message = "`RuntimeEnvironmentSecrets` are read with the rights of a role: name it in \
+                           `InstanceConfiguration.InstanceRoleArn`";
+            Err(Refusal::InvalidRequest(message.into()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The autoscaling configuration: the one that is named, else what the service is bound to, else the default (row L5).

@@ -10,6 +10,8 @@ mod classes;
 mod configure;
 mod connections;
 mod domains;
+#[cfg(test)]
+mod fuzz;
 mod input;
 mod model;
 mod observability;

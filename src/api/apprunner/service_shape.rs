@@ -184,7 +184,8 @@ fn of_instances(spec: &ServiceSpec, settings: &AppSettings) -> Map<String, Value
         values.insert("RuntimeEnvironmentVariables".into(), json!(env));
     }
     let references = spec.secrets.iter().map(|(name, secret)| (name.to_string(), secret.to_string().into()));
-    let secrets: Map<String, Value> = references.collect();
+    let wire = settings.secrets.iter().map(|(name, from)| (name.to_string(), from.as_str().into()));
+    let secrets: Map<String, Value> = wire.chain(references).collect();
     if !secrets.is_empty() {
         values.insert("RuntimeEnvironmentSecrets".into(), secrets.into());
     }

@@ -8,7 +8,7 @@ use crate::api::control::Refusal;
 use crate::api::facts::Facts;
 use crate::model::{
     AppSettings, BuildSource, CodeSource, EnvName, ImageName, Invalid, Reference, RepositoryUrl, ResourceType,
-    RuntimeName, ServiceSpec, SourceDirectory, Track, WireSettings,
+    RuntimeName, ServiceSpec, SourceDirectory, Track, ValueFrom, WireSettings,
 };
 use std::collections::BTreeMap;
 
@@ -96,10 +96,12 @@ fn of_image(configuration: Option<Members<'_>>) -> Result<BuildSource, Refusal> 
     let Some(values) = configuration else {
         return Ok(BuildSource::Inline(Box::new(AppSettings::of_image(String::new(), port(None)?))));
     };
-    refuse_secrets(values)?;
     let start = values.text("StartCommand").unwrap_or_default().to_owned();
-    let settings =
-        AppSettings { env: environment(values)?, ..AppSettings::of_image(start, port(values.text("Port"))?) };
+    let settings = AppSettings {
+        env: environment(values)?,
+        secrets: secrets(values)?,
+        ..AppSettings::of_image(start, port(values.text("Port"))?)
+    };
     settings.start_command().map_err(wrong("ImageConfiguration.StartCommand"))?;
     Ok(BuildSource::Inline(Box::new(settings)))
 }
@@ -159,7 +161,6 @@ fn build(configuration: Members<'_>) -> Result<BuildSource, Refusal> {
 }
 
 fn settings(values: Members<'_>) -> Result<AppSettings, Refusal> {
-    refuse_secrets(values)?;
     let settings = AppSettings {
         runtime: runtime(values.text("Runtime").unwrap_or_default())?,
         runtime_version: None,
@@ -172,7 +173,7 @@ fn settings(values: Members<'_>) -> Result<AppSettings, Refusal> {
         port: port(values.text("Port"))?,
         port_env: None,
         env: environment(values)?,
-        secrets: BTreeMap::new(),
+        secrets: secrets(values)?,
         dockerfile: None,
     };
     if settings.start.trim().is_empty() {
@@ -184,14 +185,19 @@ fn settings(values: Members<'_>) -> Result<AppSettings, Refusal> {
     Ok(settings)
 }
 
-fn refuse_secrets(values: Members<'_>) -> Result<(), Refusal> {
-    if values.entries("RuntimeEnvironmentSecrets").is_some_and(|secrets| !secrets.is_empty()) {
-        return Err(invalid(
-            "`RuntimeEnvironmentSecrets`: this version of towpath reads no AWS secret stores; declare the service in the \
-             manifest, where `secrets` come from files, the environment or encrypted values",
-        ));
-    }
-    Ok(())
+/// Where the values of secrets come from; they are read when an instance starts (row L2).
+fn secrets(values: Members<'_>) -> Result<BTreeMap<EnvName, String>, Refusal> {
+    const PATH: &str = "RuntimeEnvironmentSecrets";
+    let plain = values.entries("RuntimeEnvironmentVariables").unwrap_or_default();
+    let entries = values.entries(PATH).unwrap_or_default().into_iter();
+    let parsed = entries.map(|(name, from)| {
+        if plain.iter().any(|(other, _)| *other == name) {
+            return Err(invalid("a name stands in `RuntimeEnvironmentVariables` and in `RuntimeEnvironmentSecrets`"));
+        }
+        from.parse::<ValueFrom>().map_err(wrong("RuntimeEnvironmentSecrets: a value"))?;
+        Ok((name.parse().map_err(wrong(PATH))?, from.to_owned()))
+    });
+    parsed.collect()
 }
 
 fn runtime(wire: &str) -> Result<RuntimeName, Refusal> {

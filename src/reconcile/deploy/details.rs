@@ -7,7 +7,12 @@ use std::time::Duration;
 
 /// `Deployment started: commit ba05e61 is new on main.`
 pub fn started(operation: &Operation, reference: Option<&Reference>, before: Option<&CommitId>) -> String {
-    let why = match &operation.cause {
+    format!("{} started: {}.", what(operation), why(operation, reference, before))
+}
+
+/// Why it was begun.
+pub fn why(operation: &Operation, reference: Option<&Reference>, before: Option<&CommitId>) -> String {
+    match &operation.cause {
         Cause::Manifest { place } => format!("declared at {place}"),
         Cause::Commit { commit } => news(commit, reference.unwrap_or(&Reference::Default), before),
         Cause::Manual { principal, reason: None } => format!("asked for by {principal}"),
@@ -16,8 +21,7 @@ pub fn started(operation: &Operation, reference: Option<&Reference>, before: Opt
             let to = operation.target.revision.map(|n| format!(" to {n}")).unwrap_or_default();
             format!("from revision {from}{to}, asked for by {principal}")
         }
-    };
-    format!("{} started: {why}.", what(operation))
+    }
 }
 
 /// A branch is meant to move; a tag that does is said so.

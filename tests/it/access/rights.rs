@@ -219,9 +219,8 @@ async fn an_administrator_of_access_makes_users_over_the_wire_and_nobody_else_do
 #[tokio::test]
 async fn the_control_socket_is_the_administrator_by_the_machines_word() {
     let server = Server::start().await;
-    let facts =
-        RequestFacts { request_id: "x".into(), now: Timestamp::now(), source: None, secure: true, user_agent: None };
+    let facts = RequestFacts::local("x", Timestamp::now());
     let keys = towpath::access::policy::Context::default();
-    let decision = server.access.may(&Caller::local("local:root"), "iam:CreateUser", "*", &keys, &facts, &[]);
+    let decision = server.access.may(&Caller::local("local:root"), "iam:CreateUser", "*", &keys, &facts);
     assert_eq!(decision, towpath::access::policy::Decision::Allowed);
 }

@@ -143,13 +143,7 @@ async fn what_has_ended_is_said_to_have_expired() {
     let me = server.user("me", &[]).await;
     role(&server, "reader", &trust(&format!("arn:aws:iam::{ACCOUNT}:user/me"), "")).await;
     let earlier = Timestamp(Timestamp::now().0 - 4_000_000);
-    let facts = towpath::access::RequestFacts {
-        request_id: "x".into(),
-        now: earlier,
-        source: None,
-        secure: false,
-        user_agent: None,
-    };
+    let facts = towpath::access::RequestFacts { secure: false, ..towpath::access::RequestFacts::local("x", earlier) };
     let asked = towpath::access::AssumeRole {
         role_arn: format!("arn:aws:iam::{ACCOUNT}:role/reader"),
         session_name: "old".into(),

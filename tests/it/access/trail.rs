@@ -116,3 +116,21 @@ async fn cloudtrails_lookup_finds_records_page_by_page() {
         lookup(&server, &server.admin, input).await.assert_error_of("application/x-amz-json-1.1", 400, code);
     }
 }
+
+#[tokio::test]
+async fn requests_of_strangers_are_recorded_and_a_flood_of_them_only_counted() {
+    let server = Server::start().await;
+    let forged = Credentials { secret: towpath::model::Secret::new("wrong".into()), ..server.admin.clone() };
+    for _ in 0..200 {
+        let answer = server.call(&forged, "AppRunner.DeleteService", json!({ "ServiceArn": SHOP })).await;
+        answer.assert_error(403, "InvalidSignatureException");
+    }
+    let all = server.audit.search(&Filter { limit: 1000, ..Filter::default() }).unwrap().records;
+    assert!((60..100).contains(&all.len()), "{}", all.len());
+    let record = &all.last().unwrap().1;
+    assert_eq!((&record["eventName"], &record["errorCode"]), (&json!("DeleteService"), &json!("InvalidSignature")));
+    let identity = json!({ "type": "Unknown", "accessKeyId": server.admin.key_id });
+    assert_eq!((&record["userIdentity"], &record["sourceIPAddress"]), (&identity, &json!("127.0.0.1")));
+    assert!(!record.to_string().contains(SHOP), "what a stranger says is not taken down");
+    assert!(server.audit.verify().unwrap().problems.is_empty());
+}
