@@ -1,6 +1,7 @@
 //! towpath: a team's own AWS App Runner, pulled from git. The rooms, in the order of the path of data:
 //!
 //! - [`model`]: the domain in types.
+//! - [`trust`]: whether a commit is signed by a key that is trusted. Pure.
 //! - [`source`]: the newest version of a source and its contents.
 //! - [`desired`]: what should run.
 //! - [`observed`]: what runs.
@@ -41,3 +42,4 @@ pub mod settings;
 pub mod source;
 pub mod store;
 pub mod telemetry;
+pub mod trust;

@@ -72,6 +72,7 @@ async fn existing(control: &dyn ControlPlane, snapshot: &Snapshot, view: &Servic
         url: Some(alias_url(snapshot, &record.name)),
         revision: record.current.map(|r| r.0),
         version: view.current.as_ref().map(|r| r.commit.id.to_string()),
+        signed_by: view.current.as_ref().and_then(|r| r.commit.signed_by.clone()),
         instances: InstanceCounts {
             desired: view.target_size,
             running: count(view, |state| matches!(state, InstanceState::Running)),
@@ -116,6 +117,7 @@ fn to_be_created(snapshot: &Snapshot, declared: &DeclaredService) -> StatusView 
         url: None,
         revision: None,
         version: None,
+        signed_by: None,
         instances: InstanceCounts { desired: spec.scaling.min_size, ..InstanceCounts::default() },
         source: Some(source(spec)),
         last_operation: None,

@@ -124,6 +124,9 @@ pub struct StatusView {
     pub revision: Option<u32>,
     /// The version that serves: a commit id.
     pub version: Option<String>,
+    /// Who signed that commit, where that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<String>,
     /// Its instances, counted.
     pub instances: InstanceCounts,
     /// Where its code comes from.

@@ -35,6 +35,7 @@ mod screen;
 mod secrets;
 mod service_units;
 mod status;
+mod trust_flags;
 mod up;
 mod validate;
 mod wait;

@@ -90,7 +90,7 @@ pub fn broken_invariants(view: &PlanView) -> Vec<String> {
 /// is not known.
 fn nothing() -> Observed {
     let engine = EngineView::Answered { name: "a new installation".into() };
-    Observed { services: Vec::new(), heads: Vec::new(), engine, strays: Vec::new(), host_memory: None }
+    Observed { services: Vec::new(), heads: Vec::new(), engine, strays: Vec::new(), host_memory: None, vetted: vec![] }
 }
 
 fn policy(desired: &Desired) -> Result<Policy, Failure> {

@@ -123,6 +123,9 @@ fn details(screen: &Screen, service: &StatusView) -> String {
     if let Some(version) = &service.version {
         line("version", version);
     }
+    if let Some(by) = &service.signed_by {
+        line("signed by", &harmless(by));
+    }
     if let Some(url) = &service.default_url {
         line("default domain", url);
     }

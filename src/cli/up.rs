@@ -2,8 +2,11 @@
 
 use super::args::{Common, parse_duration};
 use super::failure::Failure;
+use super::trust_flags::TrustArgs;
 use super::webhook_flags::WebhookArgs;
-use crate::model::{BranchName, Catalogue, Invalid, Memory, Reference, RepositoryUrl, RuntimeName, SourceDirectory};
+use crate::model::{
+    BranchName, Catalogue, Invalid, Memory, Reference, RepositoryUrl, RuntimeName, SourceDirectory, Verify,
+};
 use crate::settings::{
     ApplyMode, BaseDomain, EndpointSetting, EngineChoice, IngressChoice, ManifestRepository, ManifestSource,
     SourceSettings, UpSettings, default_data_dir, default_known_hosts, has_proxy, parse_account, parse_first_user,
@@ -53,6 +56,8 @@ pub struct UpArgs {
         hide_env_values = true
     )]
     path: SourceDirectory,
+    #[command(flatten)]
+    trust: TrustArgs,
     /// What runs instances: process, docker, or auto, which is docker where it answers
     #[arg(
         long,
@@ -239,7 +244,7 @@ impl UpArgs {
                 .hint("room is made above the first, and nothing built above the second"));
         }
         Ok(UpSettings {
-            manifest: manifest_source(self.manifest, self.repo, self.branch, self.path),
+            manifest: manifest_source(self.manifest, self.repo, self.branch, self.path, self.trust.verify()?),
             data_dir: data_dir(common)?,
             engine: self.engine,
             http: self.http,
@@ -284,10 +289,11 @@ fn manifest_source(
     repo: Option<RepositoryUrl>,
     branch: Option<BranchName>,
     path: SourceDirectory,
+    verify: Verify,
 ) -> ManifestSource {
     let reference = branch.map_or(Reference::Default, Reference::Branch);
     match repo {
-        Some(url) => ManifestSource::Repository(ManifestRepository { url, reference, path }),
+        Some(url) => ManifestSource::Repository(ManifestRepository { url, reference, path, verify }),
         None => ManifestSource::Path(manifest),
     }
 }

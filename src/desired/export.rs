@@ -6,8 +6,8 @@ pub(super) mod text;
 use super::duration::show_duration;
 use crate::model::{
     AppSettings, BuildSource, CodeSource, Cpu, DeploySettings, Digest, DockerfileBuild, EnvName, HealthCheck,
-    HealthProtocol, InstanceSize, Memory, RegistryCredentials, RepositoryPath, RepositoryUrl, Scaling, SecretRef,
-    ServiceSpec, Track, WireSettings,
+    HealthProtocol, InstanceSize, KeyText, Memory, RegistryCredentials, RepositoryPath, RepositoryUrl, Scaling,
+    SecretRef, ServiceSpec, Track, Verify, WireSettings,
 };
 use std::collections::BTreeMap;
 use text::Yaml;
@@ -48,6 +48,7 @@ pub fn export(services: &[Exported], sealed: &SealedTexts) -> Written {
         let texts = secrets.into_iter().map(|(name, text)| (name, Yaml::block(text)));
         yaml.put("secrets", Yaml::map(texts));
     }
+    yaml.put_some("keys", keys(&ordered, &mut lost));
     let mut all = Yaml::new();
     for exported in &ordered {
         all.remark(exported.remark);
@@ -55,6 +56,31 @@ pub fn export(services: &[Exported], sealed: &SealedTexts) -> Written {
     }
     yaml.put("services", all);
     Written { text: format!("{HEAD}{yaml}"), lost }
+}
+
+/// The keys that services trust, each name once.
+fn keys(services: &[&Exported], lost: &mut Vec<String>) -> Yaml {
+    let mut groups: BTreeMap<&str, &[KeyText]> = BTreeMap::new();
+    for spec in services.iter().map(|exported| exported.spec) {
+        for group in spec.source.verify.iter().flat_map(|verify| &verify.signed_by) {
+            let known = groups.entry(&group.name).or_insert(&group.keys);
+            if *known != group.keys {
+                lost.push(format!(
+                    "`{}`: it trusts other keys by the name `{}` than other services",
+                    spec.name, group.name
+                ));
+            }
+        }
+    }
+    Yaml::map(groups.into_iter().map(|(name, keys)| (name, Yaml::list(keys.iter().map(key)))))
+}
+
+fn key(key: &KeyText) -> Yaml {
+    match key {
+        KeyText::Text(text) if text.trim_end().lines().count() == 1 => Yaml::text(text.trim_end()),
+        KeyText::Text(text) => Yaml::block(text),
+        KeyText::File(path) => Yaml::map([("file", Yaml::text(path.display()))]),
+    }
 }
 
 /// The encrypted secrets that services use, each name once.
@@ -151,7 +177,8 @@ fn source(source: &CodeSource) -> Yaml {
 
 /// A repository and what of it is followed.
 fn place(yaml: &mut Yaml, source: &CodeSource) {
-    let CodeSource { repository, track: Track { reference, directory }, key, credentials: _, auto_deploy: _ } = source;
+    let CodeSource { repository, track: Track { reference, directory }, key, credentials: _, auto_deploy: _, verify } =
+        source;
     yaml.put("repository", Yaml::text(repository));
     let of = [
         ("branch", reference.branch().map(ToString::to_string)),
@@ -165,6 +192,19 @@ fn place(yaml: &mut Yaml, source: &CodeSource) {
     if let Some(key) = key {
         yaml.put("key", Yaml::map([("file", Yaml::text(key.display()))]));
     }
+    if let Some(verify) = verify {
+        yaml.put("verify", self::verify(verify));
+    }
+}
+
+fn verify(verify: &Verify) -> Yaml {
+    let Verify { signed_by, fast_forward_only } = verify;
+    let mut yaml = Yaml::new();
+    yaml.put_some("signedBy", Yaml::list(signed_by.iter().map(|group| Yaml::text(&group.name))));
+    if *fast_forward_only {
+        yaml.put("fastForwardOnly", Yaml::plain(true));
+    }
+    yaml
 }
 
 /// All that an image has of a build.

@@ -10,6 +10,7 @@ mod sealed;
 mod service;
 mod settings;
 mod shared;
+mod signers;
 mod source;
 #[cfg(test)]
 mod tests;

@@ -30,6 +30,7 @@ pub mod time;
 pub mod track;
 pub mod units;
 mod value_from;
+pub mod verify;
 pub mod wire_settings;
 
 pub use build_network::{BUILD_HOST, BuildNetwork, Guarded};
@@ -65,4 +66,5 @@ pub use time::Timestamp;
 pub use track::{CommitPrefix, Contents, Reference, SourceDirectory, TagName, Track};
 pub use units::{Cpu, Memory};
 pub use value_from::{ValueFrom, is_secret_name};
+pub use verify::{KeyGroup, KeyText, Verify};
 pub use wire_settings::{Observing, WireSettings};

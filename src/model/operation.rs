@@ -138,6 +138,8 @@ impl OperationTarget {
 pub enum Reason {
     /// The source could not be read: repository, branch, commit, network.
     SourceFailed,
+    /// The commit is not signed by a key that is trusted, or its history was rewritten.
+    CommitRefused,
     /// `apprunner.yaml` is missing or wrong.
     ConfigurationInvalid,
     /// A secret could not be resolved.

@@ -6,6 +6,7 @@ use super::names::name;
 use super::ssh_url::{self, SshTarget};
 use super::time::Timestamp;
 use super::track::{CommitPrefix, Reference, SourceDirectory, TagName, Track};
+use super::verify::Verify;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
@@ -24,6 +25,8 @@ pub struct CodeSource {
     pub credentials: Option<Box<RegistryCredentials>>,
     /// Whether every new version is deployed by itself (row D1); true by default.
     pub auto_deploy: bool,
+    /// What has to hold of a commit before it is deployed; nothing by default.
+    pub verify: Option<Box<Verify>>,
 }
 
 /// A source as it is stored: flat, as the first version wrote it, so that what that version stored is read.
@@ -42,13 +45,25 @@ struct Written {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     credentials: Option<Box<RegistryCredentials>>,
     auto_deploy: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    verify: Option<Box<Verify>>,
 }
 
 impl From<CodeSource> for Written {
     fn from(source: CodeSource) -> Self {
-        let CodeSource { repository, track: Track { reference, directory }, key, credentials, auto_deploy } = source;
-        let mut written =
-            Self { repository, branch: None, tag: None, commit: None, directory, key, credentials, auto_deploy };
+        let CodeSource { repository, track: Track { reference, directory }, key, credentials, auto_deploy, verify } =
+            source;
+        let mut written = Self {
+            repository,
+            branch: None,
+            tag: None,
+            commit: None,
+            directory,
+            key,
+            credentials,
+            auto_deploy,
+            verify,
+        };
         match reference {
             Reference::Default => {}
             Reference::Branch(branch) => written.branch = Some(branch),
@@ -62,7 +77,7 @@ impl From<CodeSource> for Written {
 impl TryFrom<Written> for CodeSource {
     type Error = Invalid;
     fn try_from(written: Written) -> Result<Self, Invalid> {
-        let Written { repository, branch, tag, commit, directory, key, credentials, auto_deploy } = written;
+        let Written { repository, branch, tag, commit, directory, key, credentials, auto_deploy, verify } = written;
         let reference = match (branch, tag, commit) {
             (None, None, None) => Reference::Default,
             (Some(branch), None, None) => Reference::Branch(branch),
@@ -70,7 +85,7 @@ impl TryFrom<Written> for CodeSource {
             (None, None, Some(commit)) => Reference::Commit(commit),
             _ => return Err(Invalid::new("a source follows one of branch, tag and commit")),
         };
-        Ok(Self { repository, track: Track { reference, directory }, key, credentials, auto_deploy })
+        Ok(Self { repository, track: Track { reference, directory }, key, credentials, auto_deploy, verify })
     }
 }
 
@@ -276,12 +291,16 @@ pub struct Commit {
     pub summary: String,
     /// When it was committed.
     pub time: Timestamp,
+    /// Who signed it, where that was asked: the group of keys and the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<String>,
 }
 
 impl Commit {
     /// An image by its digest, as a version of its source.
     pub fn of_image(digest: CommitId, name: String, seen_at: Timestamp) -> Self {
-        Self { tree: format!("{IMAGE_TREE}{digest}"), id: digest, author: String::new(), summary: name, time: seen_at }
+        let tree = format!("{IMAGE_TREE}{digest}");
+        Self { tree, id: digest, author: String::new(), summary: name, time: seen_at, signed_by: None }
     }
 
     /// Whether it is an image.

@@ -3,7 +3,7 @@
 //! The types import `model` only; collecting them is the reconciler's, from engine, store and sources.
 
 use crate::model::{
-    Commit, CommitId, Contents, InstanceRecord, Memory, ObservedInstance, Operation, RepositoryUrl, Revision,
+    Commit, CommitId, Contents, Digest, InstanceRecord, Memory, ObservedInstance, Operation, RepositoryUrl, Revision,
     ServiceRecord, Timestamp, Track,
 };
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,56 @@ pub struct Observed {
     pub strays: Vec<ObservedInstance>,
     /// The host's memory for admission; `None` when it could not be read.
     pub host_memory: Option<Memory>,
+    /// What is known of commits whose signatures or history count.
+    #[serde(default)]
+    pub vetted: Vec<Vetted>,
+}
+
+/// One commit, judged by what one declaration asks of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Vetted {
+    /// The repository.
+    pub repository: RepositoryUrl,
+    /// The commit.
+    pub commit: CommitId,
+    /// The digest of what is asked of it.
+    pub asked: Digest,
+    /// Whether it holds.
+    pub verdict: Verdict,
+}
+
+/// Whether a commit may be deployed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Verdict {
+    /// All that is asked of it holds.
+    Good {
+        /// Who signed it, where that was asked.
+        by: Option<String>,
+    },
+    /// It does not.
+    Refused {
+        /// Why, in words that go after "commit 3f2a91c".
+        why: String,
+    },
+    /// It could not be looked at, and is looked at again.
+    Unknown {
+        /// What was heard.
+        why: String,
+    },
+}
+
+/// A branch or tag that was moved to a commit that does not descend from the one before: a forced push.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rewritten {
+    /// The commit before.
+    pub from: CommitId,
+    /// The commit since.
+    pub to: CommitId,
+    /// When that was seen.
+    pub at: Timestamp,
 }
 
 /// Whether the engine answered.
@@ -101,4 +151,7 @@ pub struct HeadView {
     pub error: Option<String>,
     /// When it was last asked with success.
     pub seen_at: Option<Timestamp>,
+    /// Its last forced push, as far as one was seen since the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewritten: Option<Rewritten>,
 }

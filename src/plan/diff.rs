@@ -6,7 +6,7 @@ use super::FieldChange;
 use super::words::quoted;
 use crate::model::{
     AppSettings, BuildSource, CodeSource, DeploySettings, DockerfileBuild, HealthCheck, HealthProtocol, InstanceSize,
-    ResourceId, Scaling, SecretRef, ServiceSpec, Track, WireSettings,
+    ResourceId, Scaling, SecretRef, ServiceSpec, Track, Verify, WireSettings,
 };
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
@@ -109,7 +109,8 @@ impl Differences {
     }
 
     fn source(&mut self, from: &CodeSource, to: &CodeSource) {
-        let CodeSource { repository, track: Track { reference, directory }, key, credentials, auto_deploy } = from;
+        let CodeSource { repository, track: Track { reference, directory }, key, credentials, auto_deploy, verify } =
+            from;
         let next = &to.track;
         self.text("source.repository", repository, &to.repository);
         self.option("source.branch", reference.branch(), next.reference.branch());
@@ -120,6 +121,21 @@ impl Differences {
         self.push("source.key", file(key), file(&to.key));
         self.option("source.credentials", credentials.as_ref(), to.credentials.as_ref());
         self.text("source.autoDeploy", auto_deploy, &to.auto_deploy);
+        self.verify(verify.as_deref(), to.verify.as_deref());
+    }
+
+    fn verify(&mut self, from: Option<&Verify>, to: Option<&Verify>) {
+        let names = |verify: Option<&Verify>| verify.map(Verify::names).filter(|names| !names.is_empty());
+        let (old, new) = (names(from), names(to));
+        let keys = |verify: Option<&Verify>| verify.map(|v| v.signed_by.clone()).unwrap_or_default();
+        if old == new && keys(from) != keys(to) {
+            // The same names, with other keys: shown as what it is.
+            self.push("source.verify.signedBy", old, new.map(|names| format!("{names} (other keys)")));
+        } else {
+            self.push("source.verify.signedBy", old, new);
+        }
+        let strict = |verify: Option<&Verify>| verify.is_some_and(|v| v.fast_forward_only);
+        self.text("source.verify.fastForwardOnly", &strict(from), &strict(to));
     }
 
     fn build(&mut self, from: &BuildSource, to: &BuildSource) {

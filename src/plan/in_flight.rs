@@ -70,7 +70,7 @@ fn newer_commit<'a>(
     let target = operation.target.commit.as_ref()?;
     let deployed = view.current.as_ref().map(|r| &r.commit.id);
     let deploys = operation.kind != OperationKind::UpdateService || Some(target) != deployed;
-    let head = subject.head_after(target).filter(|_| deploys && wanted.source.auto_deploy)?;
+    let head = subject.head_after(target).filter(|_| deploys && wanted.source.auto_deploy && subject.trusts_head())?;
     subject.held(head, wanted).is_none().then_some(head)
 }
 
@@ -155,6 +155,6 @@ fn follows(subject: &Subject, operation: &Operation, fate: Fate) -> Option<Strin
         return Some("what is declared now follows".into());
     }
     let head = subject.head_after(target.commit.as_ref()?)?;
-    let goes = wanted.source.auto_deploy && subject.held(head, wanted).is_none();
+    let goes = wanted.source.auto_deploy && subject.trusts_head() && subject.held(head, wanted).is_none();
     goes.then(|| format!("commit {} follows", head.short()))
 }

@@ -6,6 +6,7 @@
 //! - [`plan`]: the heart; in `planner`, with a file per question it answers (`operations`, `running`, `in_flight`,
 //!   `deletion`, `healing`, `admission`).
 //! - [`diff`]: which fields of two declarations differ.
+//! - [`questions`]: which commits have to be vetted before they are deployed.
 //! - [`check_stale`]: whether a stored plan still fits.
 //! - [`checker`]: the invariants of any state and plan, written without the planner.
 //! - [`compare()`]: two states of a manifest, whatever runs.
@@ -31,6 +32,7 @@ mod render;
 mod running;
 mod stale;
 mod subject;
+mod trusted;
 mod words;
 
 pub use admission::{admit, admit_command};
@@ -42,6 +44,7 @@ pub use mask::HIDDEN;
 pub use planner::plan;
 pub use render::{exit_code, render_comparison, render_text};
 pub use stale::{Stale, check_stale};
+pub use trusted::{Question, questions};
 
 use crate::desired::ManifestVersion;
 use crate::model::{

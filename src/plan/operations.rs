@@ -2,6 +2,7 @@
 
 use super::deletion::{self, Fate};
 use super::subject::Subject;
+use super::trusted::Trust;
 use super::words::{count, quoted};
 use super::{FieldChange, Note, NoteKind, in_flight, running};
 use crate::model::{
@@ -79,8 +80,22 @@ pub(super) fn decide<'a>(subject: &Subject<'a>, fate: Fate, around: &Surrounding
         let why = if subject.wanted.is_some_and(ServiceSpec::has_image_source) { IMAGE_SOURCE } else { IMAGE_NEEDED };
         decision = Decision::wait(subject.note(NoteKind::NeedsPerson, why));
     }
+    if let Some(note) = decision.proposed.as_ref().filter(|p| is_of_head(subject, p)).and_then(|_| subject.distrust()) {
+        decision.proposed = None;
+        decision.notes.push(note);
+    }
     decision.notes.extend(unread_source(subject));
     decision
+}
+
+/// Whether an operation would bring the head to run.
+fn is_of_head(subject: &Subject, proposed: &Proposed) -> bool {
+    let commit = match &proposed.next {
+        Next::Create { commit } | Next::Update { commit, in_place: false } => commit.as_ref(),
+        Next::Deploy { commit } => Some(commit),
+        Next::Update { in_place: true, .. } | Next::Delete => None,
+    };
+    commit.is_some() && commit == subject.head_commit()
 }
 
 /// What the process engine cannot do, and the ways out.
@@ -121,6 +136,10 @@ fn create<'a>(subject: &Subject<'a>, around: &Surroundings<'a>) -> Decision<'a> 
     if around.guarded {
         return Decision::wait(subject.note(NoteKind::Waits, "its creation waits for the decision on what is deleted"));
     }
+    if subject.head_commit().is_none() && spec.source.verify.as_ref().is_some_and(|v| !v.signed_by.is_empty()) {
+        let message = "its creation waits until its first commit is known, which has to be signed";
+        return Decision::wait(subject.note(NoteKind::Waits, message));
+    }
     let commit = subject.head_commit().cloned();
     let size = count(spec.scaling.min_size as usize, "instance");
     Decision::begin(Proposed {
@@ -156,10 +175,14 @@ pub(super) fn declared_fields(spec: &ServiceSpec) -> Vec<FieldChange> {
 pub(super) fn commit_field(from: Option<&CommitId>, to: &CommitId, subject: &Subject) -> FieldChange {
     let details = subject.head.and_then(|h| h.details.as_ref()).filter(|d| &d.id == to);
     let told = details.map(|d| format!(" {} by {}", quoted(&d.summary), d.author)).unwrap_or_default();
+    let signed = match subject.trust {
+        Trust::Good(Some(by)) if subject.head_commit() == Some(to) => format!(", signed by {by}"),
+        _ => String::new(),
+    };
     FieldChange {
         field: "commit".into(),
         from: from.map(|c| c.short().into()),
-        to: Some(format!("{}{told}", to.short())),
+        to: Some(format!("{}{told}{signed}", to.short())),
     }
 }
 

@@ -7,6 +7,7 @@ use super::healing::{self, Illness};
 use super::ids::Ids;
 use super::operations::{self, Next, Proposed, Surroundings};
 use super::subject::{Heads, Subject};
+use super::trusted::Verdicts;
 use super::words::count;
 use super::{Action, Change, Note, NoteKind, Plan, Policy, Report, stale};
 use crate::desired::{DeclaredService, Desired};
@@ -207,21 +208,22 @@ fn verb(next: &Next) -> &'static str {
 }
 
 /// All services: the declared in the order of the manifest, then the others by name.
-fn subjects<'a>(desired: Option<&'a Desired>, observed: &'a Observed) -> Vec<Subject<'a>> {
+pub(super) fn subjects<'a>(desired: Option<&'a Desired>, observed: &'a Observed) -> Vec<Subject<'a>> {
     let heads: Heads = observed.heads.iter().map(|h| ((&h.repository, &h.track), h)).collect();
+    let verdicts = Verdicts::of(observed);
     let mut views: HashMap<&ServiceName, &ServiceView> =
         observed.services.iter().map(|v| (&v.record.name, v)).collect();
     let mut subjects = Vec::with_capacity(views.len());
     for declared in desired.iter().flat_map(|d| &d.services) {
         let view = views.remove(&declared.spec.name);
         let wanted = wanted(Some(declared), view, true);
-        subjects.push(Subject::new(&declared.spec.name, Some(declared), view, wanted, &heads));
+        subjects.push(Subject::new(&declared.spec.name, Some(declared), view, wanted, &heads).trusting(&verdicts));
     }
     let mut others: Vec<&ServiceView> = views.into_values().collect();
     others.sort_by(|a, b| a.record.name.cmp(&b.record.name));
     for view in others {
         let wanted = wanted(None, Some(view), desired.is_some());
-        subjects.push(Subject::new(&view.record.name, None, Some(view), wanted, &heads));
+        subjects.push(Subject::new(&view.record.name, None, Some(view), wanted, &heads).trusting(&verdicts));
     }
     subjects
 }

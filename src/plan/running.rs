@@ -22,6 +22,9 @@ fn deploy<'a>(subject: &Subject<'a>, view: &'a ServiceView, current: &Revision, 
     if let Some(held) = subject.held(head, spec) {
         return Decision::wait(held_note(subject, held));
     }
+    if let Some(note) = subject.distrust() {
+        return Decision::wait(note);
+    }
     if !spec.source.auto_deploy {
         let what = match spec.source.track.reference.tag() {
             Some(tag) => format!("tag {tag} was moved to commit {}, which", head.short()),
@@ -60,7 +63,7 @@ fn update<'a>(
         return move_source(subject, view, current, wanted);
     }
     let deployed = &current.commit.id;
-    let newer = subject.news(current).filter(|_| wanted.source.auto_deploy);
+    let newer = subject.news(current).filter(|_| wanted.source.auto_deploy && subject.trusts_head());
     let newer = newer.filter(|h| subject.held(h, wanted).is_none());
     match (subject.held(deployed, wanted), newer) {
         // The declaration failed with the deployed commit; a newer commit may be what it needs.

@@ -1,5 +1,6 @@
 //! One service as planning looks at it: what is declared, what is there, and what its branch's head is.
 
+use super::trusted::{Trust, Verdicts};
 use super::{Note, NoteKind};
 use crate::desired::DeclaredService;
 use crate::model::{
@@ -20,6 +21,8 @@ pub(super) struct Subject<'a> {
     /// What should be in force: what is declared, or what was in force before where no manifest has a say.
     pub(super) wanted: Option<&'a ServiceSpec>,
     pub(super) head: Option<&'a HeadView>,
+    /// Whether the head may be deployed.
+    pub(super) trust: Trust<'a>,
 }
 
 impl<'a> Subject<'a> {
@@ -31,7 +34,12 @@ impl<'a> Subject<'a> {
         heads: &Heads<'a>,
     ) -> Self {
         let head = wanted.and_then(|spec| heads.get(&(&spec.source.repository, &spec.source.track)));
-        Self { name, declared, view, wanted, head: head.copied() }
+        Self { name, declared, view, wanted, head: head.copied(), trust: Trust::NotAsked }
+    }
+
+    /// The same with what is known of its head's signature.
+    pub(super) fn trusting(self, verdicts: &Verdicts<'a>) -> Self {
+        Self { trust: verdicts.trust(self.wanted, self.head, self.view), ..self }
     }
 
     pub(super) fn place(&self) -> Option<Place> {

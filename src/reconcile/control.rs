@@ -142,7 +142,7 @@ impl ControlPlane for Control {
             None => (core.state().desired.clone(), Vec::new()),
             Some(files) => {
                 let parsed = crate::desired::parse_manifest_files(&files, &core.config.catalogue);
-                let parsed = super::sealed::resolve(&core, parsed).await;
+                let parsed = super::manifest::resolve(&core, parsed).await;
                 (parsed.value, parsed.problems)
             }
         };

@@ -121,10 +121,12 @@ pub struct State {
     pub manifest: ManifestState,
     /// What was read of it last.
     pub manifest_read: Option<Digest>,
-    /// Whether it names encrypted secrets.
+    /// Whether it names encrypted secrets or files of keys, which change by themselves.
     pub manifest_has_secrets: bool,
     /// How its repository is followed, where it is pulled from git.
     pub manifest_followed: super::manifest::repository::Followed,
+    /// What is known of commits that are not deployed yet.
+    pub vetting: super::vetting::Vetting,
     /// When everything was as the manifest in force declares, once it was.
     pub manifest_converged: Option<Timestamp>,
     /// Operations that tasks work on.
@@ -264,6 +266,7 @@ impl Core {
             manifest_has_secrets: false,
             manifest_followed: Default::default(),
             manifest_converged: None,
+            vetting: super::vetting::Vetting::default(),
             running: BTreeMap::new(),
             healing: BTreeMap::new(),
             heals: BTreeMap::new(),

@@ -5,6 +5,7 @@ pub mod repository;
 
 use self::repository::Read;
 use super::core::Core;
+use super::signers;
 use crate::api::control::ManifestState;
 use crate::desired::{Desired, ManifestFiles, Parsed, parse_manifest_files};
 use crate::model::{Digest, EventSeverity, Place, Problem, Severity};
@@ -49,7 +50,7 @@ async fn take(core: &Arc<Core>, files: ManifestFiles, from: Option<(&ManifestRep
         return;
     }
     let mut parsed = parse(core, files).await;
-    let has_secrets = parsed.value.as_ref().is_some_and(|d| !d.secrets.is_empty());
+    let has_secrets = parsed.value.as_ref().is_some_and(|d| !d.secrets.is_empty() || signers::has_files(d));
     if let (Some(desired), Some((_, read))) = (&mut parsed.value, from) {
         desired.manifest.commit = Some(read.commit.clone());
     }
@@ -86,7 +87,7 @@ async fn in_place(
     from: Option<(&ManifestRepository, &Read)>,
 ) -> Parsed<Desired> {
     let Some((_, read)) = from.filter(|_| parsed.value.is_some()) else {
-        return super::sealed::resolve(core, parsed).await;
+        return resolve(core, parsed).await;
     };
     let before = match repository::switch(core, read) {
         Ok(before) => before,
@@ -95,11 +96,16 @@ async fn in_place(
             return Parsed { value: None, problems: vec![unreadable(core, message)] };
         }
     };
-    let resolved = super::sealed::resolve(core, parsed).await;
+    let resolved = resolve(core, parsed).await;
     if resolved.value.is_none() {
         repository::switch_back(core, before.as_deref());
     }
     resolved
+}
+
+/// With what lies in files beside it: keys and secrets.
+pub async fn resolve(core: &Arc<Core>, parsed: Parsed<Desired>) -> Parsed<Desired> {
+    super::sealed::resolve(core, signers::resolve(parsed).await).await
 }
 
 /// The manifest as it is on disk; `None` while it keeps changing.

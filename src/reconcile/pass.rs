@@ -4,7 +4,7 @@ use super::contained::contained;
 use super::core::{Core, StopReason};
 use super::heal::{self, Healing};
 use super::monitor::Monitor;
-use super::{manifest, operation, retry, snapshot, steps};
+use super::{manifest, operation, retry, snapshot, steps, vetting};
 use crate::model::{
     Cause, CodeSource, EventSeverity, Held, HeldReason, InstanceId, InstanceState, Operation, OperationId,
     OperationKind, OperationTarget, Owner, Place, RepositoryUrl, ServiceId, ServiceRecord, ServiceSpec, Timestamp,
@@ -71,6 +71,8 @@ pub async fn pass(core: &Arc<Core>) {
     let_go_of_transient(core).await;
     operation::spawn_open(core);
     let observed = snapshot::observed(core);
+    vetting::look(core, &observed);
+    vetting::tell(core, &observed).await;
     let desired = core.state().desired.clone();
     let policy = core.policy();
     let now = core.now();

@@ -15,6 +15,7 @@ pub fn empty(config: &Config, engine: &str) -> Snapshot {
         engine: EngineView::Unreachable { message: format!("the {engine} engine was not asked yet") },
         strays: Vec::new(),
         host_memory: config.host_memory,
+        vetted: Vec::new(),
     };
     Snapshot {
         observed,
@@ -41,6 +42,7 @@ pub fn observed(core: &Core) -> Observed {
         engine: state.engine.clone(),
         strays: state.instances.values().filter(|i| !state.world.instances.contains_key(&i.id)).cloned().collect(),
         host_memory: core.config.host_memory,
+        vetted: state.vetting.known(),
     }
 }
 

@@ -349,6 +349,33 @@ impl GitSource {
         self.read(repository, commit, find).await.map(Contents::Tree)
     }
 
+    /// A commit in the mirror as git stores it, for its signature.
+    ///
+    /// # Errors
+    /// [`SourceError::NoCommit`] when it is not in the mirror, [`SourceError::Limit`] when it is larger than `longest`.
+    pub async fn raw_commit(
+        &self,
+        repository: &RepositoryUrl,
+        commit: &CommitId,
+        longest: usize,
+    ) -> Result<Vec<u8>, SourceError> {
+        self.read(repository, commit, move |open| tree::raw_commit(open, longest)).await
+    }
+
+    /// Whether a commit in the mirror descends from another (or is it).
+    ///
+    /// # Errors
+    /// As [`GitSource::raw_commit`].
+    pub async fn descends(
+        &self,
+        repository: &RepositoryUrl,
+        commit: &CommitId,
+        from: &CommitId,
+    ) -> Result<bool, SourceError> {
+        let from = from.clone();
+        self.read(repository, commit, move |open| Ok(Mirror::descends(open.mirror, &open.details.id, &from)?)).await
+    }
+
     /// Writes the files of a commit in the mirror to a directory, which is made and must be empty if it is there: modes 0644
     /// and 0755, symbolic links that stay inside, submodules as empty directories, contents byte for byte. On failure nothing
     /// is left; a crash leaves a part. Returns what is there by name only.

@@ -81,6 +81,7 @@ fn commit(tree: &str) -> Commit {
         author: "a".into(),
         summary: "s".into(),
         time: Timestamp(0),
+        signed_by: None,
     }
 }
 

@@ -49,6 +49,7 @@ mod process_engine;
 mod reference;
 mod schema;
 mod sealed;
+mod signatures;
 mod simulation;
 mod sources;
 mod spine;

@@ -44,6 +44,7 @@ pub fn spec(name: &str) -> ServiceSpec {
             key: None,
             credentials: None,
             auto_deploy: true,
+            verify: None,
         },
         build: BuildSource::Inline(Box::new(settings())),
         instance: InstanceSize::default(),
@@ -121,7 +122,8 @@ pub fn revision(number: u32, spec: &ServiceSpec, commit: CommitId, at: Timestamp
         BuildSource::Inline(settings) => (**settings).clone(),
         BuildSource::Repository => settings(),
     };
-    let details = Commit { id: commit, tree: "0".repeat(40), author: "Jane".into(), summary: "Work".into(), time: at };
+    let (author, summary) = ("Jane".into(), "Work".into());
+    let details = Commit { id: commit, tree: "0".repeat(40), author, summary, time: at, signed_by: None };
     Revision {
         number: RevisionNumber(number),
         build: Digest::of(&(&details.id, &settings)),
@@ -192,6 +194,7 @@ pub fn head(spec: &ServiceSpec, at: Option<CommitId>) -> HeadView {
         alike: Vec::new(),
         details: None,
         error: None,
+        rewritten: None,
     }
 }
 

@@ -23,6 +23,7 @@ fn clean() -> (Desired, Observed) {
         engine: EngineView::Answered { name: "docker".into() },
         strays: Vec::new(),
         host_memory: None,
+        vetted: vec![],
     };
     (desired(specs.into_iter().zip(1..).map(|(s, line)| declared(s, line)).collect()), observed)
 }

@@ -102,6 +102,7 @@ fn count_fields(spec: &ServiceSpec, settings: &AppSettings) -> usize {
         key: _,
         credentials: _,
         auto_deploy: _,
+        verify: _,
     } = source;
     let InstanceSize { cpu: _, memory: _, storage: _ } = instance;
     let HealthCheck {

@@ -20,6 +20,7 @@ fn idle_world(services: u16) -> (Desired, Observed) {
         engine: EngineView::Answered { name: "docker".into() },
         strays: Vec::new(),
         host_memory: None,
+        vetted: vec![],
     };
     (desired(specs.into_iter().zip(1..).map(|(s, line)| declared(s, line)).collect()), observed)
 }

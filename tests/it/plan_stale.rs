@@ -14,6 +14,7 @@ fn world(spec: &ServiceSpec, head_at: &str) -> Observed {
         engine: EngineView::Answered { name: "docker".into() },
         strays: Vec::new(),
         host_memory: None,
+        vetted: vec![],
     }
 }
 

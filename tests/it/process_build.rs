@@ -125,7 +125,7 @@ fn builder_with(dir: &Path, search: Vec<PathBuf>, passthrough: BTreeMap<String, 
 fn commit() -> Commit {
     let id = "c".repeat(40).parse().unwrap();
     let tree = format!("{:040x}", fastrand::u64(..));
-    Commit { id, tree, author: "a".into(), summary: "s".into(), time: Timestamp(0) }
+    Commit { id, tree, author: "a".into(), summary: "s".into(), time: Timestamp(0), signed_by: None }
 }
 
 fn settings(runtime: &str, build: &[&str]) -> AppSettings {

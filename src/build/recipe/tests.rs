@@ -21,7 +21,7 @@ fn settings() -> AppSettings {
 
 fn commit(tree: &str) -> Commit {
     let id = "a".repeat(40).parse().unwrap();
-    Commit { id, tree: tree.into(), author: String::new(), summary: String::new(), time: Timestamp(0) }
+    Commit { id, tree: tree.into(), author: String::new(), summary: String::new(), time: Timestamp(0), signed_by: None }
 }
 
 fn python(version: &str, path: &str) -> Interpreter {

@@ -11,7 +11,7 @@ pub(in crate::desired) type Level = (&'static str, &'static [&'static str], &'st
 const LEVELS: &[Level] = &[
     (
         "",
-        &["services", "autoscaling", "health", "env", "secrets"],
+        &["services", "autoscaling", "health", "env", "secrets", "keys"],
         &[
             "connections",
             "windows",
@@ -54,8 +54,8 @@ const LEVELS: &[Level] = &[
     ),
     (
         "source",
-        &["repository", "branch", "tag", "commit", "directory", "key", "image", "credentials", "autoDeploy"],
-        &["connection", "verify", "accessRole", "poll", "submodules"],
+        &["repository", "branch", "tag", "commit", "directory", "key", "image", "credentials", "autoDeploy", "verify"],
+        &["connection", "accessRole", "poll", "submodules"],
     ),
     (
         "build",
@@ -77,6 +77,7 @@ const LEVELS: &[Level] = &[
     ),
     ("key", &["file"], &[]),
     ("credentials", &["username", "password"], &[]),
+    ("verify", &["signedBy", "fastForwardOnly"], &["commits"]),
     ("instance", &["cpu", "memory", "storage"], &["role", "gpu"]),
     (
         "health",
@@ -120,6 +121,8 @@ const SYNONYMS: &[(&str, &[&str])] = &[
     ("maxConcurrency", &["concurrency"]),
     ("services", &["apps", "applications"]),
     ("tags", &["labels"]),
+    ("keys", &["trust", "trustedKeys", "signers", "allowedSigners"]),
+    ("verify", &["verification", "signature", "signatures"]),
 ];
 
 /// The mapping, with every key reported that it does not have at this level.

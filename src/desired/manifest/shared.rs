@@ -1,12 +1,12 @@
-//! What services share by name: health checks, scaling, sets of variables, secrets. Collected from all files of the
+//! What services share by name: health checks, scaling, sets of variables, secrets, keys. Collected from all files of the
 //! manifest before any service is read, so that it does not matter which file declares what.
 
-use super::{Part, sealed, settings, values};
+use super::{Part, sealed, settings, signers, values};
 use crate::desired::fields::Fields;
 use crate::desired::findings::{Findings, quote};
 use crate::desired::keys::{listed, nearest};
 use crate::desired::yaml::{Entry, Span};
-use crate::model::{EnvName, HealthCheck, Place, Scaling};
+use crate::model::{EnvName, HealthCheck, KeyText, Place, Scaling};
 use sealed::Sealed;
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -20,6 +20,7 @@ pub(super) struct Shared {
     pub(super) scaling: Named<Scaling>,
     pub(super) env: Named<BTreeMap<EnvName, String>>,
     pub(super) secrets: Named<Sealed>,
+    pub(super) keys: Named<Vec<KeyText>>,
 }
 
 /// What one top-level key declares, by name.
@@ -47,6 +48,7 @@ impl Shared {
             scaling: Named::new("autoscaling", "`autoscaling` configuration"),
             env: Named::new("env", "set of variables"),
             secrets: Named::new("secrets", "secret"),
+            keys: Named::new("keys", "set of keys"),
         };
         let default = Declared { value: Scaling::default(), at: None, used: Cell::new(true) };
         shared.scaling.declared.insert(DEFAULT_SCALING.to_owned(), default);
@@ -62,6 +64,9 @@ impl Shared {
             shared
                 .secrets
                 .collect(index, part, &|entry, section, findings| sealed::read(entry, section, directory, findings));
+            shared
+                .keys
+                .collect(index, part, &|entry, section, findings| signers::group(entry, section, directory, findings));
         }
         shared
     }
@@ -72,6 +77,7 @@ impl Shared {
         self.scaling.warn_of_unused(parts);
         self.env.warn_of_unused(parts);
         self.secrets.warn_of_unused(parts);
+        self.keys.warn_of_unused(parts);
     }
 }
 

@@ -1,6 +1,6 @@
 //! `source`: where a service's code comes from.
 
-use super::{Context, keys, values};
+use super::{Context, keys, signers, values};
 use crate::desired::fields::{Fields, checked};
 use crate::desired::findings::Findings;
 use crate::desired::yaml::{Entry, Span};
@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 /// What is said of git repositories only.
-const OF_REPOSITORIES: &[&str] = &["repository", "branch", "tag", "commit", "directory", "key"];
+const OF_REPOSITORIES: &[&str] = &["repository", "branch", "tag", "commit", "directory", "key", "verify"];
 
 /// Reads `source` (rows S1, S2).
 pub(super) fn read(service: &Fields, context: &Context, findings: &mut Findings) -> Option<CodeSource> {
@@ -23,13 +23,14 @@ pub(super) fn read(service: &Fields, context: &Context, findings: &mut Findings)
     let directory = fields.parsed("directory", "directory", findings);
     let key = key(&fields, context.directory, findings);
     let auto_deploy = fields.flag("autoDeploy", findings).unwrap_or(true);
+    let verify = signers::verify(&fields, context, findings);
     let hint = "write the URL or path of a git repository, or `image: registry.example.com/acme/hello:1.2`";
     fields.required("repository", hint, findings)?;
     let (text, span) = fields.value("repository").and_then(|_| fields.text("repository", findings))?;
     let repository = checked(repository(text, context.directory), "repository", span, findings)?;
     warn_of_plain_http(&repository, span, findings);
     refuse_credentials(&fields, findings)?;
-    Some(CodeSource { repository, track: Track { reference, directory }, key, credentials: None, auto_deploy })
+    Some(CodeSource { repository, track: Track { reference, directory }, key, credentials: None, auto_deploy, verify })
 }
 
 /// `image: registry.example.com/acme/orders:1.2` (row S2).
@@ -45,7 +46,7 @@ fn image(fields: &Fields, context: &Context, findings: &mut Findings) -> Option<
     let (text, span) = fields.text("image", findings)?;
     let (name, reference) = checked(ImageName::parse_reference(text), "image", span, findings)?;
     let (repository, track) = (RepositoryUrl::Image(name), reference.into());
-    let source = CodeSource { repository, track, key: None, credentials, auto_deploy };
+    let source = CodeSource { repository, track, key: None, credentials, auto_deploy, verify: None };
     fits.then_some(source)
 }
 

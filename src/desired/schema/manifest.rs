@@ -22,6 +22,7 @@ const MEMORY: &str = r"^\s*[0-9]+(\.[0-9]{0,3})?\s*(MB|GB)\s*$";
 
 const COMMANDS: Shape = AnyOf(&[Text, List(&Text)]);
 const VARIABLES: Shape = Map(VARIABLE, &Text);
+const PUBLIC_KEY: Shape = AnyOf(&[Text, Level("key")]);
 const LAYER: Shape = AnyOf(&[VARIABLES, Like(SHARED_NAME)]);
 const LAYERS: Shape = AnyOf(&[VARIABLES, Like(SHARED_NAME), List(&LAYER)]);
 
@@ -31,6 +32,7 @@ const KEYS: &[Key] = &[
     key("", "health", Map(SHARED_NAME, &Level("health")), "Shared health checks by name."),
     key("", "env", Map(SHARED_NAME, &VARIABLES), "Shared sets of variables by name; a service takes one by `env: NAME`."),
     key("", "secrets", Map(SHARED_NAME, &AnyOf(&[Like(SEALED), Level("sealed")])), "Encrypted values by name: the text that `towpath secrets encrypt` prints, or the file that holds it."),
+    key("", "keys", Map(SHARED_NAME, &AnyOf(&[PUBLIC_KEY, List(&PUBLIC_KEY)])), "Public keys that commits are signed with, by name: the text of an OpenPGP key (`gpg --armor --export`) or of an ssh key (a line of a `.pub` or `allowed_signers` file), or the file that holds it."),
     key("service", "source", Level("source"), "Where the code or the image comes from.").required(),
     key("service", "build", AnyOf(&[Choice(&["apprunner.yaml", "Dockerfile"]), Level("build")]), "How it is built and started: `apprunner.yaml` or `Dockerfile` (read from the repository), or the settings in place.").required().example("apprunner.yaml"),
     key("service", "port", Number(1, 65535), "The application's port; unused with `build: apprunner.yaml`.").default("8080"),
@@ -53,6 +55,9 @@ const KEYS: &[Key] = &[
     key("credentials", "username", Text, "The user of the registry.").required(),
     key("credentials", "password", Level("secret"), "Where the password, or a token in its place, is read from.").required(),
     key("source", "autoDeploy", Flag, "Whether new commits, or a tag that moved, are deployed by themselves.").default("true"),
+    key("source", "verify", Level("verify"), "What has to hold of a commit before it is deployed."),
+    key("verify", "signedBy", AnyOf(&[Like(SHARED_NAME), List(&Like(SHARED_NAME))]), "Names under `keys`: the commit that is deployed has to be signed by one of their keys."),
+    key("verify", "fastForwardOnly", Flag, "Whether only commits that descend from the one that runs are deployed.").default("false"),
     key("build", "runtime", Runtime, "The managed runtime.").required().example("python311"),
     key("build", "runtimeVersion", Like(r"^[0-9]{1,6}(\.[0-9]{1,6}){0,2}$"), "A version lock; the newest of the runtime if nothing is said.").example("3.11"),
     key("build", "command", COMMANDS, "The build command, or a list of them.").example("pip install -r requirements.txt"),

@@ -82,6 +82,7 @@ fn path(level: &str) -> Option<Vec<&str>> {
         "sealed" if !manifest_levels()[0].1.contains(&"secrets") => return None,
         "key" | "credentials" => vec!["services", "shop", "source", level],
         "sealed" => vec!["secrets", "shop-db"],
+        "verify" => vec!["services", "shop", "source", "verify"],
         other => vec!["services", "shop", other],
     })
 }

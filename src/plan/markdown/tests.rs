@@ -5,7 +5,7 @@ use crate::plan::{Action, Change, NoteKind};
 
 fn nothing() -> Observed {
     let engine = EngineView::Answered { name: "process".into() };
-    Observed { services: vec![], heads: vec![], engine, strays: vec![], host_memory: None }
+    Observed { services: vec![], heads: vec![], engine, strays: vec![], host_memory: None, vetted: vec![] }
 }
 
 fn change(name: &str, fields: Vec<FieldChange>) -> Change {

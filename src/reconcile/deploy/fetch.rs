@@ -4,6 +4,7 @@ use super::{failure, interrupted, spec_of, stalled};
 use crate::model::{AppSettings, BuildSource, Class, Commit, Contents, Failure, Reason, ServiceSpec, Step};
 use crate::reconcile::chain;
 use crate::reconcile::operation::Run;
+use crate::reconcile::vetting::{self, Unjudged};
 use crate::source::SourceError;
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ pub(super) async fn fetch(run: &mut Run) -> Result<(), Failure> {
     let spec = spec_of(run, Step::Fetch)?;
     let commit = fetch_commit(run, &spec, Step::Fetch).await?;
     run.say(&describe(&commit));
+    if let Some(by) = &commit.signed_by {
+        run.say(&format!("It is signed by {by}."));
+    }
     // From now on plans tell it by its summary and author too.
     run.core.poller.learned(&spec.source.repository, &commit);
     // Before its settings are judged: a commit whose `apprunner.yaml` is bad is remembered by its id and not tried again.
@@ -65,7 +69,7 @@ async fn fetch_commit(run: &Run, spec: &ServiceSpec, step: Step) -> Result<Commi
     loop {
         tries += 1;
         let error = match run.core.git.fetch(&source.repository, &source.track.reference, wanted).await {
-            Ok(commit) => return Ok(commit),
+            Ok(commit) => return vetted(run, spec, commit, step).await,
             Err(error) => error,
         };
         if error.class() != Class::Retry || tries >= FETCH_TRIES {
@@ -74,6 +78,35 @@ async fn fetch_commit(run: &Run, spec: &ServiceSpec, step: Step) -> Result<Commi
         run.say(&format!("{}; trying again.", chain(&error)));
         tokio::time::sleep(Duration::from_millis(1000 * u64::from(tries)).mul_f64(0.5 + fastrand::f64())).await;
     }
+}
+
+/// The commit, if all that the declaration asks of it holds. One that runs already is not asked again.
+async fn vetted(run: &Run, spec: &ServiceSpec, commit: Commit, step: Step) -> Result<Commit, Failure> {
+    let Some(verify) = &spec.source.verify else { return Ok(commit) };
+    let running = running(run, spec);
+    if let Some(running) = running.as_ref().filter(|running| running.id == commit.id) {
+        return Ok(Commit { signed_by: running.signed_by.clone(), ..commit });
+    }
+    let after = running.filter(|_| verify.fast_forward_only).map(|running| running.id);
+    match vetting::vet(&run.core, &spec.source.repository, &commit.id, verify, after.as_ref()).await {
+        Ok(signed_by) => Ok(Commit { signed_by, ..commit }),
+        Err(Unjudged::Failed(error)) => Err(source_failure(step, &error)),
+        Err(Unjudged::Refused(why)) => {
+            // Remembered by its id: it stays as it is, and is not tried again.
+            let message = format!("Commit {} is not deployed: it {why}.", commit.id.short());
+            Err(stalled(step, Reason::CommitRefused, message))
+        }
+    }
+}
+
+/// The commit of the same source that serves.
+fn running(run: &Run, spec: &ServiceSpec) -> Option<Commit> {
+    let state = run.core.state();
+    let record = state.world.services.get(&run.service.id)?;
+    let revision = state.world.revisions.get(&(record.id.clone(), record.current?))?;
+    let source = &revision.spec.source;
+    let same = source.repository == spec.source.repository && source.track == spec.source.track;
+    same.then(|| revision.commit.clone())
 }
 
 pub(in crate::reconcile) fn source_failure(step: Step, error: &SourceError) -> Failure {

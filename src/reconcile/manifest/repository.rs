@@ -8,6 +8,7 @@ use crate::desired::{ManifestCommit, ManifestFiles};
 use crate::model::{Commit, CommitId, Timestamp};
 use crate::reconcile::chain;
 use crate::reconcile::core::Core;
+use crate::reconcile::vetting::{self, Unjudged};
 use crate::settings::ManifestRepository;
 use crate::source::SourceError;
 use crate::store::Write;
@@ -79,6 +80,12 @@ pub async fn newest(core: &Arc<Core>, repository: &ManifestRepository) -> Option
         return Some(last);
     }
     match read(core, repository, &wanted).await {
+        Err(Unread::Refused(why)) => {
+            // It stays as it is; keys and clocks may change.
+            rest(core);
+            tell(core, Some(format!("commit {}: it {why}", wanted.short()))).await;
+            before(core, repository).await
+        }
         Ok(read) => {
             if asked {
                 tell(core, None).await;
@@ -88,7 +95,7 @@ pub async fn newest(core: &Arc<Core>, repository: &ManifestRepository) -> Option
             (followed.tries, followed.rest_until, followed.read) = (0, None, Some(read.clone()));
             Some(read)
         }
-        Err(error) => {
+        Err(Unread::Failed(error)) => {
             rest(core);
             tell(core, Some(format!("commit {}: {}", wanted.short(), chain(&error)))).await;
             None
@@ -147,8 +154,53 @@ fn rest(core: &Core) {
     followed.rest_until = Some(Instant::now() + long.mul_f64(0.75 + fastrand::f64() / 2.0));
 }
 
-async fn read(core: &Core, repository: &ManifestRepository, wanted: &CommitId) -> Result<Read, SourceError> {
+/// Why there is no manifest of a commit.
+enum Unread {
+    /// It is not to be trusted, in words that go after "commit 3f2a91c: it".
+    Refused(String),
+    Failed(SourceError),
+}
+
+impl From<SourceError> for Unread {
+    fn from(error: SourceError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// What was in force before a commit that is refused: after a restart as well, it was judged when it came.
+async fn before(core: &Core, repository: &ManifestRepository) -> Option<Arc<Read>> {
+    if let Some(last) = core.state().manifest_followed.read.clone() {
+        return Some(last);
+    }
+    let known = remembered(core, repository)?;
+    let commit = core.git.fetch(&repository.url, &repository.track().reference, Some(&known)).await.ok()?;
+    let read = Arc::new(written_out(core, repository, commit).await.ok()?);
+    core.state().manifest_followed.read = Some(read.clone());
+    Some(read)
+}
+
+/// The commit that is in force: what comes next has to descend from it, where that is asked.
+fn in_force(core: &Core, repository: &ManifestRepository) -> Option<CommitId> {
+    let read = core.state().manifest_followed.read.as_ref().map(|read| read.commit.id.clone());
+    read.or_else(|| remembered(core, repository))
+}
+
+async fn read(core: &Core, repository: &ManifestRepository, wanted: &CommitId) -> Result<Read, Unread> {
     let commit = core.git.fetch(&repository.url, &repository.track().reference, Some(wanted)).await?;
+    let (verify, known) = (&repository.verify, in_force(core, repository));
+    // What was judged before stays judged: a key that expired since changes nothing that is in force.
+    if known.as_ref() != Some(wanted) {
+        let after = known.filter(|_| verify.fast_forward_only);
+        match vetting::vet(core, &repository.url, wanted, verify, after.as_ref()).await {
+            Err(Unjudged::Refused(why)) => return Err(Unread::Refused(why)),
+            Err(Unjudged::Failed(error)) => return Err(error.into()),
+            Ok(_) => {}
+        }
+    }
+    Ok(written_out(core, repository, commit).await?)
+}
+
+async fn written_out(core: &Core, repository: &ManifestRepository, commit: Commit) -> Result<Read, SourceError> {
     let directory = core.config.manifests.join(commit.id.as_str());
     let made = make_room(&core.config.manifests, &directory).await;
     made.map_err(|source| SourceError::Write {

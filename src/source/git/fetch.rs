@@ -165,6 +165,7 @@ fn details(repository: &RepositoryUrl, commit: &git2::Commit<'_>) -> Result<Comm
         author: plain(&String::from_utf8_lossy(commit.author().name_bytes()), 100),
         summary: plain(&String::from_utf8_lossy(commit.message_bytes()), 200),
         time: Timestamp(commit.time().seconds().saturating_mul(1000)),
+        signed_by: None,
     })
 }
 

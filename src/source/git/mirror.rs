@@ -6,7 +6,7 @@
 use super::bounds::Bounds;
 use super::failure::{Fault, is_full};
 use super::{Locks, SourceError, fetch};
-use crate::model::{CommitPrefix, Digest, Reference, RepositoryUrl};
+use crate::model::{CommitId, CommitPrefix, Digest, Reference, RepositoryUrl};
 use git2::{ErrorCode, Oid, Repository, RepositoryInitOptions};
 use std::collections::{BinaryHeap, HashSet};
 use std::fs;
@@ -173,6 +173,15 @@ impl Mirror {
         branches.chain(names("tags").into_iter().filter_map(|name| name.parse().ok().map(Reference::Tag))).collect()
     }
 
+    /// Whether a commit is another or descends from it. What the mirror has never seen, nothing in it descends from.
+    pub(super) fn descends(mirror: &Repository, commit: &CommitId, from: &CommitId) -> Result<bool, git2::Error> {
+        let (commit, from) = (oid(commit)?, oid(from)?);
+        if !mirror.odb()?.exists(from) {
+            return Ok(false);
+        }
+        leads_to(mirror, &[commit], from)
+    }
+
     /// The commits that its references name. One that is not there is damage.
     pub(super) fn tips(mirror: &Repository) -> Result<Vec<Oid>, Fault> {
         let odb = mirror.odb()?;
@@ -270,6 +279,11 @@ impl Mirror {
     fn beside(&self, suffix: &str) -> PathBuf {
         self.path.with_extension(suffix)
     }
+}
+
+/// The object id of a commit of ours.
+fn oid(commit: &CommitId) -> Result<Oid, git2::Error> {
+    Oid::from_str(commit.as_str())
 }
 
 /// Whether a commit is in the history of others.

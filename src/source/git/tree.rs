@@ -66,6 +66,17 @@ pub(super) fn shown(path: &[u8]) -> String {
     plain(&String::from_utf8_lossy(path), 200)
 }
 
+/// The commit as git stores it. Its size is read before its contents.
+pub(super) fn raw_commit(open: &OpenCommit<'_>, longest: usize) -> Result<Vec<u8>, Fault> {
+    let (id, odb) = (Oid::from_str(open.details.id.as_str())?, open.mirror.odb()?);
+    let (size, _) = odb.read_header(id)?;
+    if size > longest {
+        let message = format!("commit {} has {size} bytes, {longest} are allowed", open.details.id.short());
+        return Err(failure::limit(open.repository, message).into());
+    }
+    Ok(odb.read(id)?.data().to_vec())
+}
+
 /// Opens a commit and does something with it.
 pub(super) fn with_commit<T>(
     mirror: &Mirror,

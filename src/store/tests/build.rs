@@ -91,6 +91,7 @@ impl Seeded {
                     Box::new(RegistryCredentials { username: s.text(), password })
                 }),
                 auto_deploy: self.0.bool(),
+                verify: None,
             },
             build: match self.0.bool() {
                 true => BuildSource::Repository,
@@ -179,6 +180,7 @@ impl Seeded {
                 author: self.text(),
                 summary: self.text(),
                 time: self.time(),
+                signed_by: None,
             },
             spec: self.spec(),
             settings: self.settings(),

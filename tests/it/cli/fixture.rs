@@ -19,6 +19,7 @@ pub fn spec(name: &str) -> ServiceSpec {
             key: None,
             credentials: None,
             auto_deploy: true,
+            verify: None,
         },
         build: BuildSource::Inline(Box::new(settings())),
         instance: InstanceSize::default(),
@@ -58,6 +59,7 @@ fn service(name: &str, seed: u8) -> ServiceView {
         author: "Ann".into(),
         summary: "Sell".into(),
         time: NOW,
+        signed_by: None,
     };
     let revision = Revision {
         number: RevisionNumber(3),
@@ -121,6 +123,7 @@ pub fn snapshot() -> Snapshot {
             engine: EngineView::Answered { name: "process".into() },
             strays: vec![],
             host_memory: None,
+            vetted: vec![],
         },
         desired: Some(Desired {
             manifest: version.clone(),

@@ -3,7 +3,7 @@
 
 use crate::installation::Repository;
 
-const SERVER: &str = r#"
+pub const SERVER: &str = r#"
 const http = require("node:http");
 const server = http.createServer((request, response) => {
   const answers = { "/pid": () => String(process.pid), "/env": () => JSON.stringify(process.env) };

@@ -83,6 +83,7 @@ impl World {
                 engine: EngineView::Answered { name: "docker".into() },
                 strays: Vec::new(),
                 host_memory: Some(Memory(64 << 30)),
+                vetted: Vec::new(),
             },
             policy: policy(7),
             names: BTreeMap::new(),

@@ -107,6 +107,7 @@ impl World {
             engine,
             strays: self.engine.values().filter(|o| !recorded.contains(&o.id)).cloned().collect(),
             host_memory: Some(self.host_memory),
+            vetted: Vec::new(),
         }
     }
 
