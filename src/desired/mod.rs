@@ -26,7 +26,7 @@ pub use files::{ManifestFiles, ManifestText};
 pub use manifest::{Sealed, parse_manifest, parse_manifest_files};
 pub use runtimes::parse_runtimes;
 
-use crate::model::{CommitId, Digest, Place, Problem, ServiceName, ServiceSpec, Timestamp};
+use crate::model::{CommitId, Digest, Place, Problem, ServiceName, ServiceSpec, Timestamp, Window};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -73,6 +73,9 @@ pub struct ManifestCommit {
     pub summary: String,
     /// When it was committed.
     pub time: Timestamp,
+    /// Who signed it, where that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<String>,
 }
 
 /// One service as it is declared, with its place.
@@ -94,6 +97,18 @@ pub struct Desired {
     /// The encrypted secrets that services use.
     #[serde(default)]
     pub secrets: Vec<DeclaredSecret>,
+    /// The deploy windows.
+    #[serde(default)]
+    pub windows: Vec<DeclaredWindow>,
+}
+
+/// A deploy window, with its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeclaredWindow {
+    /// What is declared.
+    pub window: Window,
+    /// Where it stands.
+    pub place: Place,
 }
 
 impl Desired {

@@ -4,6 +4,7 @@ use super::dockerfile::{DockerfileBuild, RepositoryPath};
 use super::error::Invalid;
 use super::instance::StartCommand;
 use super::names::{EnvName, RuntimeName, ServiceName};
+use super::restraint::Restraint;
 use super::secret::SecretRef;
 use super::source::{CodeSource, RepositoryUrl};
 use super::units::{Cpu, Memory};
@@ -35,6 +36,9 @@ pub struct ServiceSpec {
     pub deploy: DeploySettings,
     /// Tags (row R3).
     pub tags: BTreeMap<String, String>,
+    /// What holds it back although something new is there for it.
+    #[serde(default, skip_serializing_if = "Restraint::is_none")]
+    pub restraint: Restraint,
     /// What only the API says; none of what the manifest declares.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wire: Option<Box<WireSettings>>,

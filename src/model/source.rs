@@ -1,5 +1,6 @@
 //! Where a service's code comes from. Untrusted text is parsed into these types at the door (house rule 9).
 
+use super::cron::Poll;
 use super::error::Invalid;
 use super::image::{ImageName, RegistryCredentials};
 use super::names::name;
@@ -27,6 +28,8 @@ pub struct CodeSource {
     pub auto_deploy: bool,
     /// What has to hold of a commit before it is deployed; nothing by default.
     pub verify: Option<Box<Verify>>,
+    /// How often it is asked for new versions; as the installation says if none.
+    pub poll: Option<Box<Poll>>,
 }
 
 /// A source as it is stored: flat, as the first version wrote it, so that what that version stored is read.
@@ -47,12 +50,21 @@ struct Written {
     auto_deploy: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     verify: Option<Box<Verify>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    poll: Option<Box<Poll>>,
 }
 
 impl From<CodeSource> for Written {
     fn from(source: CodeSource) -> Self {
-        let CodeSource { repository, track: Track { reference, directory }, key, credentials, auto_deploy, verify } =
-            source;
+        let CodeSource {
+            repository,
+            track: Track { reference, directory },
+            key,
+            credentials,
+            auto_deploy,
+            verify,
+            poll,
+        } = source;
         let mut written = Self {
             repository,
             branch: None,
@@ -63,6 +75,7 @@ impl From<CodeSource> for Written {
             credentials,
             auto_deploy,
             verify,
+            poll,
         };
         match reference {
             Reference::Default => {}
@@ -77,7 +90,8 @@ impl From<CodeSource> for Written {
 impl TryFrom<Written> for CodeSource {
     type Error = Invalid;
     fn try_from(written: Written) -> Result<Self, Invalid> {
-        let Written { repository, branch, tag, commit, directory, key, credentials, auto_deploy, verify } = written;
+        let Written { repository, branch, tag, commit, directory, key, credentials, auto_deploy, verify, poll } =
+            written;
         let reference = match (branch, tag, commit) {
             (None, None, None) => Reference::Default,
             (Some(branch), None, None) => Reference::Branch(branch),
@@ -85,7 +99,7 @@ impl TryFrom<Written> for CodeSource {
             (None, None, Some(commit)) => Reference::Commit(commit),
             _ => return Err(Invalid::new("a source follows one of branch, tag and commit")),
         };
-        Ok(Self { repository, track: Track { reference, directory }, key, credentials, auto_deploy, verify })
+        Ok(Self { repository, track: Track { reference, directory }, key, credentials, auto_deploy, verify, poll })
     }
 }
 
@@ -241,7 +255,12 @@ name!(
 
 /// Whether git allows a name for a branch or a tag.
 pub(super) fn is_reference_name(text: &str, kind: &str) -> Result<(), Invalid> {
-    let bad = |why: &str| Err(Invalid::new(format!("`{}` is not a {kind} name: {why}", text.escape_debug())));
+    let bad = |why: &str| {
+        // What somebody wrote to hurt may be long.
+        let shown: String = text.chars().take(80).collect();
+        let more = if shown.len() < text.len() { "…" } else { "" };
+        Err(Invalid::new(format!("`{}{more}` is not a {kind} name: {why}", shown.escape_debug())))
+    };
     if text.is_empty() || text.len() > 255 {
         return bad("it has 1 to 255 characters");
     }
@@ -339,6 +358,10 @@ mod tests {
     fn branch_names_made_to_hurt_are_refused() {
         for bad in ["--upload-pack=x", "../..", "a..b", "a b", "a\nb", "x.lock", "a~1", "", "@{u}", "/a"] {
             assert!(bad.parse::<BranchName>().is_err(), "{bad:?}");
+        }
+        for bad in ["--upload-pack=touch /tmp/x", ";rm -rf /", "\u{1b}[31mred", "a\0b", &"x".repeat(4096)] {
+            let refused = bad.parse::<BranchName>().unwrap_err().to_string();
+            assert!(refused.len() < 250 && !refused.chars().any(char::is_control), "{refused}");
         }
         for good in ["main", "release/1.2", "feature-x", "a;rm"] {
             assert!(good.parse::<BranchName>().is_ok(), "{good:?}");

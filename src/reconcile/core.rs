@@ -125,6 +125,10 @@ pub struct State {
     pub manifest_has_secrets: bool,
     /// How its repository is followed, where it is pulled from git.
     pub manifest_followed: super::manifest::repository::Followed,
+    /// What was told of instances that were changed by hand.
+    pub drift_told: super::drift::Told,
+    /// The last known heads of branches that are followed.
+    pub heads: super::rewritten::Heads,
     /// What is known of commits that are not deployed yet.
     pub vetting: super::vetting::Vetting,
     /// When everything was as the manifest in force declares, once it was.
@@ -266,6 +270,8 @@ impl Core {
             manifest_has_secrets: false,
             manifest_followed: Default::default(),
             manifest_converged: None,
+            drift_told: super::drift::Told::default(),
+            heads: super::rewritten::Heads::default(),
             vetting: super::vetting::Vetting::default(),
             running: BTreeMap::new(),
             healing: BTreeMap::new(),
@@ -432,12 +438,16 @@ impl Core {
 
     /// What planning obeys.
     pub fn policy(&self) -> Policy {
-        let allowed = self.state().world.meta.get(super::META_MASS_DELETE).cloned();
+        let (allowed, kept_windows) = {
+            let meta = &self.state().world.meta;
+            (meta.get(super::META_MASS_DELETE).cloned(), meta.get(super::META_WINDOWS).cloned())
+        };
         Policy {
             seed: self.random(),
             mass_delete_allowed: allowed.and_then(|v| serde_json::from_value(v).ok()),
             overcommit_percent: self.config.overcommit_percent,
             apply_automatically: self.config.apply_automatically,
+            windows: kept_windows.and_then(|v| serde_json::from_value(v).ok()).unwrap_or_default(),
         }
     }
 }

@@ -47,6 +47,7 @@ mod process_apart;
 mod process_build;
 mod process_engine;
 mod reference;
+mod restraint;
 mod schema;
 mod sealed;
 mod signatures;

@@ -37,6 +37,7 @@ pub fn repository(name: &str) -> RepositoryUrl {
 /// The declaration of a service with every default.
 pub fn spec(name: &str) -> ServiceSpec {
     ServiceSpec {
+        restraint: towpath::model::Restraint::default(),
         name: parse(name),
         source: CodeSource {
             repository: repository(name),
@@ -45,6 +46,7 @@ pub fn spec(name: &str) -> ServiceSpec {
             credentials: None,
             auto_deploy: true,
             verify: None,
+            poll: None,
         },
         build: BuildSource::Inline(Box::new(settings())),
         instance: InstanceSize::default(),
@@ -86,11 +88,18 @@ pub fn desired(services: Vec<DeclaredService>) -> Desired {
         manifest: ManifestVersion { file: "towpath.yaml".into(), digest, commit: None },
         services,
         secrets: vec![],
+        windows: vec![],
     }
 }
 
 pub fn policy(seed: u8) -> Policy {
-    Policy { seed: [seed; 32], mass_delete_allowed: None, overcommit_percent: 100, apply_automatically: true }
+    Policy {
+        seed: [seed; 32],
+        mass_delete_allowed: None,
+        overcommit_percent: 100,
+        apply_automatically: true,
+        windows: vec![],
+    }
 }
 
 pub fn service_id(name: &str) -> ServiceId {

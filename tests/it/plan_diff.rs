@@ -103,6 +103,7 @@ fn count_fields(spec: &ServiceSpec, settings: &AppSettings) -> usize {
         credentials: _,
         auto_deploy: _,
         verify: _,
+        poll: _,
     } = source;
     let InstanceSize { cpu: _, memory: _, storage: _ } = instance;
     let HealthCheck {

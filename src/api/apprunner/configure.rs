@@ -40,6 +40,7 @@ pub(super) fn configure(
         wire.kms_key = encryption.text("KmsKey").map(str::to_owned);
     }
     Ok(ServiceSpec {
+        restraint: crate::model::Restraint::default(),
         name: name.clone(),
         source: code,
         build,

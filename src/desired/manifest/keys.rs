@@ -11,10 +11,9 @@ pub(in crate::desired) type Level = (&'static str, &'static [&'static str], &'st
 const LEVELS: &[Level] = &[
     (
         "",
-        &["services", "autoscaling", "health", "env", "secrets", "keys"],
+        &["services", "autoscaling", "health", "env", "secrets", "keys", "windows"],
         &[
             "connections",
-            "windows",
             "rules",
             "users",
             "groups",
@@ -33,12 +32,24 @@ const LEVELS: &[Level] = &[
     ),
     (
         "service",
-        &["source", "build", "port", "instance", "env", "secrets", "health", "autoscaling", "deploy", "tags"],
+        &[
+            "source",
+            "build",
+            "port",
+            "instance",
+            "env",
+            "secrets",
+            "health",
+            "autoscaling",
+            "deploy",
+            "tags",
+            "dependsOn",
+            "suspend",
+            "drift",
+        ],
         &[
             "domains",
             "previews",
-            "dependsOn",
-            "suspend",
             "paused",
             "network",
             "networks",
@@ -54,8 +65,20 @@ const LEVELS: &[Level] = &[
     ),
     (
         "source",
-        &["repository", "branch", "tag", "commit", "directory", "key", "image", "credentials", "autoDeploy", "verify"],
-        &["connection", "accessRole", "poll", "submodules"],
+        &[
+            "repository",
+            "branch",
+            "tag",
+            "commit",
+            "directory",
+            "key",
+            "image",
+            "credentials",
+            "autoDeploy",
+            "verify",
+            "poll",
+        ],
+        &["connection", "accessRole", "submodules"],
     ),
     (
         "build",
@@ -77,6 +100,8 @@ const LEVELS: &[Level] = &[
     ),
     ("key", &["file"], &[]),
     ("credentials", &["username", "password"], &[]),
+    ("suspend", &["until", "reason"], &[]),
+    ("window", &["allow", "deny", "for", "zone", "services"], &["reason"]),
     ("verify", &["signedBy", "fastForwardOnly"], &["commits"]),
     ("instance", &["cpu", "memory", "storage"], &["role", "gpu"]),
     (
@@ -121,6 +146,11 @@ const SYNONYMS: &[(&str, &[&str])] = &[
     ("maxConcurrency", &["concurrency"]),
     ("services", &["apps", "applications"]),
     ("tags", &["labels"]),
+    ("dependsOn", &["depends_on", "dependencies", "after", "needs"]),
+    ("zone", &["timezone", "timeZone", "tz"]),
+    ("for", &["duration", "lasts"]),
+    ("until", &["to", "end"]),
+    ("windows", &["deployWindows", "freezes"]),
     ("keys", &["trust", "trustedKeys", "signers", "allowedSigners"]),
     ("verify", &["verification", "signature", "signatures"]),
 ];

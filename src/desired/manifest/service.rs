@@ -1,6 +1,6 @@
 //! One service of the manifest.
 
-use super::{Context, build, keys, settings, source, values};
+use super::{Context, build, keys, restraint, settings, source, values};
 use crate::desired::fields::Fields;
 use crate::desired::findings::Findings;
 use crate::model::{BuildSource, ServiceName, ServiceSpec};
@@ -23,6 +23,7 @@ pub(super) fn read(
     let scaling = settings::scaling_of(fields, context.shared, findings);
     let deploy = settings::deploy(fields, findings);
     let tags = values::tags(fields, findings);
+    let restraint = restraint::read(fields, findings);
     values::check_overlap(fields, findings);
     match &build {
         Some(BuildSource::Repository) => warn_of_port(fields, findings),
@@ -40,6 +41,7 @@ pub(super) fn read(
         scaling,
         deploy,
         tags,
+        restraint,
         wire: None,
     })
 }

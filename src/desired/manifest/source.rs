@@ -1,12 +1,17 @@
 //! `source`: where a service's code comes from.
 
 use super::{Context, keys, signers, values};
+use crate::desired::duration::parse_duration;
 use crate::desired::fields::{Fields, checked};
-use crate::desired::findings::Findings;
+use crate::desired::findings::{Findings, quote};
 use crate::desired::yaml::{Entry, Span};
-use crate::model::{CodeSource, ImageName, Reference, RegistryCredentials, RepositoryUrl, Track};
+use crate::model::{CodeSource, ImageName, Invalid, Poll, Reference, RegistryCredentials, RepositoryUrl, Track};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The longest time between two polls.
+const LONGEST_POLL: Duration = Duration::from_secs(7 * 86_400);
 
 /// What is said of git repositories only.
 const OF_REPOSITORIES: &[&str] = &["repository", "branch", "tag", "commit", "directory", "key", "verify"];
@@ -24,13 +29,22 @@ pub(super) fn read(service: &Fields, context: &Context, findings: &mut Findings)
     let key = key(&fields, context.directory, findings);
     let auto_deploy = fields.flag("autoDeploy", findings).unwrap_or(true);
     let verify = signers::verify(&fields, context, findings);
+    let poll = poll(&fields, findings);
     let hint = "write the URL or path of a git repository, or `image: registry.example.com/acme/hello:1.2`";
     fields.required("repository", hint, findings)?;
     let (text, span) = fields.value("repository").and_then(|_| fields.text("repository", findings))?;
     let repository = checked(repository(text, context.directory), "repository", span, findings)?;
     warn_of_plain_http(&repository, span, findings);
     refuse_credentials(&fields, findings)?;
-    Some(CodeSource { repository, track: Track { reference, directory }, key, credentials: None, auto_deploy, verify })
+    Some(CodeSource {
+        repository,
+        track: Track { reference, directory },
+        key,
+        credentials: None,
+        auto_deploy,
+        verify,
+        poll,
+    })
 }
 
 /// `image: registry.example.com/acme/orders:1.2` (row S2).
@@ -46,7 +60,8 @@ fn image(fields: &Fields, context: &Context, findings: &mut Findings) -> Option<
     let (text, span) = fields.text("image", findings)?;
     let (name, reference) = checked(ImageName::parse_reference(text), "image", span, findings)?;
     let (repository, track) = (RepositoryUrl::Image(name), reference.into());
-    let source = CodeSource { repository, track, key: None, credentials, auto_deploy, verify: None };
+    let poll = poll(fields, findings);
+    let source = CodeSource { repository, track, key: None, credentials, auto_deploy, verify: None, poll };
     fits.then_some(source)
 }
 
@@ -94,6 +109,31 @@ fn key(fields: &Fields, directory: &Path, findings: &mut Findings) -> Option<Pat
     key.required("file", "write `key: { file: PATH }`, the file of a private key", findings)?;
     let (text, span) = key.text("file", findings)?;
     checked(values::absolute(directory, text), "path", span, findings)
+}
+
+/// `poll`: a duration, or a line of crontab.
+fn poll(fields: &Fields, findings: &mut Findings) -> Option<Box<Poll>> {
+    let (text, span) = fields.text("poll", findings)?;
+    let poll = checked(parse_poll(text), "unit", span, findings)?;
+    if let Poll::Every(interval) = &poll
+        && !(Duration::from_secs(1)..=LONGEST_POLL).contains(interval)
+    {
+        let message = format!("`{}` must be from 1s to 7d, not {}", fields.path("poll"), quote(text));
+        findings.error("range", span, message);
+        return None;
+    }
+    Some(Box::new(poll))
+}
+
+/// How often something is asked: `5m`, or `*/10 * * * *`.
+///
+/// # Errors
+/// What it is not, and how it is written.
+pub fn parse_poll(text: &str) -> Result<Poll, Invalid> {
+    let is_cron = text.trim().contains(char::is_whitespace) && text.contains(['*', ',', '/', '-'])
+        || text.trim_start().starts_with('@');
+    let words = text.split_whitespace().count();
+    if is_cron || words >= 5 { text.parse().map(Poll::At) } else { parse_duration(text).map(Poll::Every) }
 }
 
 /// A repository; a relative path is relative to the manifest.

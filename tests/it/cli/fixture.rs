@@ -12,6 +12,7 @@ pub const NOW: Timestamp = Timestamp(1_795_000_000_123);
 
 pub fn spec(name: &str) -> ServiceSpec {
     ServiceSpec {
+        restraint: towpath::model::Restraint::default(),
         name: name.parse().unwrap(),
         source: CodeSource {
             repository: "https://github.com/acme/shop".parse().unwrap(),
@@ -20,6 +21,7 @@ pub fn spec(name: &str) -> ServiceSpec {
             credentials: None,
             auto_deploy: true,
             verify: None,
+            poll: None,
         },
         build: BuildSource::Inline(Box::new(settings())),
         instance: InstanceSize::default(),
@@ -129,6 +131,7 @@ pub fn snapshot() -> Snapshot {
             manifest: version.clone(),
             services: vec![declared("shop"), declared("broken"), declared("orders")],
             secrets: vec![],
+            windows: vec![],
         }),
         manifest: ManifestState::InForce { version, warnings: vec![] },
         following: Following::default(),
