@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use towpath::model::{
-    AppSettings, BuildSource, CodeSource, Cpu, DeploySettings, DockerfileBuild, HealthCheck, HealthProtocol,
-    InstanceSize, Memory, Reference, Scaling, SecretRef, ServiceSpec, Track,
+    AppSettings, BuildSource, CodeSource, Cpu, DeploySettings, DockerfileBuild, Drift, HealthCheck, HealthProtocol,
+    InstanceSize, KeyGroup, Memory, Poll, Reference, Scaling, SecretRef, ServiceSpec, Track,
 };
 use towpath::plan::{diff, rebuilds, replaces};
 
@@ -45,6 +45,15 @@ const MUTATIONS: &[Mutation] = &[
     ("source.credentials", InPlace, |s| s.source.credentials = Some(Box::new(credentials()))),
     ("source.directory", ToABuild, |s| s.source.track.directory = Some(parse("services/web"))),
     ("source.autoDeploy", InPlace, |s| s.source.auto_deploy = !s.source.auto_deploy),
+    ("source.verify.signedBy", InPlace, |s| {
+        s.source.verify.get_or_insert_default().signed_by.push(KeyGroup { name: "team".into(), keys: vec![] });
+    }),
+    ("source.verify.fastForwardOnly", InPlace, |s| {
+        s.source.verify.get_or_insert_default().fast_forward_only = true;
+    }),
+    ("source.poll", InPlace, |s| s.source.poll = Some(Box::new(Poll::Every(Duration::from_secs(60))))),
+    ("dependsOn", InPlace, |s| s.restraint.depends_on.push(parse("orders"))),
+    ("drift", InPlace, |s| s.restraint.drift = Drift::Report),
     ("instance.cpu", ToNewInstances, |s| s.instance.cpu = Cpu(250)),
     ("instance.memory", ToNewInstances, |s| s.instance.memory = Memory(s.instance.memory.0 + 1)),
     ("instance.storage", ToNewInstances, |s| s.instance.storage = Some(Memory(1 << 30))),
@@ -94,8 +103,10 @@ fn count_fields(spec: &ServiceSpec, settings: &AppSettings) -> usize {
         scaling,
         deploy,
         tags: _,
+        restraint,
         wire: _,
     } = spec;
+    let towpath::model::Restraint { suspend: _, depends_on: _, drift: _ } = restraint;
     let CodeSource {
         repository: _,
         track: Track { reference: _, directory: _ },
@@ -133,7 +144,8 @@ fn count_fields(spec: &ServiceSpec, settings: &AppSettings) -> usize {
     } = settings;
     // Of the declaration itself: build, env, secrets, tags; its name makes another service. A reference is a branch, a tag
     // or a commit.
-    4 + 8 + 3 + 6 + 3 + 5 + 13
+    // Of what is asked of commits: who signs, and the history. Of restraint: what it depends on, and drift.
+    4 + 8 + 2 + 1 + 2 + 3 + 6 + 3 + 5 + 13
 }
 
 #[test]

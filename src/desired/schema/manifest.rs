@@ -52,7 +52,7 @@ const KEYS: &[Key] = &[
     key("service", "dependsOn", List(&Like(SERVICE_NAME)), "Services that have to be healthy, as they are declared, before this one is created or deployed."),
     key("service", "suspend", Level("suspend"), "No deployments until a time; healing goes on."),
     key("suspend", "until", Text, "When it ends, by itself: `2027-01-04T06:00:00Z`, or a day.").required().example("2027-01-04T06:00:00Z"),
-    key("suspend", "reason", Text, "Why.").required().example("stocktaking"),
+    key("suspend", "reason", Text, "Why, for whoever wonders.").required().example("stocktaking"),
     key("service", "drift", Choice(&["heal", "report"]), "What is done about instances that were changed by hand: they are replaced, or it is only said.").default("heal"),
     key("source", "repository", Text, "The git repository: a URL, an absolute path, or a path relative to the manifest that starts with `./` or `../`.").required().example("https://github.com/acme/hello"),
     key("source", "branch", Text, "The branch to follow; the repository's default branch if nothing is said.").example("release"),

@@ -103,7 +103,7 @@ fn field(least: u32, most: u32) -> impl Strategy<Value = String> {
     prop_oneof![
         2 => Just("*".to_owned()),
         2 => (least..=most).prop_map(|n| n.to_string()),
-        1 => (2_u32..20).prop_map(|n| format!("*/{n}")),
+        1 => (2_u32..=most.min(12)).prop_map(|n| format!("*/{n}")),
         1 => (least..=most, least..=most).prop_map(|(a, b)| format!("{}-{}", a.min(b), a.max(b))),
         1 => (least..=most, least..=most).prop_map(|(a, b)| format!("{a},{b}")),
     ]
