@@ -22,6 +22,7 @@ mod doctor;
 mod engine_contract;
 mod export;
 mod faults;
+mod fixed_port;
 mod git_source;
 mod github;
 mod github_stand_in;

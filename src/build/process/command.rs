@@ -140,7 +140,7 @@ impl Place {
         let launch = self.launch_of(program);
         let launched = tokio::task::spawn_blocking(move || door.launch(&launch)).await;
         match launched.map_err(|error| failed(std::io::Error::other(error)))? {
-            Ok(()) => Ok((child, Receiver::from_owned_fd(reader.into()).map_err(failed)?)),
+            Ok(_) => Ok((child, Receiver::from_owned_fd(reader.into()).map_err(failed)?)),
             Err(stopped) => Err(failed(std::io::Error::other(stopped))),
         }
     }
@@ -155,6 +155,7 @@ impl Place {
             env,
             directory: self.directory.clone(),
             jail: self.jail.clone(),
+            asks_to_bind: false,
         }
     }
 }

@@ -53,6 +53,9 @@ pub struct SpecFile {
     pub command: StartCommand,
     /// The leased port.
     pub port: u16,
+    /// The port that its application may bind in place of the leased one, where such a bind can be moved.
+    #[serde(default)]
+    pub moved: Option<u16>,
     /// CPU limit in thousandths of a vCPU.
     pub cpu: u32,
     /// Memory limit in bytes.

@@ -7,6 +7,7 @@ use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set, set_no_
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -23,7 +24,7 @@ pub fn run() -> i32 {
             return 64;
         }
     };
-    let stopped = match read(&mut door).and_then(|launch| become_program(&launch)) {
+    let stopped = match read(&mut door).and_then(|launch| become_program(&launch, &door)) {
         Err(stopped) => stopped,
         Ok(never) => match never {},
     };
@@ -34,13 +35,13 @@ pub fn run() -> i32 {
 }
 
 /// Moves the door off standard input, to a descriptor that closes when the program starts: that is the sign.
-fn take_door() -> io::Result<File> {
+fn take_door() -> io::Result<UnixStream> {
     let door = rustix::io::fcntl_dupfd_cloexec(io::stdin().as_fd(), 3)?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
-    Ok(File::from(door))
+    Ok(UnixStream::from(door))
 }
 
-fn read(door: &mut File) -> Result<Launch, Stopped> {
+fn read(door: &mut UnixStream) -> Result<Launch, Stopped> {
     let mut order = Vec::new();
     door.take(LARGEST_LAUNCH).read_to_end(&mut order).map_err(|e| failed("read what to start", &e))?;
     serde_json::from_slice(&order).map_err(|e| failed("read what to start", &e.into()))
@@ -51,7 +52,7 @@ fn failed(act: &str, error: &io::Error) -> Stopped {
     Stopped { act: act.into(), errno, at_program: false }
 }
 
-fn become_program(launch: &Launch) -> Result<std::convert::Infallible, Stopped> {
+fn become_program(launch: &Launch, door: &UnixStream) -> Result<std::convert::Infallible, Stopped> {
     let jail = &launch.jail;
     // The directories around are the service's own; and what is made for a view must let its user pass.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
@@ -78,6 +79,11 @@ fn become_program(launch: &Launch) -> Result<std::convert::Infallible, Stopped> 
     if is_text_without_interpreter(&launch.program) {
         // The C library would hand it to a shell, line by line, without a word to anybody.
         return Err(Stopped { at_program: true, ..failed("start it", &Errno::NOEXEC.into()) });
+    }
+    if launch.asks_to_bind {
+        // After all else, which needs no answers. Where it cannot be had, an application has to listen on its `PORT`.
+        super::send_listener(door, crate::host::seccomp::listen_for_binds().ok())
+            .map_err(|e| failed("hand over the listener for its ports", &e))?;
     }
     let error =
         Command::new(&launch.program).arg0(&launch.name).args(&launch.arguments).env_clear().envs(&launch.env).exec();

@@ -2,6 +2,7 @@
 
 use super::super::files::{MARKER, SpecFile};
 use crate::host::cgroup::Cgroups;
+use crate::host::jail::fixed_port::{Move, Mover};
 use crate::host::jail::{self, Launch};
 use crate::model::StartCommand;
 use rustix::fs::{Access, access};
@@ -21,13 +22,14 @@ pub struct Failure {
 }
 
 /// Starts a command in its own process group, jail and control groups: standard input empty, output into the pipe, only
-/// its own environment. Returns its process id.
+/// its own environment. Returns its process id, and what answers its binds.
 pub fn start(
     spec: &SpecFile,
     command: &StartCommand,
     output: &PipeWriter,
     groups: &mut Cgroups,
-) -> Result<i32, Failure> {
+    moved: Option<Move>,
+) -> Result<(i32, Option<Mover>), Failure> {
     let (program, name, arguments) = resolve(spec, command)?;
     let failed = |error: &io::Error| failure(126, &name, &error.to_string());
     // The file that this shim itself was started from, also when an upgrade has put another in its place.
@@ -45,17 +47,19 @@ pub fn start(
         env: spec.env.clone(),
         directory: spec.directory.clone(),
         jail: spec.jail.clone(),
+        asks_to_bind: moved.is_some(),
     };
-    if let Err(stopped) = door.launch(&launch) {
+    let listener = door.launch(&launch).map_err(|stopped| {
         let _ = child.kill();
         let _ = child.wait();
-        return Err(if stopped.at_program {
+        if stopped.at_program {
             refused(&program, &name, &spec.directory, &io::Error::from_raw_os_error(stopped.errno))
         } else {
             failure(126, &name, &format!("towpath could not {stopped}"))
-        });
-    }
-    i32::try_from(child.id()).map_err(|_| failure(126, &name, "its process id is out of range"))
+        }
+    })?;
+    let pid = i32::try_from(child.id()).map_err(|_| failure(126, &name, "its process id is out of range"))?;
+    Ok((pid, moved.zip(listener).map(|(ports, listener)| Mover::new(listener, ports))))
 }
 
 fn failure(code: i32, name: &str, why: &str) -> Failure {
