@@ -133,6 +133,8 @@ pub struct PlanAnswer {
     pub report: Report,
     /// Problems of the manifest that was planned; with errors among them the plan is empty.
     pub problems: Vec<Problem>,
+    /// What would be done about users, groups, roles and policies, a line each.
+    pub access: Vec<String>,
 }
 
 /// A place in the log files of a service (row O1).

@@ -20,7 +20,8 @@ pub(super) struct PlanInput {
 pub(super) async fn plan(context: &Context, input: PlanInput) -> Result<Value, ApiError> {
     let answer = context.control.plan(input.manifest).await?;
     let observed = input.with_observed.then(|| context.control.snapshot().observed.clone());
-    output(&PlanView { plan: answer.plan, report: answer.report, problems: answer.problems, observed })
+    let (plan, report, problems, access) = (answer.plan, answer.report, answer.problems, answer.access);
+    output(&PlanView { plan, report, problems, access, observed })
 }
 
 #[derive(Debug, Deserialize)]

@@ -5,6 +5,7 @@
 
 mod build;
 mod dockerfile;
+mod identities;
 mod keys;
 mod sealed;
 mod service;
@@ -62,6 +63,7 @@ pub fn parse_manifest_files(manifest: &ManifestFiles, catalogue: &Catalogue) -> 
     let shared = Shared::read(&mut parts);
     let single = matches!(&manifest.files[..], [only] if only.file == manifest.name);
     let services = services(&mut parts, &shared, catalogue, single);
+    let identities = identities::read(&mut parts);
     let mut problems = manifest.problems.clone();
     let has_errors = |problems: &[Problem]| problems.iter().any(|p| p.severity == Severity::Error);
     if !has_errors(&problems) && parts.iter().all(|part| !part.findings.has_errors()) {
@@ -76,7 +78,7 @@ pub fn parse_manifest_files(manifest: &ManifestFiles, catalogue: &Catalogue) -> 
     }
     let secrets = secrets(&shared);
     let version = ManifestVersion { file: manifest.name.clone(), digest: digest(&services), commit: None };
-    let desired = Desired { manifest: version, services, secrets };
+    let desired = Desired { manifest: version, services, secrets, identities };
     Parsed { value: Some(desired).filter(|_| !has_errors(&problems)), problems }
 }
 

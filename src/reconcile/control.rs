@@ -142,6 +142,7 @@ impl ControlPlane for Control {
             None => (core.state().desired.clone(), Vec::new()),
             Some(files) => {
                 let parsed = crate::desired::parse_manifest_files(&files, &core.config.catalogue);
+                let parsed = super::identities::check(&core, parsed);
                 let parsed = super::manifest::resolve(&core, parsed).await;
                 (parsed.value, parsed.problems)
             }
@@ -152,7 +153,8 @@ impl ControlPlane for Control {
             true => (Plan { manifest: None, at: core.now(), changes: Vec::new() }, crate::plan::Report::default()),
             false => crate::plan::plan(desired.as_ref(), &observed, &core.policy(), core.now()),
         };
-        Ok(PlanAnswer { plan, report, problems })
+        let access = desired.filter(|_| !invalid).map(|desired| super::identities::planned(&core, &desired));
+        Ok(PlanAnswer { plan, report, problems, access: access.unwrap_or_default() })
     }
 
     async fn apply(
@@ -163,6 +165,7 @@ impl ControlPlane for Control {
     ) -> Result<Vec<OperationId>, Refusal> {
         let core = &self.0;
         super::manifest::reload(core).await;
+        super::identities::converge(core).await;
         if allow_mass_delete {
             self.allow_mass_delete().await?;
         }

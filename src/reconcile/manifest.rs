@@ -75,6 +75,9 @@ async fn take(core: &Arc<Core>, files: ManifestFiles, from: Option<(&ManifestRep
     if let Some(state) = state {
         announce(core, &state).await;
     }
+    if valid && core.config.apply_automatically {
+        super::identities::converge(core).await;
+    }
     if let (true, Some((repository, read))) = (valid && !same, from) {
         repository::settle(core, repository, read).await;
     }
@@ -150,7 +153,7 @@ async fn read(core: &Arc<Core>, path: &Path) -> Option<ManifestFiles> {
 async fn parse(core: &Arc<Core>, files: ManifestFiles) -> Parsed<Desired> {
     let catalogue = core.config.catalogue.clone();
     match tokio::task::spawn_blocking(move || parse_manifest_files(&files, &catalogue)).await {
-        Ok(parsed) => parsed,
+        Ok(parsed) => super::identities::check(core, parsed),
         Err(error) => {
             let message = format!("failed to read the manifest `{}`: {error}", core.config.manifest_shown);
             Parsed { value: None, problems: vec![unreadable(core, message)] }

@@ -21,6 +21,7 @@ pub mod fault;
 pub mod heal;
 pub mod health;
 pub mod history;
+mod identities;
 mod managed;
 pub mod manifest;
 pub mod monitor;

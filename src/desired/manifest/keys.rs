@@ -11,15 +11,11 @@ pub(in crate::desired) type Level = (&'static str, &'static [&'static str], &'st
 const LEVELS: &[Level] = &[
     (
         "",
-        &["services", "autoscaling", "health", "env", "secrets", "keys"],
+        &["services", "autoscaling", "health", "env", "secrets", "keys", "users", "groups", "roles", "policies"],
         &[
             "connections",
             "windows",
             "rules",
-            "users",
-            "groups",
-            "roles",
-            "policies",
             "alarms",
             "networks",
             "previews",
@@ -92,6 +88,9 @@ const LEVELS: &[Level] = &[
     ),
     ("secret", &["file", "env", "secret"], &["age", "sops", "vault", "arn", "key"]),
     ("sealed", &["file"], &["age", "sops", "vault", "arn", "key"]),
+    ("user", &["policies", "groups", "inline", "boundary"], &[]),
+    ("group", &["policies", "inline"], &[]),
+    ("role", &["trust", "policies", "inline", "boundary", "maxSession"], &[]),
 ];
 
 /// Every mapping of the manifest, the whole file first.

@@ -129,6 +129,7 @@ pub fn snapshot() -> Snapshot {
             manifest: version.clone(),
             services: vec![declared("shop"), declared("broken"), declared("orders")],
             secrets: vec![],
+            identities: Default::default(),
         }),
         manifest: ManifestState::InForce { version, warnings: vec![] },
         following: Following::default(),
