@@ -136,6 +136,7 @@ async fn output_of(lab: &Lab, image: Artifact, words: &[&str]) -> String {
         sole: true,
         port_env: Vec::new(),
         size: InstanceSize::default(),
+        input: towpath::model::Input::Empty,
         log: lab.directory.path().join("out.log"),
     };
     engine.start(&spec).await.unwrap();

@@ -54,6 +54,7 @@ pub async fn spec(lab: &Lab, number: u8) -> InstanceSpec {
         sole: true,
         port_env: vec!["PORT".parse().unwrap(), "WEB_PORT".parse().unwrap()],
         size: InstanceSize { cpu: Cpu(500), memory: Memory(128 << 20), storage: None },
+        input: towpath::model::Input::Empty,
     }
 }
 

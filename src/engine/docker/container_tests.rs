@@ -19,6 +19,7 @@ fn spec() -> InstanceSpec {
         sole: true,
         port_env: vec!["PORT".parse().unwrap(), "WEB_PORT".parse().unwrap()],
         size: InstanceSize { cpu: Cpu(250), memory: Memory(512 << 20), storage: None },
+        input: crate::model::Input::Empty,
         log: "/tmp/x.log".into(),
     }
 }

@@ -4,6 +4,7 @@
 //! of is decided in `container`, what is seen of it in `observe`: both pure. Secrets stand in a container's
 //! environment, readable to whoever may use Docker on the host.
 
+mod attach;
 mod building;
 mod client;
 mod container;
@@ -21,8 +22,8 @@ mod start;
 
 pub use examine::{DockerFacts, examine};
 
-use super::{Engine, EngineError, InstanceUsage};
-use crate::model::{DockerHost, InstallationId, InstanceId, InstanceSpec, ObservedInstance, Purpose};
+use super::{Attached, Engine, EngineError, InstanceUsage};
+use crate::model::{DockerHost, InstallationId, InstanceId, InstanceSpec, ObservedInstance, Purpose, TerminalSize};
 use async_trait::async_trait;
 use bollard::Docker;
 use bollard::models::{ContainerInspectResponse, ContainerStatsResponse, ContainerSummary};
@@ -38,8 +39,8 @@ pub use guard::Isolation;
 use network::{Bridge, Kind};
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -74,6 +75,8 @@ pub struct DockerEngine {
     followers: Followers,
     guard: Guard,
     builds: Arc<BuildGuard>,
+    /// Connections to commands that read, until somebody takes them.
+    attached: Mutex<HashMap<InstanceId, Attached>>,
     changes: watch::Receiver<u64>,
     _events: DropGuard,
 }
@@ -93,6 +96,7 @@ impl DockerEngine {
             followers: Followers::new(docker.clone()),
             guard: Guard::new(&installation, Vec::new()),
             builds: Arc::new(BuildGuard::new(docker.clone(), &installation, Vec::new())),
+            attached: Mutex::default(),
             docker,
             installation,
             reach,
@@ -291,6 +295,7 @@ impl Engine for DockerEngine {
     }
 
     async fn remove(&self, id: &InstanceId) -> Result<(), EngineError> {
+        drop(self.take_attached(id));
         let Some(inspect) = self.find(id).await? else {
             self.followers.finish(id, Duration::ZERO).await;
             return Ok(());
@@ -336,6 +341,15 @@ impl Engine for DockerEngine {
             (Some(pid), Some(container)) => Ok(ports::listening(pid, &container).await),
             _ => Ok(Vec::new()),
         }
+    }
+
+    async fn attach(&self, id: &InstanceId) -> Result<Attached, EngineError> {
+        self.take_attached(id)
+            .ok_or_else(|| EngineError::Refused(format!("command {id} reads nothing, or somebody is attached to it")))
+    }
+
+    async fn resize(&self, id: &InstanceId, size: TerminalSize) -> Result<(), EngineError> {
+        self.resize_terminal(id, size).await
     }
 
     fn is_proxied(&self) -> bool {

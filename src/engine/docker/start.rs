@@ -7,7 +7,7 @@ use super::lease::next_free;
 use super::network::Kind;
 use super::{DockerEngine, client, network, observe};
 use crate::engine::EngineError;
-use crate::model::InstanceSpec;
+use crate::model::{Input, InstanceSpec};
 use bollard::errors::Error;
 use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::CreateContainerOptionsBuilder;
@@ -42,8 +42,13 @@ impl DockerEngine {
                 self.follow(&found);
                 return Ok(labels.address);
             }
+            self.attach_before_start(spec, &id).await?;
             match self.launch(&id).await {
                 Ok(()) => {
+                    if let Input::Terminal(size) = spec.input {
+                        // Before there is a process the terminal has no size.
+                        self.resize_terminal(&spec.id, size).await?;
+                    }
                     self.followers.ensure(&spec.id, &id, labels.log, true);
                     return Ok(labels.address);
                 }
