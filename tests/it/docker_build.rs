@@ -1,7 +1,10 @@
 //! Builds on a real Docker engine, by both of its builders.
 
+use crate::authority::Company;
 use crate::docker::{IMAGE, Lab};
+use crate::proxy::Proxy;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,7 +15,7 @@ use towpath::engine::Engine;
 use towpath::engine::docker::{DockerEngine, Reach};
 use towpath::model::{
     AppSettings, Artifact, BuildId, BuildNetwork, Catalogue, Commit, Digest, DockerfileBuild, InstanceId, InstanceSize,
-    InstanceSpec, InstanceState, LineSink, LineSource, RevisionNumber, ServiceId, StartCommand, Timestamp,
+    InstanceSpec, InstanceState, LineSink, LineSource, RevisionNumber, Secret, ServiceId, StartCommand, Timestamp,
 };
 
 pub const BOTH: [Backend; 2] = [Backend::BuildKit, Backend::Classic];
@@ -37,12 +40,21 @@ async fn builder(lab: &Lab, backend: Backend) -> DockerBuilder {
 }
 
 pub async fn guarded_builder(lab: &Lab, backend: Backend, network: Option<Arc<dyn BuildNetwork>>) -> DockerBuilder {
+    provided_builder(lab, backend, network, Provision::default()).await
+}
+
+async fn provided_builder(
+    lab: &Lab,
+    backend: Backend,
+    network: Option<Arc<dyn BuildNetwork>>,
+    provision: Provision,
+) -> DockerBuilder {
     let options = DockerBuilderOptions {
         host: lab.host.clone(),
         installation: lab.installation.clone(),
         catalogue: Catalogue::builtin(),
         images: BTreeMap::from([("python3".parse().unwrap(), IMAGE.to_owned())]),
-        provision: Provision::default(),
+        provision,
         backend,
         network,
     };
@@ -367,6 +379,32 @@ async fn all_processes_of_a_build_together_are_held_to_its_memory_and_its_cpu() 
     let used = |line: &String| line.strip_prefix("[Build] CPU ")?.strip_suffix(" ms")?.parse::<u64>().ok();
     let used: Vec<u64> = log.iter().filter_map(used).collect();
     assert!(used.len() == 2 && used.iter().sum::<u64>() < 5500, "{used:?} {log:#?}");
+}
+
+#[tokio::test]
+async fn the_first_builder_trusts_authorities_and_goes_through_the_proxy_and_leaves_neither_in_the_image() {
+    let Some(lab) = Lab::open(false) else { return };
+    let (company, proxy) = (Company::open(), Proxy::open());
+    let SocketAddr::V4(address) = proxy.address else { panic!("an address of version 4") };
+    let engine = DockerEngine::connect(&lab.host, lab.installation.clone(), Reach::Auto).await.unwrap();
+    let engine = Arc::new(engine.with_reach_of_builds(vec![address]));
+    let proxies = ["http_proxy", "https_proxy"].map(|name| (name.to_owned(), Secret::new(proxy.url())));
+    let provision =
+        Provision { authorities: Some(company.authority()), proxies: proxies.into(), ..Provision::default() };
+    let builder = provided_builder(&lab, Backend::Classic, Some(engine.clone()), provision).await;
+    let lines: Vec<String> =
+        company.fetching().into_iter().filter(|(l, _)| !l.contains("git/app")).map(|(l, _)| l).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let (built, log, id) = run(&lab, &builder, settings(&[&[unique().as_str()], &lines[..]].concat())).await;
+    let artifact = built.unwrap();
+    for (_, wanted) in company.fetching().iter().take(3) {
+        assert!(log.iter().any(|line| line == &format!("[Build] {wanted}")), "{wanted}: {log:#?}");
+    }
+    assert!(proxy.asked().len() >= 3, "{:?}", proxy.asked());
+    let left = output_of(&lab, artifact, &["sh", "-c", "ls /run/towpath; env"]).await;
+    assert!(left.contains("No such file") && !left.contains("hunter2") && !left.contains("certificates.pem"), "{left}");
+    builder.remove(&id).await.unwrap();
+    engine.dismantle().await.unwrap();
 }
 
 /// Settings of a repository's own Dockerfile with this text, and the job that builds it.

@@ -47,6 +47,7 @@ mod plan_stale;
 mod process_apart;
 mod process_build;
 mod process_engine;
+mod proxy;
 mod reference;
 mod schema;
 mod sealed;
