@@ -334,11 +334,15 @@ async fn lines_written_for_amazon_linux_work_on_a_debian_base() {
 async fn no_process_of_a_build_takes_more_memory_than_it_may() {
     let Some(lab) = Lab::open(false) else { return };
     let builder = builder(&lab, Backend::BuildKit).await;
-    let line = "python3 -c 'bytearray(3 << 30); print(\"three fit\"); bytearray(5 << 30)'";
-    let (built, log, _) = run(&lab, &builder, settings(&[&unique(), line])).await;
+    // Asked for and not used: a `bytearray` is written to, and on a machine with less to spare than it takes the kernel
+    // killed it, or somebody else.
+    let script = "import mmap; ask = lambda gigabytes: mmap.mmap(-1, gigabytes << 30, flags=mmap.MAP_PRIVATE | \
+                  mmap.MAP_ANONYMOUS); ask(3); print(\"three fit\", flush=True); ask(5)";
+    let line = format!("python3 -c '{script}'");
+    let (built, log, _) = run(&lab, &builder, settings(&[&unique(), &line])).await;
     assert!(matches!(built, Err(BuildError::Command { .. })), "{built:?}");
-    for wanted in ["[Build] three fit", "[Build] MemoryError"] {
-        assert!(log.iter().any(|line| line == wanted), "{wanted}: {log:#?}");
+    for wanted in ["[Build] three fit", "Cannot allocate memory"] {
+        assert!(log.iter().any(|line| line.contains(wanted)), "{wanted}: {log:#?}");
     }
     let raised = "ulimit -d unlimited || echo kept";
     let (built, log, _) = run(&lab, &builder, settings(&[&unique(), raised])).await;
@@ -346,7 +350,14 @@ async fn no_process_of_a_build_takes_more_memory_than_it_may() {
     assert!(log.iter().any(|line| line == "[Build] kept"), "{log:#?}");
 }
 
-/// Two processes, neither of which has too much.
+/// What the kernel thinks that it can give, in bytes.
+fn available_memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
+
+/// Four processes, none of which has too much.
 const TWO: &str = "import subprocess, sys; p = [subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(2); \
                    b = bytearray(b\"x\") * (3 << 29); time.sleep(20)']) for _ in range(4)]; \
                    sys.exit(any(x.wait() for x in p))";
@@ -359,7 +370,11 @@ async fn all_processes_of_a_build_together_are_held_to_its_memory_and_its_cpu() 
         return;
     }
     let builder = builder(&lab, Backend::BuildKit).await;
-    // Four with 1.5 GB each, where 4 GB are allowed.
+    // Four with 1.5 GB each, where 4 GB are allowed; these are really taken.
+    if available_memory() < 8 << 30 {
+        eprintln!("SKIPPED: this machine has no 8 GB to spare for a build that takes too much");
+        return;
+    }
     let line = format!("python3 -c {}", shlex::try_quote(TWO).unwrap());
     let (built, log, _) = run(&lab, &builder, settings(&[&unique(), &line])).await;
     match built {
@@ -396,7 +411,7 @@ async fn the_first_builder_trusts_authorities_and_goes_through_the_proxy_and_lea
         company.fetching().into_iter().filter(|(l, _)| !l.contains("git/app")).map(|(l, _)| l).collect();
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     let (built, log, id) = run(&lab, &builder, settings(&[&[unique().as_str()], &lines[..]].concat())).await;
-    let artifact = built.unwrap();
+    let artifact = built.unwrap_or_else(|error| panic!("{error:?}: {log:#?}"));
     for (_, wanted) in company.fetching().iter().take(3) {
         assert!(log.iter().any(|line| line == &format!("[Build] {wanted}")), "{wanted}: {log:#?}");
     }

@@ -57,6 +57,7 @@ mod sources;
 mod spine;
 mod store;
 mod systemd;
+mod systemd_booted;
 mod trust;
 mod tutorial;
 mod webhooks;
