@@ -336,8 +336,9 @@ async fn no_process_of_a_build_takes_more_memory_than_it_may() {
     let builder = builder(&lab, Backend::BuildKit).await;
     // Asked for and not used: a `bytearray` is written to, and on a machine with less to spare than it takes the kernel
     // killed it, or somebody else.
-    let script = "import mmap; ask = lambda gigabytes: mmap.mmap(-1, gigabytes << 30, flags=mmap.MAP_PRIVATE | \
-                  mmap.MAP_ANONYMOUS); ask(3); print(\"three fit\", flush=True); ask(5)";
+    // A second between the two: BuildKit hands both streams on without an order, and one line in the middle of another.
+    let script = "import mmap, time; ask = lambda gigabytes: mmap.mmap(-1, gigabytes << 30, flags=mmap.MAP_PRIVATE | \
+                  mmap.MAP_ANONYMOUS); ask(3); print(\"three fit\", flush=True); time.sleep(1); ask(5)";
     let line = format!("python3 -c '{script}'");
     let (built, log, _) = run(&lab, &builder, settings(&[&unique(), &line])).await;
     assert!(matches!(built, Err(BuildError::Command { .. })), "{built:?}");

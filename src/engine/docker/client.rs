@@ -170,7 +170,8 @@ mod tests {
         let (_directory, host, asked) = engine("1.41", "").await;
         let docker = connect(&host).await.unwrap();
         assert_eq!(docker.client_version().to_string(), "1.41");
-        assert!(asked.lock().unwrap().iter().any(|line| line.starts_with("GET /v1.41/version ")), "{asked:?}");
+        let _ = docker.info().await;
+        assert!(asked.lock().unwrap().iter().any(|line| line.starts_with("GET /v1.41/info ")), "{asked:?}");
         let (_directory, host, _) = engine("1.40", "").await;
         let error = connect(&host).await.unwrap_err();
         assert_eq!(error.class(), Class::Stalled);
