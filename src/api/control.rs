@@ -1,13 +1,13 @@
 //! What the wire asks of the control plane. The reconciler implements it; the wire knows nothing else of it.
 
 use super::collection::{Collection, Extent};
-use super::commands::{CommandBegun, CommandOutput, CommandRequest};
+use super::commands::{CommandBegun, CommandInput, CommandInputTaken, CommandOutput, CommandRequest};
 use super::facts::{Configure, Edit, Facts, Owned};
 use crate::desired::export::SealedTexts;
 use crate::desired::{Desired, ManifestFiles, ManifestVersion};
 use crate::model::{
     Event, InstanceId, Operation, OperationId, Problem, Revision, RevisionNumber, ServiceId, ServiceName, ServiceSpec,
-    Timestamp,
+    TerminalSize, Timestamp,
 };
 use crate::observed::{Observed, ServiceView};
 use crate::plan::{Plan, Report};
@@ -245,6 +245,16 @@ pub trait ControlPlane: Send + Sync + 'static {
     /// What a command printed after its first `after` lines, and how it ended; waits a little for more. A command that is
     /// not asked for any more is stopped.
     async fn command_output(&self, id: &InstanceId, after: u64) -> Result<CommandOutput, Refusal>;
+
+    /// Writes to a command that reads; waits a little until it takes it.
+    async fn write_to_command(&self, id: &InstanceId, _piece: CommandInput) -> Result<CommandInputTaken, Refusal> {
+        Err(Refusal::NotFound(format!("there is no command `{id}` that reads")))
+    }
+
+    /// Tells a command the size of its terminal.
+    async fn resize_command(&self, id: &InstanceId, _size: TerminalSize) -> Result<(), Refusal> {
+        Err(Refusal::NotFound(format!("there is no command `{id}` with a terminal")))
+    }
 
     /// Stops a command.
     async fn stop_command(&self, id: &InstanceId, by: Principal) -> Result<(), Refusal>;

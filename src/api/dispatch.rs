@@ -66,6 +66,8 @@ pub(super) async fn dispatch(context: &Context, call: Call) -> Result<Value, Api
         "Towpath.ListLogStreams" => logs::list_streams(context, call.read()?).await,
         "Towpath.RunCommand" => commands::run(context, &call).await,
         "Towpath.GetCommandOutput" => commands::get_output(context, call.read()?).await,
+        "Towpath.SendCommandInput" => commands::write(context, call.read()?).await,
+        "Towpath.ResizeCommand" => commands::resize(context, call.read()?).await,
         "Towpath.StopCommand" => commands::stop(context, &call).await,
         "Towpath.Collect" => collection::collect(context, &call).await,
         "Towpath.ShutDown" => shut_down(context, &call).await,

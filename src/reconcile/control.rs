@@ -3,7 +3,7 @@
 use super::core::{Core, StopReason};
 use super::{commands, managed, operation, pass, snapshot, steps};
 use crate::api::collection::{Collection, Extent};
-use crate::api::commands::{CommandBegun, CommandOutput, CommandRequest};
+use crate::api::commands::{CommandBegun, CommandInput, CommandInputTaken, CommandOutput, CommandRequest};
 use crate::api::control::{Act, ControlPlane, PlanAnswer, Principal, Refusal, Snapshot};
 use crate::api::facts::{Configure, Edit, Facts};
 use crate::desired::ManifestFiles;
@@ -11,7 +11,7 @@ use crate::desired::export::SealedTexts;
 use crate::model::record::refused_while_paused;
 use crate::model::{
     Cause, Event, InstanceId, Operation, OperationId, OperationKind, OperationTarget, Owner, Revision, RevisionNumber,
-    ServiceId, ServiceName, ServiceRecord, ServiceSpec, Severity,
+    ServiceId, ServiceName, ServiceRecord, ServiceSpec, Severity, TerminalSize,
 };
 use crate::observed::Observed;
 use crate::plan::{Plan, Policy};
@@ -210,6 +210,14 @@ impl ControlPlane for Control {
 
     async fn command_output(&self, id: &InstanceId, after: u64) -> Result<CommandOutput, Refusal> {
         commands::output(&self.0, id, after).await
+    }
+
+    async fn write_to_command(&self, id: &InstanceId, piece: CommandInput) -> Result<CommandInputTaken, Refusal> {
+        commands::write(&self.0, id, piece).await
+    }
+
+    async fn resize_command(&self, id: &InstanceId, size: TerminalSize) -> Result<(), Refusal> {
+        commands::resize(&self.0, id, size).await
     }
 
     async fn stop_command(&self, id: &InstanceId, by: Principal) -> Result<(), Refusal> {
