@@ -45,7 +45,9 @@ fn follower() -> Installation {
     std::fs::write(&secret, SECRET).unwrap();
     let file = secret.to_string_lossy().into_owned();
     let mut installation = installation.option("--github-webhook-secret-file", &file).polling("1h");
-    installation.declare(&format!("services:\n  hello:\n    source: {{ repository: {FOLLOWED} }}\n    build: apprunner.yaml\n"));
+    installation.declare(&format!(
+        "services:\n  hello:\n    source: {{ repository: {FOLLOWED} }}\n    build: apprunner.yaml\n"
+    ));
     installation.up();
     installation
 }
