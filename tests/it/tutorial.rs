@@ -253,8 +253,11 @@ fn console(lived: &mut Lived, block: &str) -> String {
     for (at, line) in lines.iter().enumerate().filter_map(|(at, l)| Some((at, l.strip_prefix("$ ")?))) {
         let fails = lines.get(at + 1).is_some_and(|next| next.starts_with("error: "));
         let printed = if fails { lived.ran(line).1 } else { lived.run(line) };
-        let gap = if out.is_empty() { "" } else { "\n" };
-        let _ = write!(out, "{gap}$ {line}\n{printed}");
+        // As the page has it.
+        let gap = if at > 0 && lines[at - 1].is_empty() { "\n" } else { "" };
+        let printed = printed.trim_end();
+        let end = if printed.is_empty() { "" } else { "\n" };
+        let _ = write!(out, "{gap}$ {line}\n{printed}{end}");
     }
     out.trim_end().to_owned()
 }

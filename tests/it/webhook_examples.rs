@@ -7,6 +7,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 const PACKAGE: &str = "@octokit/webhooks-examples@7.6.1";
 /// The repository that most of the examples are about.
@@ -49,6 +50,9 @@ fn follower() -> Installation {
         "services:\n  hello:\n    source: {{ repository: {FOLLOWED} }}\n    build: apprunner.yaml\n"
     ));
     installation.up();
+    // The control socket answers before the manifest is in force.
+    let told = |i: &Installation| !i.service("hello")["waiting"].is_null();
+    installation.until("the repository is followed", Duration::from_secs(30), told);
     installation
 }
 
