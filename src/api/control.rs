@@ -14,6 +14,7 @@ use crate::plan::{Plan, Report};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The whole present state at one moment. Cheap to clone; never changes once taken.
@@ -185,6 +186,12 @@ pub trait ControlPlane: Send + Sync + 'static {
 
     /// Plans a manifest's text against the present state; the one in force if none is given. Runs no code.
     async fn plan(&self, manifest: Option<ManifestFiles>) -> Result<PlanAnswer, Refusal>;
+
+    /// The directory that relative paths in the manifest of this server are relative to. A manifest from another machine is
+    /// planned as if it lay there.
+    fn manifest_directory(&self) -> Option<PathBuf> {
+        None
+    }
 
     /// Applies: a plan made before (refused if stale), or what is declared now. Returns the operations begun.
     async fn apply(

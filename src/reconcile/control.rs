@@ -136,6 +136,10 @@ impl ControlPlane for Control {
         self.0.store.events(service, after, u32::try_from(limit).unwrap_or(u32::MAX)).await.map_err(|e| internal(&e))
     }
 
+    fn manifest_directory(&self) -> Option<std::path::PathBuf> {
+        super::manifest::directory(&self.0)
+    }
+
     async fn plan(&self, manifest: Option<ManifestFiles>) -> Result<PlanAnswer, Refusal> {
         let core = self.0.clone();
         let (desired, problems) = match manifest {

@@ -25,6 +25,15 @@ const PATIENCE: usize = 20;
 /// Directories with what tells one from another that took its place: device and inode.
 pub type Directories = BTreeMap<PathBuf, (u64, u64)>;
 
+/// The directory that relative paths in the manifest are relative to.
+pub fn directory(core: &Core) -> Option<PathBuf> {
+    let path = match &core.config.manifest {
+        ManifestSource::Path(path) => path.clone(),
+        ManifestSource::Repository(repository) => repository::place(core, repository),
+    };
+    if path.is_dir() { Some(path) } else { Some(path.parent()?.to_owned()) }
+}
+
 /// Reads the manifest and puts what it declares in force, unless it is invalid: then nothing changes but its state.
 pub async fn reload(core: &Arc<Core>) {
     match &core.config.manifest {
