@@ -26,7 +26,9 @@ pub use files::{ManifestFiles, ManifestText};
 pub use manifest::{Sealed, parse_manifest, parse_manifest_files};
 pub use runtimes::parse_runtimes;
 
-use crate::model::{CommitId, Digest, Place, Problem, ServiceName, ServiceSpec, Timestamp};
+use crate::model::{
+    CommitId, ConnectionName, Digest, HostUrl, Means, Place, Problem, Provider, ServiceName, ServiceSpec, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -94,6 +96,31 @@ pub struct Desired {
     /// The encrypted secrets that services use.
     #[serde(default)]
     pub secrets: Vec<DeclaredSecret>,
+    /// The connections, in the order of their names.
+    #[serde(default)]
+    pub connections: Vec<DeclaredConnection>,
+}
+
+/// A connection as it is declared (row C1), with its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeclaredConnection {
+    /// Its name.
+    pub name: ConnectionName,
+    /// Whose it is, and how it gets in.
+    pub spec: ConnectionSpec,
+    /// Where its name stands.
+    pub place: Place,
+}
+
+/// What is declared of a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionSpec {
+    /// Who keeps the repositories.
+    pub provider: Provider,
+    /// The server.
+    pub host: HostUrl,
+    /// How it gets in; left to `towpath connections handshake` if nothing is said.
+    pub means: Option<Means>,
 }
 
 impl Desired {

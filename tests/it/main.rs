@@ -11,6 +11,8 @@ mod cases;
 mod cli;
 mod collection;
 mod conformance;
+mod connections;
+
 mod desired;
 mod docker;
 mod docker_build;

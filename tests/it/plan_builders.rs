@@ -43,6 +43,7 @@ pub fn spec(name: &str) -> ServiceSpec {
             track: Track::default(),
             key: None,
             credentials: None,
+            connection: None,
             auto_deploy: true,
             verify: None,
         },
@@ -86,6 +87,7 @@ pub fn desired(services: Vec<DeclaredService>) -> Desired {
         manifest: ManifestVersion { file: "towpath.yaml".into(), digest, commit: None },
         services,
         secrets: vec![],
+        connections: vec![],
     }
 }
 
