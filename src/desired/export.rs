@@ -191,8 +191,8 @@ fn beyond(settings: &AppSettings) -> impl Iterator<Item = &'static str> {
 fn only_on_wire(wire: &WireSettings) -> impl Iterator<Item = &'static str> {
     let private = wire.private.then_some("it is private, which a manifest cannot say: declared, it would be public");
     // A connection is carried by its name.
-    let WireSettings { private, connection, auto_scaling, .. } = wire.clone();
-    let plain = WireSettings { private, connection, ..WireSettings::bound_to(auto_scaling) };
+    let WireSettings { connection, auto_scaling, .. } = wire.clone();
+    let plain = WireSettings { private: wire.private, connection, ..WireSettings::bound_to(auto_scaling) };
     let others = (*wire != plain).then_some("roles, encryption, network and tracing are left out");
     [private, others].into_iter().flatten()
 }

@@ -9,6 +9,9 @@ use crate::desired::findings::Findings;
 use crate::model::{ConnectionName, HostUrl, Means, Provider, RepositoryUrl, SecretRef};
 use std::path::Path;
 
+/// More than any id at GitHub.
+const LARGEST_ID: u32 = u32::MAX - 1;
+
 /// Where secrets are read from.
 type Secrets<'s> = (&'s Path, &'s Named<Sealed>);
 
@@ -89,9 +92,9 @@ fn app(fields: &Fields, provider: Provider, secrets: Secrets<'_>, findings: &mut
         return None;
     }
     app.required("id", "write the App's id, which stands in its settings", findings);
-    let id = app.number("id", 1..=u32::MAX, findings);
+    let id = app.number("id", 1..=LARGEST_ID, findings);
     let key = secret(&app, "privateKey", secrets, findings);
-    let installation = app.number("installation", 1..=u32::MAX, findings);
+    let installation = app.number("installation", 1..=LARGEST_ID, findings);
     Some(Means::App { id: id?.into(), key: key?, installation: installation.map(u64::from) })
 }
 
