@@ -242,5 +242,5 @@ pub(super) async fn begin(context: &Context, call: &Call) -> Result<Value, ApiEr
         listener: parsed(input.listener)?,
     };
     let url = context.control.begin_app(wanted).await?;
-    Ok(json!({ "Url": url }))
+    Ok(json!({ "BrowserUrl": url }))
 }

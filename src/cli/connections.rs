@@ -279,7 +279,7 @@ async fn browse(screen: &Screen, client: &Client, args: &HandshakeArgs) -> Resul
     if screen.is_json() {
         return screen.print_json(&answer);
     }
-    screen.print(&format!("open this in your browser, and follow GitHub:\n\n  {}\n\n", text(&answer, "Url")))?;
+    screen.print(&format!("open this in your browser, and follow GitHub:\n\n  {}\n\n", text(&answer, "BrowserUrl")))?;
     let end = Instant::now() + BROWSING;
     while Instant::now() < end {
         tokio::time::sleep(LOOK).await;

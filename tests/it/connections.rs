@@ -82,7 +82,7 @@ fn create(name: &str, url: &str, arn: Option<&str>) -> String {
     format!(
         "c.create_service(ServiceName='{name}', SourceConfiguration={{ {} 'CodeRepository': {{'RepositoryUrl': '{url}', \
          'SourceCodeVersion': {{'Type': 'BRANCH', 'Value': 'main'}}, 'CodeConfiguration': {{'ConfigurationSource': 'API', \
-         'CodeConfigurationValues': {{'Runtime': 'NODEJS_18', 'StartCommand': 'node server.js'}}}}}}}})",
+         'CodeConfigurationValues': {{'Runtime': 'PYTHON_311', 'StartCommand': 'python3 app.py'}}}}}}}})",
         authentication.unwrap_or_default()
     )
 }
@@ -92,7 +92,7 @@ fn a_connection_of_the_api_is_completed_by_the_command_line_and_used_by_boto3() 
     let Some(python) = conformance::python() else { return };
     let mut installation = Installation::new();
     let app = installation.repository("app");
-    node::greet(&app, "one");
+    app.greet("one");
     let server = served(installation.path());
     let (url, host) = (server.url("private", "app").to_string(), server.host());
     installation.declare("services: {}\n");
@@ -139,7 +139,7 @@ fn a_connection_of_the_api_is_completed_by_the_command_line_and_used_by_boto3() 
     // After a restart it still gets in: the password is kept, and not in clear.
     installation.kill();
     installation.up();
-    node::greet(&app, "two");
+    app.greet("two");
     installation.until_answer("shop", "two");
     assert_eq!(holds(&installation.data(), "hunter2"), Vec::<String>::new());
     assert!(!installation.log().contains("hunter2"));
@@ -172,7 +172,8 @@ fn a_github_app_is_made_in_a_browser_and_reads_a_private_repository() {
     let pending = installation.json(&["connections", "list"]);
     assert_eq!(pending[0]["Status"], "PENDING_HANDSHAKE", "{pending}");
     let begun = installation.json(&["connections", "handshake", "acme-git", "--organization", "acme"]);
-    let begin = begun["Url"].as_str().unwrap().split_once(&format!(":{}", installation.api)).unwrap().1.to_owned();
+    let begin =
+        begun["BrowserUrl"].as_str().unwrap().split_once(&format!(":{}", installation.api)).unwrap().1.to_owned();
     let (status, _, page) = browse(&installation, &begin);
     assert_eq!(status, 200, "{page}");
     let page = page.replace("&#34;", "\"").replace("&#38;", "&");

@@ -17,6 +17,7 @@ const SECRET: &[&str] = &[
     "Command",
     "Secret",
     "SecretAccessKey",
+    "BrowserUrl",
     "SessionToken",
 ];
 /// Members that are moments: epoch seconds on the wire, ISO 8601 in a record.

@@ -60,11 +60,9 @@ pub(super) fn create(facts: &Facts<'_>, input: &Input, random: [u8; 16]) -> Deci
 pub(super) fn delete(facts: &Facts<'_>, input: &Input, _random: [u8; 16]) -> Decided {
     let named = arns::active(facts, TYPE, input.required("ConnectionArn"))?;
     if let (Some(declared), Some(desired)) = (declared(facts, named), facts.desired) {
-        let contents = &desired.manifest.digest.short()[..7];
-        return Err(Refusal::InvalidRequest(format!(
-            "the connection `{}` is declared at {} (contents {contents}); remove it there, and towpath follows",
-            named.name, declared.place
-        )));
+        let (name, spot) = (&named.name, desired.manifest.spot(&declared.place));
+        let message = format!("the connection `{name}` is declared at {spot}; remove it there, and towpath follows");
+        return Err(Refusal::InvalidRequest(message));
     }
     revisions::refuse_used(facts, named)?;
     let answer = json!({ "Connection": shape(facts, named, "DELETED") });
