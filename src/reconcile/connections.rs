@@ -14,7 +14,7 @@ use crate::settings::ManifestSource;
 use crate::source::github::{ApiBase, AppKey, Credentials, GitHub, Installation, Wire};
 use crate::source::{Access, Means as Shown};
 use crate::store::{World, Write};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What was read last, by the names of connections.
@@ -70,6 +70,7 @@ pub async fn refresh(core: &Core) {
             names.into_iter().filter_map(|n| Some((n.clone(), known(&state, &n)?))).collect();
         (readers, known)
     };
+    let there: BTreeSet<String> = known.keys().cloned().collect();
     let mut changed = Vec::new();
     for (name, known) in known {
         let opened = open(core, &name, known).await;
@@ -77,7 +78,9 @@ pub async fn refresh(core: &Core) {
             changed.push(name);
         }
     }
-    let read = core.connections.read.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut read = core.connections.read.lock().unwrap_or_else(PoisonError::into_inner);
+    // What one gave that is deleted is shown no more.
+    read.retain(|name, _| there.contains(name));
     let access = |name: &String| read.get(name).map_or_else(|| Arc::new(gone(name)), |read| read.access.clone());
     let map: HashMap<RepositoryUrl, Arc<Access>> =
         readers.iter().rev().map(|(repository, name)| (repository.clone(), access(name))).collect();
