@@ -31,3 +31,4 @@ pub use rights::RequestFacts;
 pub use service_role::INSTANCES;
 pub use session::{AssumeRole, Temporary};
 pub use signature::SignatureFault;
+pub use vault::Vault;

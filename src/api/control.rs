@@ -3,11 +3,14 @@
 use super::collection::{Collection, Extent};
 use super::commands::{CommandBegun, CommandInput, CommandInputTaken, CommandOutput, CommandRequest};
 use super::facts::{Configure, Edit, Facts, Owned};
+use super::handshake::{AppWanted, Given};
 use crate::desired::export::SealedTexts;
 use crate::desired::{Desired, ManifestFiles, ManifestVersion};
 use crate::model::{
     Event, InstanceId, Operation, OperationId, Problem, Revision, RevisionNumber, ServiceId, ServiceName, ServiceSpec,
     TerminalSize, Timestamp,
+    Event, HostUrl, InstanceId, Operation, OperationId, Problem, Revision, RevisionNumber, ServiceId, ServiceName,
+    ServiceSpec, Timestamp,
 };
 use crate::observed::{Observed, ServiceView};
 use crate::plan::{Plan, Report};
@@ -226,6 +229,24 @@ pub trait ControlPlane: Send + Sync + 'static {
     ) -> Result<(ServiceId, OperationId), Refusal> {
         drop((service, make, by));
         Err(Refusal::Internal("this control plane makes no services".into()))
+    }
+
+    /// Completes the handshake of a connection with what it gets in by, once that was shown to work.
+    async fn complete_handshake(&self, given: Given) -> Result<(), Refusal> {
+        drop(given);
+        Err(Refusal::Internal("this control plane completes no handshakes".into()))
+    }
+
+    /// Makes a key for a connection, keeps it, and returns its public half.
+    async fn make_key(&self, connection: &str, host: Option<HostUrl>) -> Result<String, Refusal> {
+        drop((connection, host));
+        Err(Refusal::Internal("this control plane makes no keys".into()))
+    }
+
+    /// Begins to make a GitHub App; returns where a browser goes on.
+    async fn begin_app(&self, wanted: AppWanted) -> Result<String, Refusal> {
+        drop(wanted);
+        Err(Refusal::Internal("this control plane makes no Apps".into()))
     }
 
     /// The key of what clients carry for us and must not alter: tokens of pages.

@@ -3,8 +3,8 @@
 use super::control::{Refusal, Snapshot};
 use crate::desired::{DeclaredService, Desired};
 use crate::model::{
-    HostLabel, Operation, OperationKind, Owner, Quotas, Resource, ResourceId, ServiceId, ServiceName, ServiceRecord,
-    ServiceSpec, ServiceStatus, Timestamp,
+    HostLabel, Operation, OperationKind, Owner, Quotas, RepositoryUrl, Resource, ResourceId, ServiceId, ServiceName,
+    ServiceRecord, ServiceSpec, ServiceStatus, Timestamp,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -154,6 +154,18 @@ impl<'a> Facts<'a> {
         let asked = record.requested.as_deref().filter(|_| record.applied.is_none());
         let specs = [record.applied.as_ref(), target, asked];
         specs.into_iter().flatten().any(|spec| spec.wire.as_ref().is_some_and(|wire| wire.names(id)))
+    }
+
+    /// A service that reads a repository by a connection, if one does.
+    pub fn reader_by_connection(&self, repository: &RepositoryUrl) -> Option<&'a ServiceName> {
+        let reads = |spec: &ServiceSpec| {
+            let named = spec.source.connection.is_some() || spec.wire.as_ref().is_some_and(|w| w.connection.is_some());
+            named && spec.source.repository.same_place(repository)
+        };
+        let declared = self.desired.into_iter().flat_map(|d| &d.services).map(|d| &d.spec);
+        let live = self.live().filter_map(|record| Some((&record.name, self.spec(record)?)));
+        let mut all = declared.map(|spec| (&spec.name, spec)).chain(live);
+        all.find(|(_, spec)| reads(spec)).map(|(name, _)| name)
     }
 
     /// A host label for a service, or for a way into one, which no other has.

@@ -5,7 +5,8 @@ use super::failure::Failure;
 use super::trust_flags::TrustArgs;
 use super::webhook_flags::WebhookArgs;
 use crate::model::{
-    BranchName, Catalogue, Invalid, Memory, Reference, RepositoryUrl, RuntimeName, SourceDirectory, Verify,
+    BranchName, Catalogue, ConnectionName, Invalid, Memory, Reference, RepositoryUrl, RuntimeName, SourceDirectory,
+    Verify,
 };
 use crate::settings::{
     ApplyMode, BaseDomain, DockerReach, EndpointSetting, EngineChoice, IngressChoice, ManifestRepository,
@@ -58,6 +59,9 @@ pub struct UpArgs {
     path: SourceDirectory,
     #[command(flatten)]
     trust: TrustArgs,
+    /// The connection that this repository is read by, where it is private
+    #[arg(long, value_name = "NAME", requires = "repo", env = "TOWPATH_REPO_CONNECTION", hide_env_values = true)]
+    repo_connection: Option<ConnectionName>,
     /// What runs instances: process, docker, or auto, which is docker where it answers
     #[arg(
         long,
@@ -255,7 +259,10 @@ impl UpArgs {
                 .hint("room is made above the first, and nothing built above the second"));
         }
         Ok(UpSettings {
-            manifest: manifest_source(self.manifest, self.repo, self.branch, self.path, self.trust.verify()?),
+            manifest: {
+                let verify = self.trust.verify()?;
+                manifest_source(self.manifest, self.repo, self.branch, self.path, (self.repo_connection, verify))
+            },
             data_dir: data_dir(common)?,
             engine: self.engine,
             http: self.http,
@@ -301,11 +308,11 @@ fn manifest_source(
     repo: Option<RepositoryUrl>,
     branch: Option<BranchName>,
     path: SourceDirectory,
-    verify: Verify,
+    (connection, verify): (Option<ConnectionName>, Verify),
 ) -> ManifestSource {
     let reference = branch.map_or(Reference::Default, Reference::Branch);
     match repo {
-        Some(url) => ManifestSource::Repository(ManifestRepository { url, reference, path, verify }),
+        Some(url) => ManifestSource::Repository(ManifestRepository { url, reference, path, connection, verify }),
         None => ManifestSource::Path(manifest),
     }
 }

@@ -4,6 +4,7 @@
 //! a declared thing that silently does not happen is worse than a file that is refused. Pure: no file is read.
 
 mod build;
+mod connections;
 mod dockerfile;
 mod identities;
 mod keys;
@@ -21,7 +22,7 @@ use super::fields::Fields;
 use super::files::{ManifestFiles, ManifestText};
 use super::findings::Findings;
 use super::yaml::{self, Node, Span};
-use super::{DeclaredSecret, DeclaredService, Desired, ManifestVersion, Parsed};
+use super::{DeclaredConnection, DeclaredSecret, DeclaredService, Desired, ManifestVersion, Parsed};
 use crate::model::{Catalogue, Digest, HostLabel, Place, Problem, ServiceName, ServiceSpec, Severity};
 pub(super) use keys::levels;
 pub use sealed::Sealed;
@@ -79,6 +80,8 @@ pub fn parse_manifest_files(manifest: &ManifestFiles, catalogue: &Catalogue) -> 
     let secrets = secrets(&shared);
     let version = ManifestVersion { file: manifest.name.clone(), digest: digest(&services), commit: None };
     let desired = Desired { manifest: version, services, secrets, identities };
+    let connections = connections(&shared);
+    let desired = Desired { manifest: version, services, secrets, connections };
     Parsed { value: Some(desired).filter(|_| !has_errors(&problems)), problems }
 }
 
@@ -122,6 +125,15 @@ fn secrets(shared: &Shared) -> Vec<DeclaredSecret> {
         place: place.clone(),
     })
     .collect()
+}
+
+/// All connections, used or not: the API shows them too.
+fn connections(shared: &Shared) -> Vec<DeclaredConnection> {
+    let all = shared.connections.all();
+    let declared = all.filter_map(|(name, spec, place)| {
+        Some(DeclaredConnection { name: name.parse().ok()?, spec: spec.clone(), place: place.clone() })
+    });
+    declared.collect()
 }
 
 /// An `apprunner.yaml` taken for a manifest is one error, not one per key.

@@ -28,7 +28,9 @@ pub use identities::Identities;
 pub use manifest::{Sealed, parse_manifest, parse_manifest_files};
 pub use runtimes::parse_runtimes;
 
-use crate::model::{CommitId, Digest, Place, Problem, ServiceName, ServiceSpec, Timestamp};
+use crate::model::{
+    CommitId, ConnectionName, Digest, HostUrl, Means, Place, Problem, Provider, ServiceName, ServiceSpec, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -99,6 +101,31 @@ pub struct Desired {
     /// Who may do what.
     #[serde(default, skip_serializing_if = "Identities::is_empty")]
     pub identities: Identities,
+    /// The connections, in the order of their names.
+    #[serde(default)]
+    pub connections: Vec<DeclaredConnection>,
+}
+
+/// A connection as it is declared (row C1), with its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeclaredConnection {
+    /// Its name.
+    pub name: ConnectionName,
+    /// Whose it is, and how it gets in.
+    pub spec: ConnectionSpec,
+    /// Where its name stands.
+    pub place: Place,
+}
+
+/// What is declared of a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionSpec {
+    /// Who keeps the repositories.
+    pub provider: Provider,
+    /// The server.
+    pub host: HostUrl,
+    /// How it gets in; left to `towpath connections handshake` if nothing is said.
+    pub means: Option<Means>,
 }
 
 impl Desired {

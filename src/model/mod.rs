@@ -34,7 +34,7 @@ pub mod verify;
 pub mod wire_settings;
 
 pub use build_network::{BUILD_HOST, BuildNetwork, Guarded};
-pub use connection::{ConnectionName, HostUrl};
+pub use connection::{ConnectionName, Entrance, Handshake, HostUrl, Means, Provider};
 pub use docker_host::DockerHost;
 pub use dockerfile::{DockerfileBuild, RepositoryPath};
 pub use error::{Class, Invalid};

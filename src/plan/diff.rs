@@ -109,8 +109,8 @@ impl Differences {
     }
 
     fn source(&mut self, from: &CodeSource, to: &CodeSource) {
-        let CodeSource { repository, track: Track { reference, directory }, key, credentials, auto_deploy, verify } =
-            from;
+        let CodeSource { repository, track, key, connection, credentials, auto_deploy, verify } = from;
+        let Track { reference, directory } = track;
         let next = &to.track;
         self.text("source.repository", repository, &to.repository);
         self.option("source.branch", reference.branch(), next.reference.branch());
@@ -120,6 +120,7 @@ impl Differences {
         let file = |key: &Option<PathBuf>| key.as_ref().map(|key| format!("file {}", key.display()));
         self.push("source.key", file(key), file(&to.key));
         self.option("source.credentials", credentials.as_ref(), to.credentials.as_ref());
+        self.option("source.connection", connection.as_ref(), to.connection.as_ref());
         self.text("source.autoDeploy", auto_deploy, &to.auto_deploy);
         self.verify(verify.as_deref(), to.verify.as_deref());
     }

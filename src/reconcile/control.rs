@@ -6,8 +6,10 @@ use crate::api::collection::{Collection, Extent};
 use crate::api::commands::{CommandBegun, CommandInput, CommandInputTaken, CommandOutput, CommandRequest};
 use crate::api::control::{Act, ControlPlane, PlanAnswer, Principal, Refusal, Snapshot};
 use crate::api::facts::{Configure, Edit, Facts};
+use crate::api::handshake::{AppWanted, Given};
 use crate::desired::ManifestFiles;
 use crate::desired::export::SealedTexts;
+use crate::model::HostUrl;
 use crate::model::record::refused_while_paused;
 use crate::model::{
     Cause, Event, InstanceId, Operation, OperationId, OperationKind, OperationTarget, Owner, Revision, RevisionNumber,
@@ -226,6 +228,18 @@ impl ControlPlane for Control {
 
     async fn stop_command(&self, id: &InstanceId, by: Principal) -> Result<(), Refusal> {
         commands::stop(&self.0, id, &by)
+    }
+
+    async fn complete_handshake(&self, given: Given) -> Result<(), Refusal> {
+        super::handshake::complete(&self.0, given).await
+    }
+
+    async fn make_key(&self, connection: &str, host: Option<HostUrl>) -> Result<String, Refusal> {
+        super::handshake::make_key(&self.0, connection, host).await
+    }
+
+    async fn begin_app(&self, wanted: AppWanted) -> Result<String, Refusal> {
+        super::app_handshake::begin(&self.0, wanted)
     }
 
     async fn shut_down(&self, by: Principal) -> Result<(), Refusal> {

@@ -13,6 +13,8 @@ mod cli;
 mod collection;
 mod conformance;
 mod declared_users;
+mod connections;
+
 mod desired;
 mod docker;
 mod docker_build;

@@ -43,6 +43,7 @@ pub fn spec(name: &str) -> ServiceSpec {
             track: Track::default(),
             key: None,
             credentials: None,
+            connection: None,
             auto_deploy: true,
             verify: None,
         },
@@ -87,6 +88,7 @@ pub fn desired(services: Vec<DeclaredService>) -> Desired {
         services,
         secrets: vec![],
         identities: Default::default(),
+        connections: vec![],
     }
 }
 

@@ -43,6 +43,7 @@ const MUTATIONS: &[Mutation] = &[
     ("source.commit", ToABuild, |s| s.source.track.reference = Reference::Commit(parse("3f2a91c"))),
     ("source.key", InPlace, |s| s.source.key = Some("/etc/key".into())),
     ("source.credentials", InPlace, |s| s.source.credentials = Some(Box::new(credentials()))),
+    ("source.connection", InPlace, |s| s.source.connection = Some(parse("acme"))),
     ("source.directory", ToABuild, |s| s.source.track.directory = Some(parse("services/web"))),
     ("source.autoDeploy", InPlace, |s| s.source.auto_deploy = !s.source.auto_deploy),
     ("instance.cpu", ToNewInstances, |s| s.instance.cpu = Cpu(250)),
@@ -96,14 +97,8 @@ fn count_fields(spec: &ServiceSpec, settings: &AppSettings) -> usize {
         tags: _,
         wire: _,
     } = spec;
-    let CodeSource {
-        repository: _,
-        track: Track { reference: _, directory: _ },
-        key: _,
-        credentials: _,
-        auto_deploy: _,
-        verify: _,
-    } = source;
+    let CodeSource { repository: _, track, key: _, connection: _, credentials: _, auto_deploy: _, verify: _ } = source;
+    let Track { reference: _, directory: _ } = track;
     let InstanceSize { cpu: _, memory: _, storage: _ } = instance;
     let HealthCheck {
         protocol: _,
@@ -132,7 +127,7 @@ fn count_fields(spec: &ServiceSpec, settings: &AppSettings) -> usize {
     } = settings;
     // Of the declaration itself: build, env, secrets, tags; its name makes another service. A reference is a branch, a tag
     // or a commit.
-    4 + 8 + 3 + 6 + 3 + 5 + 13
+    4 + 9 + 3 + 6 + 3 + 5 + 13
 }
 
 #[test]

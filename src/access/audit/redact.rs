@@ -18,6 +18,7 @@ const SECRET: &[&str] = &[
     "Data",
     "Secret",
     "SecretAccessKey",
+    "BrowserUrl",
     "SessionToken",
 ];
 /// Members that are moments: epoch seconds on the wire, ISO 8601 in a record.

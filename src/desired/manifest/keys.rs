@@ -12,8 +12,8 @@ const LEVELS: &[Level] = &[
     (
         "",
         &["services", "autoscaling", "health", "env", "secrets", "keys", "users", "groups", "roles", "policies"],
+        &["services", "connections", "autoscaling", "health", "env", "secrets", "keys"],
         &[
-            "connections",
             "windows",
             "rules",
             "alarms",
@@ -50,8 +50,20 @@ const LEVELS: &[Level] = &[
     ),
     (
         "source",
-        &["repository", "branch", "tag", "commit", "directory", "key", "image", "credentials", "autoDeploy", "verify"],
-        &["connection", "accessRole", "poll", "submodules"],
+        &[
+            "repository",
+            "branch",
+            "tag",
+            "commit",
+            "directory",
+            "connection",
+            "key",
+            "image",
+            "credentials",
+            "autoDeploy",
+            "verify",
+        ],
+        &["accessRole", "poll", "submodules"],
     ),
     (
         "build",
@@ -74,6 +86,9 @@ const LEVELS: &[Level] = &[
     ("key", &["file"], &[]),
     ("credentials", &["username", "password"], &[]),
     ("verify", &["signedBy", "fastForwardOnly"], &["commits"]),
+    ("connection", &["provider", "url", "token", "basic", "sshKey", "app"], &["oauth", "scopes"]),
+    ("basic", &["username", "password"], &[]),
+    ("app", &["id", "privateKey", "installation"], &["webhookSecret", "clientId"]),
     ("instance", &["cpu", "memory", "storage"], &["role", "gpu"]),
     (
         "health",
@@ -122,6 +137,11 @@ const SYNONYMS: &[(&str, &[&str])] = &[
     ("tags", &["labels"]),
     ("keys", &["trust", "trustedKeys", "signers", "allowedSigners"]),
     ("verify", &["verification", "signature", "signatures"]),
+    ("connection", &["connectionArn", "credentials"]),
+    ("provider", &["providerType", "type", "kind"]),
+    ("username", &["user", "login"]),
+    ("privateKey", &["key", "pem"]),
+    ("sshKey", &["deployKey", "ssh"]),
 ];
 
 /// The mapping, with every key reported that it does not have at this level.
@@ -159,9 +179,11 @@ fn meant(key: &str, known: &[&'static str]) -> Option<&'static str> {
 
 /// What to do about a key that is none here: where it belongs, else what there is.
 fn elsewhere(level: &str, key: &str, known: &[&str]) -> String {
-    let elsewhere = LEVELS
-        .iter()
-        .find(|(name, keys, _)| *name != level && !matches!(*name, "secret" | "sealed" | "key") && keys.contains(&key));
+    let elsewhere = LEVELS.iter().find(|(name, keys, _)| {
+        *name != level
+            && !matches!(*name, "secret" | "sealed" | "key" | "connection" | "basic" | "app")
+            && keys.contains(&key)
+    });
     match elsewhere {
         Some(("", ..)) => format!("`{key}` belongs at the top level"),
         Some(("service", ..)) => format!("`{key}` belongs to a service, beside `source`"),

@@ -1,6 +1,6 @@
 //! `source`: where a service's code comes from.
 
-use super::{Context, keys, signers, values};
+use super::{Context, connections, keys, signers, values};
 use crate::desired::fields::{Fields, checked};
 use crate::desired::findings::Findings;
 use crate::desired::yaml::{Entry, Span};
@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 /// What is said of git repositories only.
-const OF_REPOSITORIES: &[&str] = &["repository", "branch", "tag", "commit", "directory", "key", "verify"];
+const OF_REPOSITORIES: &[&str] = &["repository", "branch", "tag", "commit", "directory", "connection", "key", "verify"];
 
 /// Reads `source` (rows S1, S2).
 pub(super) fn read(service: &Fields, context: &Context, findings: &mut Findings) -> Option<CodeSource> {
@@ -30,7 +30,9 @@ pub(super) fn read(service: &Fields, context: &Context, findings: &mut Findings)
     let repository = checked(repository(text, context.directory), "repository", span, findings)?;
     warn_of_plain_http(&repository, span, findings);
     refuse_credentials(&fields, findings)?;
-    Some(CodeSource { repository, track: Track { reference, directory }, key, credentials: None, auto_deploy, verify })
+    let connection = connections::named(&fields, &repository, context.shared, findings);
+    let track = Track { reference, directory };
+    Some(CodeSource { repository, track, key, connection, credentials: None, auto_deploy, verify })
 }
 
 /// `image: registry.example.com/acme/orders:1.2` (row S2).
@@ -46,7 +48,7 @@ fn image(fields: &Fields, context: &Context, findings: &mut Findings) -> Option<
     let (text, span) = fields.text("image", findings)?;
     let (name, reference) = checked(ImageName::parse_reference(text), "image", span, findings)?;
     let (repository, track) = (RepositoryUrl::Image(name), reference.into());
-    let source = CodeSource { repository, track, key: None, credentials, auto_deploy, verify: None };
+    let source = CodeSource { repository, track, key: None, connection: None, credentials, auto_deploy, verify: None };
     fits.then_some(source)
 }
 
@@ -61,7 +63,12 @@ fn credentials(fields: &Fields, context: &Context, findings: &mut Findings) -> O
         findings.error("credentials", span, "this is not the name of a user of a registry");
         return None;
     }
-    let password = values::secret(&section.path("password"), section.entry("password")?, context, findings)?;
+    let password = values::secret(
+        &section.path("password"),
+        section.entry("password")?,
+        (context.directory, &context.shared.secrets),
+        findings,
+    )?;
     Some(Box::new(RegistryCredentials { username: username.to_owned(), password }))
 }
 
