@@ -7,10 +7,8 @@ use super::handshake::{AppWanted, Given};
 use crate::desired::export::SealedTexts;
 use crate::desired::{Desired, ManifestFiles, ManifestVersion};
 use crate::model::{
-    Event, InstanceId, Operation, OperationId, Problem, Revision, RevisionNumber, ServiceId, ServiceName, ServiceSpec,
-    TerminalSize, Timestamp,
     Event, HostUrl, InstanceId, Operation, OperationId, Problem, Revision, RevisionNumber, ServiceId, ServiceName,
-    ServiceSpec, Timestamp,
+    ServiceSpec, TerminalSize, Timestamp,
 };
 use crate::observed::{Observed, ServiceView};
 use crate::plan::{Plan, Report};

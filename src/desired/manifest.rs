@@ -79,9 +79,8 @@ pub fn parse_manifest_files(manifest: &ManifestFiles, catalogue: &Catalogue) -> 
     }
     let secrets = secrets(&shared);
     let version = ManifestVersion { file: manifest.name.clone(), digest: digest(&services), commit: None };
-    let desired = Desired { manifest: version, services, secrets, identities };
     let connections = connections(&shared);
-    let desired = Desired { manifest: version, services, secrets, connections };
+    let desired = Desired { manifest: version, services, secrets, identities, connections };
     Parsed { value: Some(desired).filter(|_| !has_errors(&problems)), problems }
 }
 

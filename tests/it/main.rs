@@ -12,8 +12,8 @@ mod ci;
 mod cli;
 mod collection;
 mod conformance;
-mod declared_users;
 mod connections;
+mod declared_users;
 
 mod desired;
 mod docker;

@@ -200,7 +200,7 @@ fn found_in_order(wanted: &[String], lines: &[String]) -> Option<usize> {
 fn alike(line: &str) -> String {
     let mut out = String::new();
     for word in line.replace("<1s", "1s").split_whitespace() {
-        let inner = word.trim_matches(|c: char| "(),.;:`…".contains(c));
+        let inner = word.trim_matches(|c: char| "(),.;:`…\"".contains(c));
         let kind = kind(inner);
         let word = kind.map_or_else(|| word.to_owned(), |kind| word.replacen(inner, kind, 1));
         let _ = write!(out, "{}{word}", if out.is_empty() { "" } else { " " });

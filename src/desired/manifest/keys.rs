@@ -11,8 +11,19 @@ pub(in crate::desired) type Level = (&'static str, &'static [&'static str], &'st
 const LEVELS: &[Level] = &[
     (
         "",
-        &["services", "autoscaling", "health", "env", "secrets", "keys", "users", "groups", "roles", "policies"],
-        &["services", "connections", "autoscaling", "health", "env", "secrets", "keys"],
+        &[
+            "services",
+            "connections",
+            "autoscaling",
+            "health",
+            "env",
+            "secrets",
+            "keys",
+            "users",
+            "groups",
+            "roles",
+            "policies",
+        ],
         &[
             "windows",
             "rules",
