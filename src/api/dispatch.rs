@@ -4,7 +4,7 @@ use super::control::{ControlPlane, Principal, Refusal};
 use super::door::Pass;
 use super::errors::{ApiError, Fault};
 use super::logs::{self, LogReader};
-use super::{apprunner, collection, commands, events, export, operations, plans, revisions, status};
+use super::{apprunner, collection, commands, events, export, handshake, operations, plans, revisions, status};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::Arc;
@@ -66,7 +66,14 @@ pub(super) async fn dispatch(context: &Context, call: Call) -> Result<Value, Api
         "Towpath.ListLogStreams" => logs::list_streams(context, call.read()?).await,
         "Towpath.RunCommand" => commands::run(context, &call).await,
         "Towpath.GetCommandOutput" => commands::get_output(context, call.read()?).await,
+        "Towpath.SendCommandInput" => commands::write(context, call.read()?).await,
+        "Towpath.ResizeCommand" => commands::resize(context, call.read()?).await,
         "Towpath.StopCommand" => commands::stop(context, &call).await,
+        "Towpath.DescribeConnections" => handshake::describe(context, &call.read()?),
+        "Towpath.CreateConnection" => handshake::create(context, &call).await,
+        "Towpath.CompleteHandshake" => handshake::complete(context, &call).await,
+        "Towpath.CreateDeployKey" => handshake::make_key(context, &call).await,
+        "Towpath.BeginHandshake" => handshake::begin(context, &call).await,
         "Towpath.Collect" => collection::collect(context, &call).await,
         "Towpath.ShutDown" => shut_down(context, &call).await,
         other => match other.strip_prefix("AppRunner.") {

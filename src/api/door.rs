@@ -305,6 +305,11 @@ impl Named {
                 alone(format!("arn:aws:iam::{}:{kind}/{}", place.account, shown(member)))
             }
             Subject::LogGroup => alone(cloud_logs::arn(place, input)),
+            Subject::Connection(member) => {
+                let (region, account, name) = (&place.region, &place.account, shown(member));
+                let arn = format!("arn:aws:apprunner:{region}:{account}:connection/{name}");
+                resource(context, &arn).unwrap_or_else(|| alone(with_id(arn)))
+            }
             Subject::Of(member) => {
                 let given = in_our_partition(&shown(member));
                 match resource(context, &given) {

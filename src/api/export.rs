@@ -1,9 +1,12 @@
 //! `Towpath.Export`: what is in force, for a manifest that declares it.
 
+use super::apprunner::connections::{declared, host};
 use super::dispatch::{Context, output};
 use super::errors::ApiError;
-use crate::desired::export::SealedTexts;
-use crate::model::{Owner, ServiceName, ServiceRecord, ServiceSpec};
+use super::facts::{Facts, looked};
+use crate::desired::ConnectionSpec;
+use crate::desired::export::{Connections, SealedTexts};
+use crate::model::{ConnectionName, Owner, ResourceId, ResourceKind, ServiceName, ServiceRecord, ServiceSpec};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -19,6 +22,9 @@ pub struct ExportAnswer {
     pub services: Vec<ExportedService>,
     /// The encrypted texts of the secrets that they use. Values are never part of an answer.
     pub sealed: SealedTexts,
+    /// The connections that they are read by.
+    #[serde(default)]
+    pub connections: Connections,
 }
 
 /// One service.
@@ -61,7 +67,27 @@ pub(super) async fn export(context: &Context, _input: ExportInput) -> Result<Val
     });
     let mut services: Vec<ExportedService> = services.collect();
     services.sort_by(|a, b| a.name.cmp(&b.name));
+    let known = looked(&*context.control, connections).unwrap_or_default();
+    for spec in services.iter_mut().filter_map(|s| s.spec.as_mut()) {
+        let bound = spec.wire.as_ref().and_then(|wire| wire.connection.as_ref());
+        let named = bound.and_then(|id| known.iter().find(|(known, ..)| known == id)).map(|(_, name, _)| name.clone());
+        spec.source.connection = spec.source.connection.take().or(named);
+    }
     let specs: Vec<&ServiceSpec> = services.iter().filter_map(|s| s.spec.as_ref()).collect();
     let sealed = context.control.sealed_texts(&specs).await;
-    output(&ExportAnswer { services, sealed })
+    let used = |name: &ConnectionName| specs.iter().any(|spec| spec.source.connection.as_ref() == Some(name));
+    let connections = known.into_iter().filter(|(_, name, _)| used(name)).map(|(_, name, spec)| (name, spec)).collect();
+    output(&ExportAnswer { services, sealed, connections })
+}
+
+/// All connections: as they are declared, else as one whose handshake was completed.
+fn connections(facts: &Facts<'_>) -> Vec<(ResourceId, ConnectionName, ConnectionSpec)> {
+    let all = facts.resources.values().filter(|resource| resource.is_active());
+    let known = all.filter_map(|resource| {
+        let ResourceKind::Connection { provider, .. } = &resource.kind else { return None };
+        let made = || Some(ConnectionSpec { provider: *provider, host: host(facts, resource)?, means: None });
+        let spec = declared(facts, resource).map(|declared| declared.spec.clone()).or_else(made)?;
+        Some((resource.id.clone(), resource.name.parse().ok()?, spec))
+    });
+    known.collect()
 }

@@ -3,8 +3,8 @@
 use super::control::{Refusal, Snapshot};
 use crate::desired::{DeclaredService, Desired};
 use crate::model::{
-    HostLabel, Operation, OperationKind, Owner, Quotas, Resource, ResourceId, ServiceId, ServiceName, ServiceRecord,
-    ServiceSpec, ServiceStatus, Timestamp,
+    HostLabel, Operation, OperationKind, Owner, Quotas, RepositoryUrl, Resource, ResourceId, ServiceId, ServiceName,
+    ServiceRecord, ServiceSpec, ServiceStatus, Timestamp,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -22,6 +22,20 @@ pub struct Installed {
     pub http_port: u16,
     /// Whether its engine runs images.
     pub runs_images: bool,
+}
+
+impl Installed {
+    /// As a snapshot says it.
+    pub fn of(snapshot: &Snapshot) -> Self {
+        Self {
+            region: snapshot.region.clone(),
+            account: snapshot.account.clone(),
+            base_domain: snapshot.base_domain.clone(),
+            http_port: snapshot.http_port,
+            // Of no interest to what is only looked at.
+            runs_images: false,
+        }
+    }
 }
 
 /// The present state.
@@ -142,6 +156,18 @@ impl<'a> Facts<'a> {
         specs.into_iter().flatten().any(|spec| spec.wire.as_ref().is_some_and(|wire| wire.names(id)))
     }
 
+    /// A service that reads a repository by a connection, if one does.
+    pub fn reader_by_connection(&self, repository: &RepositoryUrl) -> Option<&'a ServiceName> {
+        let reads = |spec: &ServiceSpec| {
+            let named = spec.source.connection.is_some() || spec.wire.as_ref().is_some_and(|w| w.connection.is_some());
+            named && spec.source.repository.same_place(repository)
+        };
+        let declared = self.desired.into_iter().flat_map(|d| &d.services).map(|d| &d.spec);
+        let live = self.live().filter_map(|record| Some((&record.name, self.spec(record)?)));
+        let mut all = declared.map(|spec| (&spec.name, spec)).chain(live);
+        all.find(|(_, spec)| reads(spec)).map(|(name, _)| name)
+    }
+
     /// A host label for a service, or for a way into one, which no other has.
     pub fn label(&self, random: [u8; 16]) -> HostLabel {
         let mut bytes = [0; 10];
@@ -175,14 +201,7 @@ impl Owned {
     pub fn of(snapshot: &Snapshot) -> Self {
         let views = &snapshot.observed.services;
         Self {
-            installed: Installed {
-                region: snapshot.region.clone(),
-                account: snapshot.account.clone(),
-                base_domain: snapshot.base_domain.clone(),
-                http_port: snapshot.http_port,
-                // Of no interest to what is only looked at.
-                runs_images: false,
-            },
+            installed: Installed::of(snapshot),
             services: views.iter().map(|v| (v.record.id.clone(), v.record.clone())).collect(),
             operations: views.iter().filter_map(|v| v.operation.clone()).collect(),
             resources: BTreeMap::new(),

@@ -21,6 +21,7 @@ pub mod export;
 pub mod facts;
 #[cfg(test)]
 mod fuzz;
+pub mod handshake;
 pub mod identities;
 pub mod logs;
 mod network;

@@ -163,6 +163,10 @@ async fn network_call(
     if let Some(webhooks) = network.webhooks.as_ref().filter(|_| request.uri().path().starts_with(webhooks::PREFIX)) {
         return webhooks.deliver(request).await;
     }
+    let pages = webhooks::pages::PREFIX;
+    if let Some(webhooks) = network.webhooks.as_ref().filter(|_| request.uri().path().starts_with(pages)) {
+        return webhooks.page(request).await;
+    }
     let (head, body) = request.into_parts();
     let protocol = Protocol::of(&head);
     match network_answer(&network, &seat, origin, (&head, body), (protocol, &id)).await {

@@ -10,6 +10,8 @@ pub(super) enum Subject {
     All,
     /// What this member of the input names: an ARN, or a service's name.
     Of(&'static str),
+    /// The connection that this member names.
+    Connection(&'static str),
     /// Something that is made: its kind in ARNs, and the member with its name.
     Made(&'static str, &'static str),
     /// Something of access control: its kind in ARNs, and the member with its name.
@@ -49,7 +51,7 @@ const fn logs(target: &'static str, subject: Subject) -> Operation {
     Operation { target, service: "logs", subject }
 }
 
-use Subject::{All, Identity, LogGroup, Made, Of};
+use Subject::{All, Connection, Identity, LogGroup, Made, Of};
 
 /// All operations.
 pub(super) const OPERATIONS: &[Operation] = &[
@@ -96,7 +98,13 @@ pub(super) const OPERATIONS: &[Operation] = &[
     app_runner("AppRunner.UpdateDefaultAutoScalingConfiguration", Of("AutoScalingConfigurationArn")),
     app_runner("AppRunner.UpdateService", Of("ServiceArn")),
     app_runner("AppRunner.UpdateVpcIngressConnection", Of("VpcIngressConnectionArn")),
+    // The same right as App Runner's own call.
+    app_runner("Towpath.CreateConnection", Made("connection", "ConnectionName")),
     ours("Towpath.Apply", All),
+    ours("Towpath.BeginHandshake", Connection("ConnectionName")),
+    ours("Towpath.CompleteHandshake", Connection("ConnectionName")),
+    ours("Towpath.CreateDeployKey", Connection("ConnectionName")),
+    ours("Towpath.DescribeConnections", All),
     ours("Towpath.CancelOperation", All),
     ours("Towpath.Collect", All),
     ours("Towpath.DescribeOperation", All),
@@ -109,8 +117,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
     ours("Towpath.ListOperations", Of("Service")),
     ours("Towpath.ListRevisions", Of("Service")),
     ours("Towpath.Plan", All),
+    ours("Towpath.ResizeCommand", All),
     ours("Towpath.Rollback", Of("Service")),
     ours("Towpath.RunCommand", Of("Service")),
+    ours("Towpath.SendCommandInput", All),
     ours("Towpath.ShutDown", All),
     ours("Towpath.StopCommand", All),
     ours("Towpath.LookupAudit", All),

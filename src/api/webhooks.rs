@@ -8,10 +8,12 @@
 #[cfg(test)]
 mod fuzz;
 mod pace;
+pub mod pages;
 mod payload;
 mod provider;
 mod seen;
 
+pub use pages::{Page, Visit};
 pub use provider::Provider;
 
 use self::pace::Pace;
@@ -48,6 +50,10 @@ const ROOM_TIME: Duration = Duration::from_secs(5);
 pub trait Hints: Send + Sync + 'static {
     /// Looks at these repositories now, as far as anything follows them; returns how many that are.
     fn look_at(&self, repositories: &[RepositoryUrl]) -> usize;
+    /// What else deliveries of GitHub may be signed with: the secrets of our own Apps.
+    fn secrets_of_apps(&self) -> Vec<Secret>;
+    /// Answers a browser in the handshake of a connection.
+    async fn visit(&self, visit: Visit) -> Page;
     /// The ids of deliveries that were kept last, oldest first.
     async fn deliveries(&self) -> Vec<String>;
     /// Keeps them instead of those before. What fails is tried again with the next ones.
@@ -92,15 +98,20 @@ impl Webhooks {
         if head.method != Method::POST {
             return Err((StatusCode::METHOD_NOT_ALLOWED, "webhooks are posted".into()));
         }
-        let secret = self.secrets.get(&provider).ok_or_else(|| {
+        let mut secrets: Vec<Secret> = self.secrets.get(&provider).cloned().into_iter().collect();
+        if provider == Provider::GitHub {
+            secrets.extend(self.hints.secrets_of_apps());
+        }
+        if secrets.is_empty() {
             let flag = provider.flag();
-            (StatusCode::NOT_FOUND, format!("webhooks of {name} are not taken: start `towpath up` with `{flag} FILE`"))
-        })?;
+            let message = format!("webhooks of {name} are not taken: start `towpath up` with `{flag} FILE`");
+            return Err((StatusCode::NOT_FOUND, message));
+        }
         if !self.pace.admits() {
             return Err((StatusCode::TOO_MANY_REQUESTS, "too many deliveries; send it again".into()));
         }
         let (body, _room) = self.read(head, body).await?;
-        if !provider.admits(secret, &head.headers, &body) {
+        if !secrets.iter().any(|secret| provider.admits(secret, &head.headers, &body)) {
             let message = format!("the delivery carries no valid `{}`", provider.signature_header());
             return Err((StatusCode::UNAUTHORIZED, message));
         }
@@ -176,5 +187,8 @@ pub async fn serve_webhooks(
 }
 
 async fn only_webhooks(State(webhooks): State<Arc<Webhooks>>, request: Request) -> Response<Body> {
+    if request.uri().path().starts_with(pages::PREFIX) {
+        return webhooks.page(request).await;
+    }
     webhooks.deliver(request).await
 }

@@ -1,6 +1,7 @@
 //! The commands and their flags.
 
 use super::audit::AuditArgs;
+use super::connections::ConnectionsCommand;
 use super::identities::{GroupsCommand, KeysCommand, PoliciesCommand, RolesCommand, UsersCommand};
 use super::import::ImportArgs;
 use super::install_service::InstallServiceArgs;
@@ -134,6 +135,9 @@ pub enum Command {
     /// Manage access keys: what API clients sign with
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Manage connections: access to private repositories
+    #[command(subcommand)]
+    Connections(ConnectionsCommand),
     /// Show the output of a service's instances, of a deployment, or its life
     Logs(LogsArgs),
     /// Look at what of this machine helps or hinders, and say how to mend it

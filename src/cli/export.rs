@@ -22,7 +22,7 @@ pub async fn export(screen: &Screen, client: &Client, args: &ExportArgs) -> Resu
         .zip(&remarks)
         .filter_map(|(service, remark)| Some(Exported { spec: service.spec.as_ref()?, remark: remark.as_deref() }))
         .collect();
-    let Written { text, mut lost } = write_manifest(&services, &answer.sealed);
+    let Written { text, mut lost } = write_manifest(&services, &answer.sealed, &answer.connections);
     let unknown = chosen.iter().filter(|service| service.spec.is_none());
     lost.extend(
         unknown.map(|service| format!("`{}`: never came to serve and is not declared: left out", service.name)),

@@ -51,9 +51,21 @@ pub async fn logs(screen: &Screen, client: &Client, args: &LogsArgs) -> Result<(
     }
     print(screen, &lines, of_instances(args))?;
     if lines.is_empty() && !args.follow && !screen.is_json() {
-        screen.note(&format!("No lines in the log of `{}`.", args.service));
+        screen.note(&nothing(args));
     }
     if args.follow { follow(screen, client, args, cursors).await } else { Ok(()) }
+}
+
+/// What is said where there are no lines: an application that never came up printed nothing, but its deployment did.
+fn nothing(args: &LogsArgs) -> String {
+    let service = &args.service;
+    if of_instances(args) {
+        return format!(
+            "No instance of `{service}` has printed anything; what its builds and deployments say: `towpath logs {service} \
+             --deployment latest`."
+        );
+    }
+    format!("No lines in the log of `{service}`.")
 }
 
 fn of_instances(args: &LogsArgs) -> bool {

@@ -10,6 +10,7 @@ mod against;
 mod args;
 mod audit;
 mod client;
+mod connections;
 mod doctor;
 mod down;
 mod events;
@@ -195,6 +196,7 @@ async fn call(
         Command::Policies(command) => identities::policies(screen, client, &command).await?,
         Command::Audit(args) => audit::audit(screen, client, &args).await?,
         Command::Keys(command) => identities::keys(screen, client, &command).await?,
+        Command::Connections(command) => connections::connections(screen, client, &command).await?,
         Command::Gc { dry_run } => gc::gc(screen, client, dry_run).await?,
         Command::Down | Command::Doctor(_) if client.is_remote() => {
             let hint = "run it there, without `--server`";

@@ -7,11 +7,13 @@ use super::webhook_flags::WebhookArgs;
 use crate::desired::manifest::parse_poll;
 use crate::model::{
     BranchName, Catalogue, Invalid, Memory, Poll, Reference, RepositoryUrl, RuntimeName, SourceDirectory, Verify,
+    BranchName, Catalogue, ConnectionName, Invalid, Memory, Reference, RepositoryUrl, RuntimeName, SourceDirectory,
+    Verify,
 };
 use crate::settings::{
-    ApplyMode, BaseDomain, EndpointSetting, EngineChoice, IngressChoice, ManifestRepository, ManifestSource,
-    SourceSettings, UpSettings, default_data_dir, default_known_hosts, has_proxy, parse_account, parse_first_user,
-    parse_manifest_path, parse_overcommit, parse_region, parse_runtime_image,
+    ApplyMode, BaseDomain, DockerReach, EndpointSetting, EngineChoice, IngressChoice, ManifestRepository,
+    ManifestSource, SourceSettings, UpSettings, default_data_dir, default_known_hosts, has_proxy, parse_account,
+    parse_first_user, parse_manifest_path, parse_overcommit, parse_region, parse_runtime_image,
 };
 use clap::Args;
 use std::net::SocketAddr;
@@ -59,6 +61,9 @@ pub struct UpArgs {
     path: SourceDirectory,
     #[command(flatten)]
     trust: TrustArgs,
+    /// The connection that this repository is read by, where it is private
+    #[arg(long, value_name = "NAME", requires = "repo", env = "TOWPATH_REPO_CONNECTION", hide_env_values = true)]
+    repo_connection: Option<ConnectionName>,
     /// What runs instances: process, docker, or auto, which is docker where it answers
     #[arg(
         long,
@@ -148,6 +153,17 @@ pub struct UpArgs {
     /// The Docker engine [default: the local one]
     #[arg(long, value_name = "URL", env = "TOWPATH_DOCKER_HOST", hide_env_values = true)]
     docker_host: Option<String>,
+    /// How containers are reached: `auto` (by their addresses where this machine can) or `published` (by ports of its loopback)
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WAY",
+        default_value = "auto",
+        hide_possible_values = true,
+        env = "TOWPATH_DOCKER_REACH",
+        hide_env_values = true
+    )]
+    docker_reach: DockerReach,
     /// A base image in place of the catalogue's; repeatable
     #[arg(
         long,
@@ -245,7 +261,10 @@ impl UpArgs {
                 .hint("room is made above the first, and nothing built above the second"));
         }
         Ok(UpSettings {
-            manifest: manifest_source(self.manifest, self.repo, self.branch, self.path, self.trust.verify()?),
+            manifest: {
+                let verify = self.trust.verify()?;
+                manifest_source(self.manifest, self.repo, self.branch, self.path, (self.repo_connection, verify))
+            },
             data_dir: data_dir(common)?,
             engine: self.engine,
             http: self.http,
@@ -259,6 +278,7 @@ impl UpArgs {
             region: self.region,
             account: self.account,
             docker_host: self.docker_host,
+            docker_reach: self.docker_reach,
             runtime_images: self.runtime_image.into_iter().collect(),
             catalogue,
             builds: self.builds,
@@ -290,11 +310,11 @@ fn manifest_source(
     repo: Option<RepositoryUrl>,
     branch: Option<BranchName>,
     path: SourceDirectory,
-    verify: Verify,
+    (connection, verify): (Option<ConnectionName>, Verify),
 ) -> ManifestSource {
     let reference = branch.map_or(Reference::Default, Reference::Branch);
     match repo {
-        Some(url) => ManifestSource::Repository(ManifestRepository { url, reference, path, verify }),
+        Some(url) => ManifestSource::Repository(ManifestRepository { url, reference, path, connection, verify }),
         None => ManifestSource::Path(manifest),
     }
 }

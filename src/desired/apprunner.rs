@@ -85,6 +85,9 @@ pub(super) fn find_runtime<'c>(
     if found.is_none() {
         let message = format!("{UNSUPPORTED} There is no runtime {}", quote(text));
         let hint = match catalogue.nearest(text) {
+            _ if matches!(text.to_ascii_lowercase().as_str(), "docker" | "dockerfile") => {
+                "the repository's own Dockerfile is built by `build: Dockerfile` in the manifest".to_owned()
+            }
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("runtimes are {}", listed(catalogue.runtimes.iter().map(|r| r.name.as_str()))),
         };

@@ -3,11 +3,15 @@
 
 pub(super) mod text;
 
+use super::ConnectionSpec;
 use super::duration::show_duration;
 use crate::model::{
     AppSettings, BuildSource, CodeSource, Cpu, DeploySettings, Digest, DockerfileBuild, Drift, EnvName, HealthCheck,
     HealthProtocol, InstanceSize, KeyText, Memory, Poll, RegistryCredentials, RepositoryPath, RepositoryUrl, Restraint,
     Scaling, SecretRef, ServiceSpec, Track, Verify, WireSettings,
+    AppSettings, BuildSource, CodeSource, ConnectionName, Cpu, DeploySettings, Digest, DockerfileBuild, EnvName,
+    HealthCheck, HealthProtocol, InstanceSize, KeyText, Means, Memory, RegistryCredentials, RepositoryPath,
+    RepositoryUrl, Scaling, SecretRef, ServiceSpec, Track, Verify, WireSettings,
 };
 use std::collections::BTreeMap;
 use text::Yaml;
@@ -18,6 +22,9 @@ const DEFAULT_PORT: u16 = 8080;
 
 /// The encrypted texts of secrets, by name, and by the digest of the value.
 pub type SealedTexts = BTreeMap<String, BTreeMap<Digest, String>>;
+
+/// What is known of connections, by name.
+pub type Connections = BTreeMap<ConnectionName, ConnectionSpec>;
 
 /// One service to write.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +45,7 @@ pub struct Written {
 }
 
 /// Writes services as a manifest, in the order of their names.
-pub fn export(services: &[Exported], sealed: &SealedTexts) -> Written {
+pub fn export(services: &[Exported], sealed: &SealedTexts, connections: &Connections) -> Written {
     let mut ordered: Vec<&Exported> = services.iter().collect();
     ordered.sort_by_key(|exported| &exported.spec.name);
     let mut lost = Vec::new();
@@ -49,6 +56,7 @@ pub fn export(services: &[Exported], sealed: &SealedTexts) -> Written {
         yaml.put("secrets", Yaml::map(texts));
     }
     yaml.put_some("keys", keys(&ordered, &mut lost));
+    yaml.put_some("connections", self::connections(&ordered, connections, &mut lost));
     let mut all = Yaml::new();
     for exported in &ordered {
         all.remark(exported.remark);
@@ -81,6 +89,44 @@ fn key(key: &KeyText) -> Yaml {
         KeyText::Text(text) => Yaml::block(text),
         KeyText::File(path) => Yaml::map([("file", Yaml::text(path.display()))]),
     }
+}
+
+/// The connections that services name.
+fn connections(services: &[&Exported<'_>], known: &Connections, lost: &mut Vec<String>) -> Yaml {
+    let mut written: BTreeMap<&str, Yaml> = BTreeMap::new();
+    for spec in services.iter().map(|exported| exported.spec) {
+        let Some(name) = &spec.source.connection else { continue };
+        match known.get(name) {
+            Some(found) => drop(written.insert(name.as_str(), connection(found))),
+            None => lost.push(format!("`{}`: the connection `{name}` is not known any more", spec.name)),
+        }
+    }
+    Yaml::map(written)
+}
+
+fn connection(spec: &ConnectionSpec) -> Yaml {
+    let ConnectionSpec { provider, host, means } = spec;
+    let mut yaml = Yaml::new();
+    yaml.put("provider", Yaml::text(provider));
+    if provider.host().as_ref() != Some(host) {
+        yaml.put("url", Yaml::text(host));
+    }
+    match means {
+        Some(Means::Token(token)) => yaml.put("token", reference(token)),
+        Some(Means::SshKey(key)) => yaml.put("sshKey", reference(key)),
+        Some(Means::Basic { username, password }) => {
+            yaml.put("basic", Yaml::map([("username", Yaml::text(username)), ("password", reference(password))]));
+        }
+        Some(Means::App { id, key, installation }) => {
+            let mut app = Yaml::map([("id", Yaml::plain(id)), ("privateKey", reference(key))]);
+            if let Some(installation) = installation {
+                app.put("installation", Yaml::plain(installation));
+            }
+            yaml.put("app", app);
+        }
+        None => {}
+    }
+    yaml
 }
 
 /// The encrypted secrets that services use, each name once.
@@ -149,8 +195,10 @@ fn beyond(settings: &AppSettings) -> impl Iterator<Item = &'static str> {
 /// What only the API says of a service, where it says it.
 fn only_on_wire(wire: &WireSettings) -> impl Iterator<Item = &'static str> {
     let private = wire.private.then_some("it is private, which a manifest cannot say: declared, it would be public");
-    let plain = WireSettings { private: wire.private, ..WireSettings::bound_to(wire.auto_scaling.clone()) };
-    let others = (*wire != plain).then_some("roles, connection, encryption, network and tracing are left out");
+    // A connection is carried by its name.
+    let WireSettings { connection, auto_scaling, .. } = wire.clone();
+    let plain = WireSettings { private: wire.private, connection, ..WireSettings::bound_to(auto_scaling) };
+    let others = (*wire != plain).then_some("roles, encryption, network and tracing are left out");
     [private, others].into_iter().flatten()
 }
 
@@ -193,6 +241,8 @@ fn place(yaml: &mut Yaml, source: &CodeSource) {
         verify,
         poll: _,
     } = source;
+    let CodeSource { repository, track, key, connection, credentials: _, auto_deploy: _, verify } = source;
+    let Track { reference, directory } = track;
     yaml.put("repository", Yaml::text(repository));
     let of = [
         ("branch", reference.branch().map(ToString::to_string)),
@@ -205,6 +255,9 @@ fn place(yaml: &mut Yaml, source: &CodeSource) {
     }
     if let Some(key) = key {
         yaml.put("key", Yaml::map([("file", Yaml::text(key.display()))]));
+    }
+    if let Some(connection) = connection {
+        yaml.put("connection", Yaml::text(connection));
     }
     if let Some(verify) = verify {
         yaml.put("verify", self::verify(verify));

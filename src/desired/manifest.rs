@@ -4,7 +4,9 @@
 //! a declared thing that silently does not happen is worse than a file that is refused. Pure: no file is read.
 
 mod build;
+mod connections;
 mod dockerfile;
+mod identities;
 mod keys;
 mod restraint;
 mod sealed;
@@ -22,6 +24,7 @@ use super::files::{ManifestFiles, ManifestText};
 use super::findings::Findings;
 use super::yaml::{self, Node, Span};
 use super::{DeclaredSecret, DeclaredService, DeclaredWindow, Desired, ManifestVersion, Parsed};
+use super::{DeclaredConnection, DeclaredSecret, DeclaredService, Desired, ManifestVersion, Parsed};
 use crate::model::{Catalogue, Digest, HostLabel, Place, Problem, ServiceName, ServiceSpec, Severity};
 pub(super) use keys::levels;
 use restraint::Dependent;
@@ -67,6 +70,7 @@ pub fn parse_manifest_files(manifest: &ManifestFiles, catalogue: &Catalogue) -> 
     let services = services(&mut parts, &shared, catalogue, single);
     let windows = windows(&mut parts, &services);
     dependencies(&mut parts);
+    let identities = identities::read(&mut parts);
     let mut problems = manifest.problems.clone();
     let has_errors = |problems: &[Problem]| problems.iter().any(|p| p.severity == Severity::Error);
     if !has_errors(&problems) && parts.iter().all(|part| !part.findings.has_errors()) {
@@ -82,6 +86,9 @@ pub fn parse_manifest_files(manifest: &ManifestFiles, catalogue: &Catalogue) -> 
     let secrets = secrets(&shared);
     let version = ManifestVersion { file: manifest.name.clone(), digest: digest(&services, &windows), commit: None };
     let desired = Desired { manifest: version, services, secrets, windows };
+    let version = ManifestVersion { file: manifest.name.clone(), digest: digest(&services), commit: None };
+    let connections = connections(&shared);
+    let desired = Desired { manifest: version, services, secrets, identities, connections };
     Parsed { value: Some(desired).filter(|_| !has_errors(&problems)), problems }
 }
 
@@ -125,6 +132,15 @@ fn secrets(shared: &Shared) -> Vec<DeclaredSecret> {
         place: place.clone(),
     })
     .collect()
+}
+
+/// All connections, used or not: the API shows them too.
+fn connections(shared: &Shared) -> Vec<DeclaredConnection> {
+    let all = shared.connections.all();
+    let declared = all.filter_map(|(name, spec, place)| {
+        Some(DeclaredConnection { name: name.parse().ok()?, spec: spec.clone(), place: place.clone() })
+    });
+    declared.collect()
 }
 
 /// An `apprunner.yaml` taken for a manifest is one error, not one per key.

@@ -12,6 +12,7 @@ pub mod files;
 pub mod findings;
 #[cfg(test)]
 mod fuzz;
+pub mod identities;
 pub mod import;
 mod keys;
 pub mod manifest;
@@ -23,10 +24,14 @@ pub mod yaml;
 pub use apprunner::parse_apprunner;
 pub use file::{FileKind, check_file};
 pub use files::{ManifestFiles, ManifestText};
+pub use identities::Identities;
 pub use manifest::{Sealed, parse_manifest, parse_manifest_files};
 pub use runtimes::parse_runtimes;
 
 use crate::model::{CommitId, Digest, Place, Problem, ServiceName, ServiceSpec, Timestamp, Window};
+use crate::model::{
+    CommitId, ConnectionName, Digest, HostUrl, Means, Place, Problem, Provider, ServiceName, ServiceSpec, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -109,6 +114,34 @@ pub struct DeclaredWindow {
     pub window: Window,
     /// Where it stands.
     pub place: Place,
+    /// Who may do what.
+    #[serde(default, skip_serializing_if = "Identities::is_empty")]
+    pub identities: Identities,
+    /// The connections, in the order of their names.
+    #[serde(default)]
+    pub connections: Vec<DeclaredConnection>,
+}
+
+/// A connection as it is declared (row C1), with its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeclaredConnection {
+    /// Its name.
+    pub name: ConnectionName,
+    /// Whose it is, and how it gets in.
+    pub spec: ConnectionSpec,
+    /// Where its name stands.
+    pub place: Place,
+}
+
+/// What is declared of a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionSpec {
+    /// Who keeps the repositories.
+    pub provider: Provider,
+    /// The server.
+    pub host: HostUrl,
+    /// How it gets in; left to `towpath connections handshake` if nothing is said.
+    pub means: Option<Means>,
 }
 
 impl Desired {

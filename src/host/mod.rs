@@ -9,6 +9,8 @@ pub mod files;
 pub mod jail;
 pub mod lines;
 pub mod overlay;
+pub mod pty;
+pub mod seccomp;
 pub mod tree;
 
 /// The identity of this boot: process ids and sockets from another boot mean nothing.

@@ -131,6 +131,12 @@ pub fn kill_until_gone(limit: Duration, mut find: impl FnMut() -> Vec<Process>) 
     }
 }
 
+/// The process that a thread belongs to.
+pub fn process_of(thread: i32) -> Option<i32> {
+    let status = std::fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+    status.lines().find_map(|l| l.strip_prefix("Tgid:"))?.trim().parse().ok()
+}
+
 /// Resident memory in bytes.
 pub fn resident(pid: i32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();

@@ -2,7 +2,9 @@
 
 use super::error::Invalid;
 use super::names::name;
+use super::secret::SecretRef;
 use super::source::RepositoryUrl;
+use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::IpAddr;
@@ -85,7 +87,8 @@ impl HostUrl {
         Ok(Self { plain, host: parsed.host().to_ascii_lowercase(), port })
     }
 
-    fn is_here(&self) -> bool {
+    /// Whether it is this machine itself.
+    pub fn is_here(&self) -> bool {
         let host = self.host.trim_start_matches('[').trim_end_matches(']');
         host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
@@ -127,6 +130,184 @@ impl TryFrom<String> for HostUrl {
 impl From<HostUrl> for String {
     fn from(host: HostUrl) -> String {
         host.to_string()
+    }
+}
+
+/// Who keeps the repositories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Provider {
+    /// GitHub, or one's own GitHub Enterprise Server.
+    #[serde(rename = "GITHUB")]
+    GitHub,
+    /// Bitbucket.
+    #[serde(rename = "BITBUCKET")]
+    Bitbucket,
+    /// Any other git server; App Runner has none such.
+    #[serde(rename = "GIT")]
+    Git,
+}
+
+impl Provider {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::GitHub, Self::Bitbucket, Self::Git];
+
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::GitHub => "GITHUB",
+            Self::Bitbucket => "BITBUCKET",
+            Self::Git => "GIT",
+        }
+    }
+
+    /// Its server, where everybody has the same.
+    pub fn host(self) -> Option<HostUrl> {
+        let host = |name: &str| HostUrl { plain: false, host: name.to_owned(), port: 443 };
+        match self {
+            Self::GitHub => Some(host("github.com")),
+            Self::Bitbucket => Some(host("bitbucket.org")),
+            Self::Git => None,
+        }
+    }
+
+    /// The user name that goes with a token over HTTP.
+    pub fn token_user(self) -> &'static str {
+        match self {
+            Self::GitHub => "x-access-token",
+            Self::Bitbucket => "x-token-auth",
+            // Hosts that take a token as a password do not look at the name, or want this one (GitLab).
+            Self::Git => "oauth2",
+        }
+    }
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::str::FromStr for Provider {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        Self::ALL.into_iter().find(|provider| provider.as_str() == text).ok_or_else(|| {
+            Invalid::new(format!("`{}` is not a provider", text.escape_debug()))
+                .hint("there are `GITHUB`, `BITBUCKET`, and `GIT` for every other server")
+        })
+    }
+}
+
+/// How a declared connection gets in. References only: values are read when they are needed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Means {
+    /// A token.
+    Token(SecretRef),
+    /// A user name and a password.
+    Basic {
+        /// The name.
+        username: String,
+        /// The password.
+        password: SecretRef,
+    },
+    /// A private key, for repositories over ssh.
+    SshKey(SecretRef),
+    /// A GitHub App.
+    App {
+        /// Its id.
+        id: u64,
+        /// Its private key.
+        key: SecretRef,
+        /// Where it is installed; found out if it is installed once.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        installation: Option<u64>,
+    },
+}
+
+impl Means {
+    /// What it is called: the manifest's key.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Token(_) => "token",
+            Self::Basic { .. } => "basic",
+            Self::SshKey(_) => "sshKey",
+            Self::App { .. } => "app",
+        }
+    }
+
+    /// What it keeps secret.
+    pub fn secret(&self) -> &SecretRef {
+        match self {
+            Self::Token(secret) | Self::SshKey(secret) => secret,
+            Self::Basic { password, .. } => password,
+            Self::App { key, .. } => key,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn secret_mut(&mut self) -> &mut SecretRef {
+        match self {
+            Self::Token(secret) | Self::SshKey(secret) => secret,
+            Self::Basic { password, .. } => password,
+            Self::App { key, .. } => key,
+        }
+    }
+}
+
+/// What a handshake was completed with. The secret of it is encrypted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Handshake {
+    /// How it gets in.
+    pub entrance: Entrance,
+    /// The token, the password or the private key, encrypted under the installation's key.
+    pub sealed: String,
+    /// What the App's webhooks are signed with, encrypted too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed_webhook: Option<String>,
+    /// When it was shown to work; not yet if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completed_at: Option<Timestamp>,
+}
+
+/// How a connection gets in, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Entrance {
+    /// With a token.
+    Token,
+    /// With a user name and a password.
+    Basic {
+        /// The name.
+        username: String,
+    },
+    /// With a key over ssh.
+    SshKey {
+        /// Its public half, as a provider wants it.
+        public: String,
+    },
+    /// As a GitHub App.
+    App {
+        /// Its id.
+        id: u64,
+        /// What its pages are called at GitHub.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        slug: Option<String>,
+        /// Where it is installed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        installation: Option<u64>,
+    },
+}
+
+impl Entrance {
+    /// What it is called: the manifest's key.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Basic { .. } => "basic",
+            Self::SshKey { .. } => "sshKey",
+            Self::App { .. } => "app",
+        }
     }
 }
 

@@ -38,13 +38,15 @@ pub mod wire_settings;
 
 pub use self::cron::{Cron, Poll, Zone};
 pub use build_network::{BUILD_HOST, BuildNetwork, Guarded};
-pub use connection::{ConnectionName, HostUrl};
+pub use connection::{ConnectionName, Entrance, Handshake, HostUrl, Means, Provider};
 pub use docker_host::DockerHost;
 pub use dockerfile::{DockerfileBuild, RepositoryPath};
 pub use error::{Class, Invalid};
 pub use ids::{BuildId, Digest, InstallationId, InstanceId, OperationId, ResourceId, ServiceId};
 pub use image::{ImageName, RegistryCredentials, RegistryLogin};
-pub use instance::{Artifact, InstanceSpec, InstanceState, ObservedInstance, Purpose, StartCommand};
+pub use instance::{
+    Artifact, Input, InstanceSpec, InstanceState, ObservedInstance, Purpose, StartCommand, TerminalSize,
+};
 pub use lines::{LineSink, LineSource};
 pub use names::{EnvName, HostLabel, RuntimeName, ServiceName};
 pub use node_range::NodeRange;

@@ -1,6 +1,7 @@
 //! What the API makes beside services: connections, autoscaling and observability configurations, VPC connectors, VPC
 //! ingress connections, custom domains.
 
+use super::connection::{Handshake, HostUrl, Provider};
 use super::ids::{ResourceId, ServiceId};
 use super::names::HostLabel;
 use super::service::Scaling;
@@ -36,8 +37,17 @@ pub struct Resource {
 pub enum ResourceKind {
     /// Access to a provider (row C1).
     Connection {
-        /// `GITHUB`, `BITBUCKET`.
-        provider: String,
+        /// Who keeps the repositories.
+        provider: Provider,
+        /// The server; the provider's own if none is said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        host: Option<HostUrl>,
+        /// Whether the manifest declares it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        declared: bool,
+        /// What its handshake has come to, once it was begun.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        handshake: Option<Handshake>,
     },
     /// How many instances run (row I6).
     AutoScaling {

@@ -1,6 +1,7 @@
 //! Where a service's code comes from. Untrusted text is parsed into these types at the door (house rule 9).
 
 use super::cron::Poll;
+use super::connection::ConnectionName;
 use super::error::Invalid;
 use super::image::{ImageName, RegistryCredentials};
 use super::names::name;
@@ -22,6 +23,8 @@ pub struct CodeSource {
     pub track: Track,
     /// The private key that it is read with over ssh; the installation's if none.
     pub key: Option<PathBuf>,
+    /// The connection of the manifest that it is read by, if one is named (row C1).
+    pub connection: Option<ConnectionName>,
     /// Who pulls it, of an image that not everybody may pull.
     pub credentials: Option<Box<RegistryCredentials>>,
     /// Whether every new version is deployed by itself (row D1); true by default.
@@ -45,6 +48,8 @@ struct Written {
     directory: Option<SourceDirectory>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    connection: Option<ConnectionName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     credentials: Option<Box<RegistryCredentials>>,
     auto_deploy: bool,
@@ -77,6 +82,11 @@ impl From<CodeSource> for Written {
             verify,
             poll,
         };
+        let CodeSource { repository, track, key, connection, credentials, auto_deploy, verify } = source;
+        let Track { reference, directory } = track;
+        let (branch, tag, commit) = (None, None, None);
+        let mut written =
+            Self { repository, branch, tag, commit, directory, key, connection, credentials, auto_deploy, verify };
         match reference {
             Reference::Default => {}
             Reference::Branch(branch) => written.branch = Some(branch),
@@ -91,6 +101,7 @@ impl TryFrom<Written> for CodeSource {
     type Error = Invalid;
     fn try_from(written: Written) -> Result<Self, Invalid> {
         let Written { repository, branch, tag, commit, directory, key, credentials, auto_deploy, verify, poll } =
+        let Written { repository, branch, tag, commit, directory, key, connection, credentials, auto_deploy, verify } =
             written;
         let reference = match (branch, tag, commit) {
             (None, None, None) => Reference::Default,
@@ -100,6 +111,15 @@ impl TryFrom<Written> for CodeSource {
             _ => return Err(Invalid::new("a source follows one of branch, tag and commit")),
         };
         Ok(Self { repository, track: Track { reference, directory }, key, credentials, auto_deploy, verify, poll })
+        Ok(Self {
+            repository,
+            track: Track { reference, directory },
+            key,
+            connection,
+            credentials,
+            auto_deploy,
+            verify,
+        })
     }
 }
 
@@ -378,7 +398,8 @@ mod tests {
             [Reference::Default, Reference::Tag("v1".parse().unwrap()), Reference::Commit("3f2a91c".parse().unwrap())];
         for reference in references {
             let track = Track { reference, directory: Some("services/web".parse().unwrap()) };
-            let source = CodeSource { track, key: Some("/etc/key".into()), ..source.clone() };
+            let (key, connection) = (Some("/etc/key".into()), Some("acme".parse().unwrap()));
+            let source = CodeSource { track, key, connection, ..source.clone() };
             let text = serde_json::to_string(&source).unwrap();
             assert_eq!(serde_json::from_str::<CodeSource>(&text).unwrap(), source);
         }

@@ -132,6 +132,8 @@ impl Differences {
             verify,
             poll: poll_from,
         } = from;
+        let CodeSource { repository, track, key, connection, credentials, auto_deploy, verify } = from;
+        let Track { reference, directory } = track;
         let next = &to.track;
         self.text("source.repository", repository, &to.repository);
         self.option("source.branch", reference.branch(), next.reference.branch());
@@ -141,6 +143,7 @@ impl Differences {
         let file = |key: &Option<PathBuf>| key.as_ref().map(|key| format!("file {}", key.display()));
         self.push("source.key", file(key), file(&to.key));
         self.option("source.credentials", credentials.as_ref(), to.credentials.as_ref());
+        self.option("source.connection", connection.as_ref(), to.connection.as_ref());
         self.text("source.autoDeploy", auto_deploy, &to.auto_deploy);
         self.verify(verify.as_deref(), to.verify.as_deref());
         let poll = |poll: Option<&Poll>| {

@@ -11,8 +11,10 @@ const LINES_QUOTED: usize = 8;
 pub struct Listening<'a> {
     /// The engine's name.
     pub engine: &'a str,
-    /// The port that it has to listen on.
+    /// The port that it has to listen on here.
     pub wanted: u16,
+    /// The service's port.
+    pub configured: u16,
     /// The ports that it listens on, on any address.
     pub ports: &'a [u16],
     /// What the last probe said.
@@ -21,7 +23,7 @@ pub struct Listening<'a> {
 
 /// What is wrong with where an application listens; `None` when nothing is known to be wrong.
 pub fn on_listening(at: &Listening) -> Option<String> {
-    let Listening { engine, wanted, ports, probe } = at;
+    let Listening { engine, wanted, configured, ports, probe } = at;
     if ports.contains(wanted) {
         // Mostly `localhost`, which Node takes for `::1`, or `127.0.0.1` in a container.
         return probe.contains("refused").then(|| {
@@ -34,8 +36,8 @@ pub fn on_listening(at: &Listening) -> Option<String> {
     let first = ports.first()?;
     Some(match *engine {
         "process" => format!(
-            "The application listens on port {first}; on the process engine it has to listen on the port in the PORT \
-             variable (here {wanted}). With the Docker engine (`--engine docker`) a fixed port works."
+            "The application listens on port {first}; it has to listen on the service's port ({configured}) or on the one in \
+             the PORT variable (here {wanted})."
         ),
         _ => format!("The application listens on port {first}, but the service's port is {wanted}."),
     })
@@ -48,8 +50,8 @@ pub fn on_exit(engine: &str, message: &str, lines: &[String], configured: u16, w
     if engine == "process" && wanted != configured && lines.iter().any(in_use) {
         return format!(
             " It seems to listen on a fixed port, which is in use: on the process engine a new version starts beside the \
-             one that runs, and has to listen on the port in the PORT variable (here {wanted}). With the Docker engine \
-             (`--engine docker`) a fixed port works."
+             one that runs, and has to listen on the service's port ({configured}) or on the one in the PORT variable (here \
+             {wanted}). With the Docker engine (`--engine docker`) any fixed port works."
         );
     }
     if message == "exited with code 0" {
@@ -75,7 +77,7 @@ mod tests {
     use super::*;
 
     fn listening(engine: &str, ports: &[u16], probe: &str) -> Option<String> {
-        on_listening(&Listening { engine, wanted: 20_001, ports, probe })
+        on_listening(&Listening { engine, wanted: 20_001, configured: 8080, ports, probe })
     }
 
     fn lines(text: &str) -> Vec<String> {
@@ -85,10 +87,7 @@ mod tests {
     #[test]
     fn another_port_is_named_with_what_helps_on_this_engine() {
         let said = listening("process", &[5000], "connection refused").unwrap();
-        assert!(
-            said.contains("port 5000") && said.contains("here 20001") && said.contains("--engine docker"),
-            "{said}"
-        );
+        assert!(said.contains("port 5000") && said.contains("here 20001") && said.contains("(8080)"), "{said}");
         let said = listening("docker", &[5000], "connection refused").unwrap();
         assert!(said.contains("port 5000") && !said.contains("PORT variable"), "{said}");
         assert_eq!(listening("process", &[], "connection refused"), None);

@@ -244,7 +244,8 @@ impl Wait<'_> {
     /// Where the application listens instead of where it should.
     async fn elsewhere(&self, id: &InstanceId, wanted: u16, probe: &str) -> Option<String> {
         let ports = self.core.engine.listening_ports(id).await.ok()?;
-        advice::on_listening(&Listening { engine: self.core.engine.name(), wanted, ports: &ports, probe })
+        let configured = self.revision.settings.port;
+        advice::on_listening(&Listening { engine: self.core.engine.name(), wanted, configured, ports: &ports, probe })
     }
 
     /// Removes an instance that ended and starts another in its place, recorded before it is started.

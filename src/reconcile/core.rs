@@ -15,8 +15,8 @@ use crate::link::Generation;
 use crate::link::handle::IngressHandle;
 use crate::model::InstanceId;
 use crate::model::{
-    Catalogue, Digest, Event, EventSeverity, Memory, ObservedInstance, OperationId, OperationKind, Secret, ServiceId,
-    ServiceRecord, Timestamp,
+    Catalogue, Digest, Event, EventSeverity, HostUrl, Memory, ObservedInstance, OperationId, OperationKind, Secret,
+    ServiceId, ServiceRecord, Timestamp,
 };
 use crate::observed::EngineView;
 use crate::plan::Policy;
@@ -43,6 +43,8 @@ pub struct Config {
     pub base_domain: String,
     /// The port of the first HTTP listener.
     pub http_port: u16,
+    /// Where the API is, for browsers of this machine.
+    pub api_url: HostUrl,
     /// The manifest that is followed; a path is absolute.
     pub manifest: ManifestSource,
     /// Where its commits are written out, where it is pulled from git.
@@ -214,6 +216,8 @@ pub struct Core {
     pub access: std::sync::OnceLock<Arc<crate::access::Access>>,
     /// Who did what; set once, before anything is deployed.
     pub audit: std::sync::OnceLock<Arc<crate::access::audit::Audit>>,
+    /// What connections give, as it was last read.
+    pub connections: super::connections::Book,
     /// Commands that run once.
     pub one_offs: OneOffs,
     /// Those of them that people asked for.
@@ -283,6 +287,7 @@ impl Core {
         Arc::new(Self {
             one_offs: OneOffs::new(parts.engine.clone(), parts.config.one_offs.clone()),
             commands: super::commands::Commands::default(),
+            connections: super::connections::Book::default(),
             installed,
             access: std::sync::OnceLock::new(),
             audit: std::sync::OnceLock::new(),

@@ -5,9 +5,11 @@
 
 pub mod adopt;
 pub mod advice;
+pub mod app_handshake;
 pub mod await_healthy;
 pub mod collect;
 pub mod commands;
+pub mod connections;
 pub mod contained;
 pub mod control;
 pub mod core;
@@ -19,9 +21,11 @@ mod endpoints;
 pub mod engines;
 pub mod entry;
 pub mod fault;
+pub mod handshake;
 pub mod heal;
 pub mod health;
 pub mod history;
+mod identities;
 mod managed;
 pub mod manifest;
 pub mod monitor;

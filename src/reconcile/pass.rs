@@ -69,6 +69,7 @@ pub async fn run(core: Arc<Core>) {
 pub async fn pass(core: &Arc<Core>) {
     manifest::reload(core).await;
     observe(core).await;
+    super::connections::refresh(core).await;
     follow_sources(core).await;
     let_go_of_transient(core).await;
     operation::spawn_open(core);

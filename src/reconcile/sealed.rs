@@ -6,7 +6,7 @@ use super::core::Core;
 use crate::desired::export::SealedTexts;
 use crate::desired::files::read_text;
 use crate::desired::{DeclaredSecret, Desired, Parsed, Sealed};
-use crate::model::{Digest, Problem, Secret, SecretRef, ServiceSpec, Severity};
+use crate::model::{Digest, Means, Problem, Secret, SecretRef, ServiceSpec, Severity};
 use crate::secrets::{Keyring, MAX_SEALED, SecretsError};
 use crate::store::{World, Write};
 use std::collections::{BTreeMap, BTreeSet};
@@ -90,7 +90,9 @@ fn told(error: &SecretsError) -> (String, Option<String>) {
 
 fn name_values(desired: &mut Desired, texts: &[Opened]) {
     let values: BTreeMap<&str, &Digest> = texts.iter().map(|(name, value, _)| (name.as_str(), value)).collect();
-    for reference in desired.services.iter_mut().flat_map(|s| s.spec.secret_references_mut()) {
+    let of_connections = desired.connections.iter_mut().filter_map(|c| c.spec.means.as_mut()).map(Means::secret_mut);
+    let of_services = desired.services.iter_mut().flat_map(|s| s.spec.secret_references_mut());
+    for reference in of_services.chain(of_connections) {
         if let SecretRef::Sealed { name, value } = reference
             && let Some(known) = values.get(name.as_str())
         {
@@ -108,7 +110,9 @@ fn keep(world: &World, desired: Option<&Desired>, texts: &[Opened]) -> Vec<Write
     let targets = world.operations.values().filter_map(|o| o.target.spec.as_ref());
     let declared = desired.iter().flat_map(|d| &d.services).map(|s| &s.spec);
     let specs = revisions.chain(applied).chain(targets).chain(declared);
-    let named: BTreeSet<(&String, &Digest)> = specs.flat_map(sealed_of).collect();
+    let connections =
+        desired.iter().flat_map(|d| &d.connections).filter_map(|c| sealed(c.spec.means.as_ref()?.secret()));
+    let named: BTreeSet<(&String, &Digest)> = specs.flat_map(sealed_of).chain(connections).collect();
     let mut wanted = SealedTexts::new();
     for (name, values) in &known {
         for (value, text) in values.iter().filter(|(value, _)| named.contains(&(name, value))) {
@@ -143,10 +147,14 @@ pub fn texts_of(core: &Core, specs: &[&ServiceSpec]) -> SealedTexts {
 
 /// The encrypted secrets of a declaration, by name and digest.
 fn sealed_of(spec: &ServiceSpec) -> impl Iterator<Item = (&String, &Digest)> {
-    spec.secret_references().filter_map(|reference| match reference {
+    spec.secret_references().filter_map(sealed)
+}
+
+fn sealed(reference: &SecretRef) -> Option<(&String, &Digest)> {
+    match reference {
         SecretRef::Sealed { name, value } => Some((name, value)),
         SecretRef::File(_) | SecretRef::Env(_) => None,
-    })
+    }
 }
 
 /// The value of a secret, for an instance that starts.

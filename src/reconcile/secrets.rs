@@ -91,7 +91,11 @@ fn member(value: &Secret, key: &str) -> Option<Secret> {
     Some(Secret::new(text))
 }
 
-async fn resolve(reference: &SecretRef, core: &Core) -> Result<Secret, String> {
+/// The value of a secret.
+///
+/// # Errors
+/// In words.
+pub(super) async fn resolve(reference: &SecretRef, core: &Core) -> Result<Secret, String> {
     match reference {
         SecretRef::Env(name) => core
             .config

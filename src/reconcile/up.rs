@@ -8,7 +8,7 @@ use crate::api;
 use crate::build::Provision;
 use crate::link::Keeper;
 use crate::link::handle::{IngressConfig, IngressHandle};
-use crate::model::{EventSeverity, InstallationId, InstanceRole, Invalid, Memory, Secret, Timestamp};
+use crate::model::{EventSeverity, HostUrl, InstallationId, InstanceRole, Invalid, Memory, Secret, Timestamp};
 use crate::settings::datadir::DataDir;
 use crate::settings::{ApplyMode, IngressChoice, ManifestSource, SourceSettings, UpSettings};
 use crate::source::SourceError;
@@ -303,6 +303,15 @@ pub fn executable() -> Result<PathBuf, UpError> {
     std::env::current_exe().map_err(io("find the program's own file"))
 }
 
+/// Where the API is; on all addresses it is on the loopback one too.
+fn api_url(settings: &UpSettings) -> Result<HostUrl, UpError> {
+    let (scheme, mut address) = (if settings.api_tls.is_some() { "https" } else { "http" }, settings.api);
+    if address.ip().is_unspecified() {
+        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    HostUrl::of(&format!("{scheme}://{address}")).map_err(UpError::Setting)
+}
+
 fn config(settings: &UpSettings, data: &DataDir, http_port: u16) -> Result<Config, UpError> {
     let manifest = match &settings.manifest {
         ManifestSource::Path(path) => {
@@ -316,6 +325,7 @@ fn config(settings: &UpSettings, data: &DataDir, http_port: u16) -> Result<Confi
         account: settings.account.clone(),
         base_domain: settings.base_domain.to_string(),
         http_port,
+        api_url: api_url(settings)?,
         manifest,
         manifest_shown: settings.manifest.to_string(),
         apply_automatically: settings.apply == ApplyMode::Auto,

@@ -3,7 +3,7 @@
 use super::control::Control;
 use super::core::Core;
 use super::up::{UpError, io};
-use crate::api::webhooks::{Hints, Provider};
+use crate::api::webhooks::{Hints, Page, Provider, Visit};
 use crate::api::{Webhooks, serve_webhooks};
 use crate::model::{Invalid, RepositoryUrl, Secret};
 use crate::settings::WebhookSettings;
@@ -79,6 +79,14 @@ pub async fn listen(
 impl Hints for Control {
     fn look_at(&self, repositories: &[RepositoryUrl]) -> usize {
         self.0.poller.hint(repositories)
+    }
+
+    fn secrets_of_apps(&self) -> Vec<Secret> {
+        super::connections::webhook_secrets(&self.0)
+    }
+
+    async fn visit(&self, visit: Visit) -> Page {
+        super::app_handshake::visit(&self.0, &visit).await
     }
 
     async fn deliveries(&self) -> Vec<String> {

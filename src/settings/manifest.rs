@@ -1,6 +1,6 @@
 //! Where the manifest is: on this machine, or in a git repository that is followed.
 
-use crate::model::{Invalid, Reference, RepositoryUrl, SourceDirectory, Track, Verify};
+use crate::model::{ConnectionName, Invalid, Reference, RepositoryUrl, SourceDirectory, Track, Verify};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -32,6 +32,8 @@ pub struct ManifestRepository {
     pub reference: Reference,
     /// The file or directory in it, from its root.
     pub path: SourceDirectory,
+    /// The connection that it is read by.
+    pub connection: Option<ConnectionName>,
     /// What has to hold of a commit before it is put in force. Its keys are of this machine: those of a commit that is not
     /// verified yet would vouch for it themselves.
     pub verify: Verify,
@@ -79,8 +81,9 @@ mod tests {
         let url = "https://git.example.com/acme/infra".parse().unwrap();
         let reference = Reference::Branch("main".parse().unwrap());
         let path = parse_manifest_path("prod/").unwrap();
-        let shown = ManifestSource::Repository(ManifestRepository { url, reference, path, verify: Verify::default() })
-            .to_string();
+        let (connection, verify) = (None, Verify::default());
+        let repository = ManifestRepository { url, reference, path, connection, verify };
+        let shown = ManifestSource::Repository(repository).to_string();
         assert_eq!(shown, "prod of https://git.example.com/acme/infra, main");
     }
 }

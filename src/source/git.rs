@@ -11,6 +11,7 @@ mod export;
 mod failure;
 mod fetch;
 mod head;
+mod http;
 mod known_hosts;
 mod links;
 mod ls_refs;
@@ -31,6 +32,8 @@ use self::ls_refs::LsRefs;
 use self::mirror::{Mirror, State};
 use self::ssh::Ssh;
 use super::SourceError;
+use super::access::{Access, Shown};
+use super::github::{GitHub, Wire};
 use super::registry::{self, Logins, Registry};
 use crate::model::{Commit, CommitId, CommitPrefix, Contents, Reference, RepositoryUrl, SourceDirectory};
 use std::collections::HashMap;
@@ -101,6 +104,10 @@ pub struct GitSource {
     /// For images, which are sources like repositories.
     registry: Registry,
     ssh: Arc<Ssh>,
+    /// For GitHub's API.
+    wire: Wire,
+    /// What connections give, by what they are to read.
+    access: RwLock<HashMap<RepositoryUrl, Arc<Access>>>,
     repositories: Mutex<HashMap<RepositoryUrl, Arc<Locks>>>,
 }
 
@@ -129,7 +136,10 @@ impl GitSource {
         let network = Semaphore::new(limits.parallel.max(1));
         let ls_refs = Some(LsRefs::new(Connections::new().map_err(failed)?));
         let registry = Registry::new(Connections::new().map_err(failed)?);
-        Ok(Self { root, limits, network, ls_refs, registry, ssh: Arc::default(), repositories: Mutex::default() })
+        let ssh = Arc::new(Ssh::new(SshOptions::default(), root.with_file_name("ssh")));
+        let wire = Wire::new(None).map_err(failed)?;
+        let (access, repositories) = (RwLock::default(), Mutex::default());
+        Ok(Self { root, limits, network, ls_refs, registry, ssh, wire, access, repositories })
     }
 
     /// The same with keys and known hosts for ssh. Without them no repository over ssh is read.
@@ -153,6 +163,7 @@ impl GitSource {
         let failed = |message| SourceError::Mirror { repository: file.display().to_string(), message };
         super::libgit2::trust(file).map_err(failed)?;
         self.registry = Registry::new(Connections::trusting(file).map_err(failed)?);
+        self.wire = Wire::new(Some(file)).map_err(failed)?;
         if self.ls_refs.is_some() {
             self.ls_refs = Some(LsRefs::new(Connections::trusting(file).map_err(failed)?));
         }
@@ -176,8 +187,64 @@ impl GitSource {
         self.registry.set_logins(logins);
     }
 
-    fn bounds(&self, deadline: Duration) -> Bounds {
-        Bounds::new(&self.limits, self.ssh.clone(), deadline)
+    /// Replaces what connections give, by what they are to read.
+    pub fn set_access(&self, access: HashMap<RepositoryUrl, Arc<Access>>) {
+        *self.access.write().unwrap_or_else(PoisonError::into_inner) = access;
+    }
+
+    /// Asks a repository with what a connection gives, whatever is set for it. One without branches is an answer too.
+    ///
+    /// # Errors
+    /// As [`GitSource::head`], where it does not get in.
+    pub async fn try_access(&self, repository: &RepositoryUrl, access: &Arc<Access>) -> Result<(), SourceError> {
+        let shown = access.show(repository).await?;
+        self.ask(repository, vec![Reference::Default], Some(shown)).await.map(drop)
+    }
+
+    /// A client of GitHub's API with the credentials that a repository is read by, if it is GitHub's and has some.
+    pub fn github(&self, repository: &RepositoryUrl) -> Option<GitHub> {
+        self.access(repository)?.github(&self.wire)
+    }
+
+    /// What speaks to GitHub's servers, with the same trusted authorities.
+    pub fn wire(&self) -> &Wire {
+        &self.wire
+    }
+
+    /// Whether a repository is read by what a connection gives.
+    pub fn is_read_by_connection(&self, repository: &RepositoryUrl) -> bool {
+        self.access(repository).is_some()
+    }
+
+    fn access(&self, repository: &RepositoryUrl) -> Option<Arc<Access>> {
+        self.access.read().unwrap_or_else(PoisonError::into_inner).get(repository).cloned()
+    }
+
+    /// What to show a repository, if a connection leads there.
+    async fn show(&self, repository: &RepositoryUrl) -> Result<Option<Shown>, SourceError> {
+        match self.access(repository) {
+            Some(access) => access.show(repository).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// What to show after a failure, where it was a refusal and something fresh can be had; else that failure.
+    async fn renewed(
+        &self,
+        repository: &RepositoryUrl,
+        shown: Option<Shown>,
+        error: SourceError,
+    ) -> Result<Option<Shown>, SourceError> {
+        match shown {
+            Some(old) if matches!(error, SourceError::Unauthorized { .. }) && old.renew().await => {
+                self.show(repository).await
+            }
+            _ => Err(error),
+        }
+    }
+
+    fn bounds(&self, shown: Option<Shown>, deadline: Duration) -> Bounds {
+        Bounds::new(&self.limits, self.ssh.clone(), shown, deadline)
     }
 
     /// The commit of a reference. Asks the repository; the mirror is not touched, but for a commit.
@@ -206,7 +273,7 @@ impl GitSource {
         let moving: Vec<Reference> = references.iter().filter(|r| r.commit().is_none()).cloned().collect();
         let mut asked = match moving.is_empty() {
             true => Vec::new(),
-            false => self.ask(repository, moving).await?,
+            false => self.ask_showing(repository, moving).await?,
         }
         .into_iter();
         let mut heads = Vec::with_capacity(references.len());
@@ -228,8 +295,9 @@ impl GitSource {
         &self,
         repository: &RepositoryUrl,
         references: &[Reference],
+        shown: Option<&Shown>,
     ) -> Option<Result<Vec<Result<Head, SourceError>>, SourceError>> {
-        let listed = match self.ls_refs.as_ref()?.ask(repository, references).await? {
+        let listed = match self.ls_refs.as_ref()?.ask(repository, references, shown).await? {
             Ok(listed) => listed,
             Err(error) => return Some(Err(error)),
         };
@@ -251,18 +319,34 @@ impl GitSource {
         Ok(Head { reference: reference.clone(), commit })
     }
 
-    async fn ask(
+    async fn ask_showing(
         &self,
         repository: &RepositoryUrl,
         references: Vec<Reference>,
     ) -> Result<Vec<Result<Head, SourceError>>, SourceError> {
+        let shown = self.show(repository).await?;
+        match self.ask(repository, references.clone(), shown.clone()).await {
+            Err(error) => {
+                let fresh = self.renewed(repository, shown, error).await?;
+                self.ask(repository, references, fresh).await
+            }
+            done => done,
+        }
+    }
+
+    async fn ask(
+        &self,
+        repository: &RepositoryUrl,
+        references: Vec<Reference>,
+        shown: Option<Shown>,
+    ) -> Result<Vec<Result<Head, SourceError>>, SourceError> {
         let url = repository.clone();
         let asking = self.locks(repository).asking.clone();
-        let bounds = self.bounds(self.limits.head_deadline);
+        let bounds = self.bounds(shown, self.limits.head_deadline);
         bounds::within(repository, &bounds.watch(), async move {
             let guard = asking.lock_owned().await;
             let _permit = self.network.acquire().await;
-            if let Some(heads) = self.ask_briefly(repository, &references).await {
+            if let Some(heads) = self.ask_briefly(repository, &references, bounds.shown.as_ref()).await {
                 return heads;
             }
             bounds::blocking(repository, move || {
@@ -293,8 +377,25 @@ impl GitSource {
         {
             return Ok(found);
         }
+        let shown = self.show(repository).await?;
+        match self.fetch_showing(repository, reference, commit, shown.clone()).await {
+            Err(error) => {
+                let fresh = self.renewed(repository, shown, error).await?;
+                self.fetch_showing(repository, reference, commit, fresh).await
+            }
+            done => done,
+        }
+    }
+
+    async fn fetch_showing(
+        &self,
+        repository: &RepositoryUrl,
+        reference: &Reference,
+        commit: Option<&CommitId>,
+        shown: Option<Shown>,
+    ) -> Result<Commit, SourceError> {
         let (reference, commit) = (reference.clone(), commit.cloned());
-        self.write(repository, move |mirror, repository, bounds| {
+        self.write(repository, shown, move |mirror, repository, bounds| {
             let found = mirror.renewing(repository, |state| match state {
                 State::Kept => fetch::fetch(mirror, repository, &reference, commit.as_ref(), bounds),
                 State::New => fetch::refetch(mirror, repository, &reference, commit.as_ref(), bounds),
@@ -402,7 +503,7 @@ impl GitSource {
     /// [`SourceError::Mirror`] when it cannot be removed.
     pub async fn forget(&self, repository: &RepositoryUrl) -> Result<(), SourceError> {
         let locks = self.locks(repository);
-        self.write(repository, move |mirror, _, _| {
+        self.write(repository, None, move |mirror, _, _| {
             let _contents = locks.contents.write().unwrap_or_else(PoisonError::into_inner);
             Ok(mirror.remove()?)
         })
@@ -429,7 +530,8 @@ impl GitSource {
                 tracing::warn!(%repository, %error, "the mirror is damaged and is made anew");
             }
         }
-        self.write(repository, |mirror, repository, bounds| mirror.renew(repository, bounds)).await?;
+        let shown = self.show(repository).await?;
+        self.write(repository, shown, |mirror, repository, bounds| mirror.renew(repository, bounds)).await?;
         self.read_once(repository, commit, work).await?.map_err(|fault| fault.into_error(repository))
     }
 
@@ -441,7 +543,7 @@ impl GitSource {
     ) -> Result<Result<T, Fault>, SourceError> {
         let mirror = self.mirror(repository);
         let (url, commit) = (repository.clone(), commit.clone());
-        let bounds = self.bounds(self.limits.read_deadline);
+        let bounds = self.bounds(None, self.limits.read_deadline);
         bounds::within(repository, &bounds.watch(), async move {
             bounds::blocking(repository, move || {
                 let _contents = mirror.reading();
@@ -456,12 +558,13 @@ impl GitSource {
     async fn write<T: Send + 'static>(
         &self,
         repository: &RepositoryUrl,
+        shown: Option<Shown>,
         work: impl FnOnce(&Mirror, &RepositoryUrl, &Bounds) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, SourceError> {
         let mirror = self.mirror(repository);
         let url = repository.clone();
         let writing = mirror.locks.writing.clone();
-        let bounds = self.bounds(self.limits.fetch_deadline);
+        let bounds = self.bounds(shown, self.limits.fetch_deadline);
         bounds::within(repository, &bounds.watch(), async move {
             let guard = writing.lock_owned().await;
             let _permit = self.network.acquire().await;

@@ -4,6 +4,7 @@
 //! Imports `model`, and for what polling reports the snapshot type of `observed`. Everything read here is hostile input
 //! (law 7): nothing of a repository is executed, no path of it leaves its root, every size and time is bounded.
 
+mod access;
 pub mod git;
 pub mod github;
 mod libgit2;
@@ -12,6 +13,7 @@ pub mod poller;
 mod registry;
 pub mod schedule;
 
+pub use access::{Access, Means};
 pub use git::{GitLimits, GitSource, Head, SshOptions};
 pub use libgit2::prepare;
 pub use poller::Poller;
@@ -83,10 +85,24 @@ pub enum SourceError {
         commit: String,
     },
     /// The other side refused the credentials.
-    #[error("repository `{repository}` refused the credentials")]
+    #[error("repository `{repository}`: the server refused the credentials of {whose}")]
     Unauthorized {
         /// The repository.
         repository: String,
+        /// Whose they are.
+        whose: String,
+    },
+    /// What it is to be read by does not lead to it.
+    #[error("repository `{repository}` cannot be read by {whose}: {problem}")]
+    Connection {
+        /// The repository.
+        repository: String,
+        /// Which connection.
+        whose: String,
+        /// Why not.
+        problem: String,
+        /// What to do.
+        hint: String,
     },
     /// The repository uses what git2 cannot read (SHA-256 objects, reftable, partial clones).
     #[error("repository `{repository}` cannot be read by this version: {message}")]
@@ -175,8 +191,10 @@ impl SourceError {
     /// Who acts next.
     pub fn class(&self) -> Class {
         match self {
-            // Keys are mended outside of the repository: what comes then is no new commit.
-            Self::HostKey { .. } | Self::Key { .. } => Class::Retry,
+            // Keys and connections are mended outside of the repository: what comes then is no new commit.
+            Self::HostKey { .. } | Self::Key { .. } | Self::Unauthorized { .. } | Self::Connection { .. } => {
+                Class::Retry
+            }
             Self::Transport { .. } | Self::Mirror { .. } | Self::Write { .. } => Class::Retry,
             _ => Class::Stalled,
         }
@@ -186,11 +204,15 @@ impl SourceError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NotFound { .. } => {
-                Some("check the URL; a private repository is read over ssh, with `source.key`".to_owned())
+                Some("check the URL; a private repository needs a connection: `source.connection`".to_owned())
             }
             Self::NoBranch { known, .. } if known.is_empty() => Some("push a first commit to it".to_owned()),
             Self::NoBranch { known, .. } => Some(format!("its branches: {}", listed(known))),
-            Self::HostKey { hint, .. } | Self::Key { hint, .. } | Self::Image { hint, .. } => Some(hint.clone()),
+            Self::HostKey { hint, .. }
+            | Self::Key { hint, .. }
+            | Self::Image { hint, .. }
+            | Self::Connection { hint, .. } => Some(hint.clone()),
+            Self::Unauthorized { .. } => Some("they may be expired or revoked: renew them, and it goes on".to_owned()),
             Self::Limit { .. } => {
                 Some("`towpath up --fetch-limit` and `--source-limit` set how large sources may be".to_owned())
             }

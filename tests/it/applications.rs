@@ -12,16 +12,10 @@ use std::time::Duration;
 struct Application {
     at: &'static str,
     answer: &'static str,
-    /// Listens on a port of its own choice: on the process engine one instance at a time can run.
-    stubborn: bool,
 }
 
 const fn application(at: &'static str, answer: &'static str) -> Application {
-    Application { at, answer, stubborn: false }
-}
-
-const fn stubborn(at: &'static str, answer: &'static str) -> Application {
-    Application { at, answer, stubborn: true }
+    Application { at, answer }
 }
 
 const EXAMPLES: [Application; 3] = [
@@ -31,7 +25,7 @@ const EXAMPLES: [Application; 3] = [
 ];
 
 const OTHERS: [Application; 9] = [
-    stubborn("tests/applications/fastapi-uv", "orders by fastapi"),
+    application("tests/applications/fastapi-uv", "orders by fastapi"),
     application("tests/applications/django-pipenv", "shelf of 0 by django"),
     application("tests/applications/pyramid-user", "gauge by pyramid"),
     application("tests/applications/flask-venv", "ledger by flask"),
@@ -39,7 +33,7 @@ const OTHERS: [Application; 9] = [
     application("tests/applications/native-library", "sum 42 by C in live"),
     application("tests/applications/koa-assets", "pinboard by koa"),
     application("tests/applications/typescript", "queue by typescript"),
-    stubborn("tests/applications/chat-websocket", "chat by websocket"),
+    application("tests/applications/chat-websocket", "chat by websocket"),
 ];
 
 impl Application {
@@ -50,9 +44,9 @@ impl Application {
 
     /// The service: longer deadlines than the defaults, as a loaded machine with a slow network needs.
     fn declaration(&self) -> String {
-        let (name, scaling) = (self.name(), if self.stubborn { "{ maxSize: 1 }" } else { "DefaultConfiguration" });
+        let name = self.name();
         format!(
-            "  {name}:\n    source: {{ repository: ./{name} }}\n    build: apprunner.yaml\n    autoscaling: {scaling}\n    \
+            "  {name}:\n    source: {{ repository: ./{name} }}\n    build: apprunner.yaml\n    \
              instance: {{ cpu: 1 vCPU, memory: 512 MB }}\n    deploy: {{ drain: 1s, startDeadline: 4m }}\n"
         )
     }

@@ -6,6 +6,7 @@
     reason = "helpers of tests are tests too; clippy knows `#[test]` functions only"
 )]
 
+mod connections;
 mod figures;
 mod hostile;
 mod http;
@@ -17,3 +18,8 @@ mod process;
 mod repo;
 pub mod ssh;
 mod track;
+
+/// Serves the repositories of a directory over HTTP.
+pub fn served(root: &std::path::Path) -> repo::Server {
+    repo::Server::new(root, None)
+}

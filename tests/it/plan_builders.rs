@@ -44,6 +44,7 @@ pub fn spec(name: &str) -> ServiceSpec {
             track: Track::default(),
             key: None,
             credentials: None,
+            connection: None,
             auto_deploy: true,
             verify: None,
             poll: None,
@@ -89,6 +90,8 @@ pub fn desired(services: Vec<DeclaredService>) -> Desired {
         services,
         secrets: vec![],
         windows: vec![],
+        identities: Default::default(),
+        connections: vec![],
     }
 }
 

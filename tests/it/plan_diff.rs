@@ -43,6 +43,7 @@ const MUTATIONS: &[Mutation] = &[
     ("source.commit", ToABuild, |s| s.source.track.reference = Reference::Commit(parse("3f2a91c"))),
     ("source.key", InPlace, |s| s.source.key = Some("/etc/key".into())),
     ("source.credentials", InPlace, |s| s.source.credentials = Some(Box::new(credentials()))),
+    ("source.connection", InPlace, |s| s.source.connection = Some(parse("acme"))),
     ("source.directory", ToABuild, |s| s.source.track.directory = Some(parse("services/web"))),
     ("source.autoDeploy", InPlace, |s| s.source.auto_deploy = !s.source.auto_deploy),
     ("source.verify.signedBy", InPlace, |s| {
@@ -116,6 +117,8 @@ fn count_fields(spec: &ServiceSpec, settings: &AppSettings) -> usize {
         verify: _,
         poll: _,
     } = source;
+    let CodeSource { repository: _, track, key: _, connection: _, credentials: _, auto_deploy: _, verify: _ } = source;
+    let Track { reference: _, directory: _ } = track;
     let InstanceSize { cpu: _, memory: _, storage: _ } = instance;
     let HealthCheck {
         protocol: _,
@@ -146,6 +149,7 @@ fn count_fields(spec: &ServiceSpec, settings: &AppSettings) -> usize {
     // or a commit.
     // Of what is asked of commits: who signs, and the history. Of restraint: what it depends on, and drift.
     4 + 8 + 2 + 1 + 2 + 3 + 6 + 3 + 5 + 13
+    4 + 9 + 3 + 6 + 3 + 5 + 13
 }
 
 #[test]

@@ -11,7 +11,7 @@ use towpath::engine::process::facts;
 use towpath::model::{Artifact, InstanceSpec, Memory, ServiceId};
 
 /// Whether a protection holds here; says so when not.
-fn holds(name: &str) -> bool {
+pub fn holds(name: &str) -> bool {
     let dir = tempfile::tempdir().unwrap();
     let facts = facts::survey(Path::new(env!("CARGO_BIN_EXE_towpath")), dir.path()).unwrap();
     let fact = facts.into_iter().find(|fact| fact.name == name).unwrap_or_else(|| panic!("no fact `{name}`"));

@@ -6,9 +6,11 @@ The first part of a path says how: /git/X serves ROOT/X; /auth/ asks for a passw
 redirects to another port; /page/ answers with a web page; /busy/ with 503; /hang/ never answers; /drip/ answers a byte at a
 time for ever; /v0/ knows the first protocol only; /many/N/X is /git/X; /loop/ redirects to itself; /endless/ answers a POST without
 end; /files/X is the file ROOT/X, or its index.html; /flood/ sends a pack without end; /cut/ breaks off in the middle of a pack; /slow/ sends a pack slowly; /odd/ answers with what is not git's protocol.
-Requests are counted: GET /figures.
+/private/X is /git/X for who shows `ada:hunter2`, or what the file ROOT/.password holds; /lure/X asks for credentials and redirects who shows some to
+another host name. What comes to that name with credentials is counted as a stray. Requests are counted: GET /figures.
 """
 
+import base64
 import http.server
 import json
 import os
@@ -21,7 +23,7 @@ import time
 import zlib
 
 ROOT = sys.argv[1]
-FIGURES = {"gets": 0, "posts": 0, "connections": 0, "largest": 0}
+FIGURES = {"gets": 0, "posts": 0, "connections": 0, "largest": 0, "strays": 0}
 COUNTING = threading.Lock()
 KEPT = {}
 
@@ -70,6 +72,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with COUNTING:
             FIGURES["posts" if self.command == "POST" else "gets"] += 1
             FIGURES["connections"] += self.fresh
+            FIGURES["strays"] += "Authorization" in self.headers and self.headers["Host"].startswith("localhost")
         self.fresh = 0
         how, _, rest = self.path.lstrip("/").partition("/")
         getattr(self, "serve_" + how, self.serve_nothing)(rest, body)
@@ -79,6 +82,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def serve_auth(self, rest, body):
         self.answer(401, b"who?", ("WWW-Authenticate", 'Basic realm="git"'))
+
+    def serve_private(self, rest, body):
+        path = os.path.join(ROOT, ".password")
+        pair = open(path).read().strip() if os.path.exists(path) else "ada:hunter2"
+        wanted = "Basic " + base64.b64encode(pair.encode()).decode()
+        if self.headers["Authorization"] != wanted:
+            return self.serve_auth(rest, body)
+        self.serve_git(rest, body)
+
+    def serve_lure(self, rest, body):
+        if "Authorization" not in self.headers:
+            return self.serve_auth(rest, body)
+        self.serve_elsewhere(rest, body)
+
+    def serve_shift(self, rest, body):
+        self.answer(301, b"", ("Location", "/private/" + rest))
 
     def serve_moved(self, rest, body):
         self.answer(301, b"", ("Location", "/git/" + rest))

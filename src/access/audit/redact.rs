@@ -15,8 +15,10 @@ const SECRET: &[&str] = &[
     "Manifest",
     "Plan",
     "Command",
+    "Data",
     "Secret",
     "SecretAccessKey",
+    "BrowserUrl",
     "SessionToken",
 ];
 /// Members that are moments: epoch seconds on the wire, ISO 8601 in a record.

@@ -8,7 +8,7 @@
 mod arns;
 mod classes;
 mod configure;
-mod connections;
+pub(super) mod connections;
 mod domains;
 #[cfg(test)]
 mod fuzz;

@@ -1,7 +1,7 @@
 //! `SourceConfiguration`: where the code comes from and how it is built (rows S1, S6). Pure.
 
 use super::arns;
-use super::connections::PENDING;
+use super::connections::{self, PENDING};
 use super::input::Members;
 use super::service_shape::CATALOGUE;
 use crate::api::control::Refusal;
@@ -49,7 +49,28 @@ pub(super) fn source(
     if let Some(authentication) = given.structure("AuthenticationConfiguration") {
         authenticate(facts, authentication, wire)?;
     }
+    check_registry(&source, wire)?;
+    check_connection(facts, &source, wire)?;
     Ok((source, build))
+}
+
+/// What holds of AWS' two registries (row S2): of the public one nothing is deployed by itself, the private one wants a role.
+fn check_registry(source: &CodeSource, wire: &WireSettings) -> Result<(), Refusal> {
+    let RepositoryUrl::Image(image) = &source.repository else { return Ok(()) };
+    if wire.image_type.as_deref() == Some("ECR_PUBLIC") && source.auto_deploy {
+        return Err(invalid(
+            "`SourceConfiguration.AutoDeploymentsEnabled` must be false for an image of ECR_PUBLIC: deploy it with \
+             StartDeployment",
+        ));
+    }
+    let private = image.registry().ends_with(".amazonaws.com") && image.registry().contains(".dkr.ecr.");
+    if private && wire.access_role.is_none() {
+        return Err(invalid(
+            "`SourceConfiguration.AuthenticationConfiguration.AccessRoleArn` is required for an image of a private ECR \
+             repository",
+        ));
+    }
+    Ok(())
 }
 
 /// A service cannot turn from one into the other (the API reference of `UpdateService`).
@@ -82,7 +103,7 @@ fn image(
     };
     // On AWS images of its public registry are deployed when somebody says so.
     let by_itself = given.text("ImageRepositoryType") != Some("ECR_PUBLIC");
-    let auto_deploy = old.map_or(by_itself, |old| old.source.auto_deploy);
+    let auto_deploy = by_itself && old.is_none_or(|old| old.source.auto_deploy);
     // Only those of the same registry are kept: nobody is to have a password sent elsewhere by an update.
     let kept = old.filter(
         |old| matches!(&old.source.repository, RepositoryUrl::Image(before) if before.registry() == name.registry()),
@@ -90,6 +111,7 @@ fn image(
     let credentials = kept.and_then(|old| old.source.credentials.clone());
     let (repository, track) = (RepositoryUrl::Image(name), reference.into());
     Ok((CodeSource { repository, track, key: None, credentials, auto_deploy, verify: None, poll: None }, build))
+    Ok((CodeSource { repository, track, key: None, connection: None, credentials, auto_deploy, verify: None }, build))
 }
 
 fn of_image(configuration: Option<Members<'_>>) -> Result<BuildSource, Refusal> {
@@ -112,12 +134,41 @@ fn authenticate(facts: &Facts<'_>, given: Members<'_>, wire: &mut WireSettings) 
     }
     let Some(arn) = given.text("ConnectionArn") else { return Ok(()) };
     let connection = arns::active(facts, ResourceType::Connection, arn)?;
-    // No connection is more than pending in this version.
-    Err(invalid(format!(
-        "the connection `{}` is {PENDING}: complete its handshake before a service uses it; repositories that need none \
-         take no `AuthenticationConfiguration`",
-        connection.name
-    )))
+    if connections::status(facts, connection) != connections::AVAILABLE {
+        return Err(invalid(format!(
+            "the connection `{0}` is {PENDING}: complete its handshake before a service uses it (`towpath connections \
+             handshake {0}`); repositories that need none take no `AuthenticationConfiguration`",
+            connection.name
+        )));
+    }
+    wire.connection = Some(connection.id.clone());
+    Ok(())
+}
+
+/// Whether the service may read its repository: by a connection that leads there, and by none only what no other service
+/// reads by one. (A mirror is shared by all who follow a repository: else whoever may make services could read what they
+/// were given no connection to.)
+fn check_connection(facts: &Facts<'_>, source: &CodeSource, wire: &WireSettings) -> Result<(), Refusal> {
+    let (RepositoryUrl::Http(_) | RepositoryUrl::Ssh(_)) = &source.repository else { return Ok(()) };
+    if let Some(connection) = wire.connection.as_ref().and_then(|id| facts.resources.get(id)) {
+        let host = connections::host(facts, connection);
+        if host.as_ref().is_some_and(|host| host.has(&source.repository)) {
+            return Ok(());
+        }
+        let of = host.map_or_else(|| "no server yet".to_owned(), |host| host.to_string());
+        return Err(invalid(format!(
+            "the connection `{}` does not lead to this repository: it belongs to {of}, and its credentials are shown to that \
+             server only",
+            connection.name
+        )));
+    }
+    match facts.reader_by_connection(&source.repository) {
+        Some(name) => Err(invalid(format!(
+            "this repository is read by a connection by service `{name}`: name a connection that leads to it in \
+             `AuthenticationConfiguration`"
+        ))),
+        None => Ok(()),
+    }
 }
 
 fn repository(code: Members<'_>, old: Option<&ServiceSpec>) -> Result<(CodeSource, BuildSource), Refusal> {
@@ -140,6 +191,7 @@ fn repository(code: Members<'_>, old: Option<&ServiceSpec>) -> Result<(CodeSourc
     let auto_deploy = old.is_none_or(|old| old.source.auto_deploy);
     let key = old.and_then(|old| old.source.key.clone());
     Ok((CodeSource { repository, track, key, credentials: None, auto_deploy, verify: None, poll: None }, build))
+    Ok((CodeSource { repository, track, key, connection: None, credentials: None, auto_deploy, verify: None }, build))
 }
 
 /// `/` is the root; what lies below it may be written with or without it in front.

@@ -138,9 +138,9 @@ impl Place {
         drop(command);
         child.id().into_iter().for_each(|pid| self.groups().groups.admit(pid));
         let launch = self.launch_of(program);
-        let launched = tokio::task::spawn_blocking(move || door.launch(&launch)).await;
+        let launched = tokio::task::spawn_blocking(move || door.launch(&launch, None)).await;
         match launched.map_err(|error| failed(std::io::Error::other(error)))? {
-            Ok(()) => Ok((child, Receiver::from_owned_fd(reader.into()).map_err(failed)?)),
+            Ok(_) => Ok((child, Receiver::from_owned_fd(reader.into()).map_err(failed)?)),
             Err(stopped) => Err(failed(std::io::Error::other(stopped))),
         }
     }
@@ -155,6 +155,8 @@ impl Place {
             env,
             directory: self.directory.clone(),
             jail: self.jail.clone(),
+            asks_to_bind: false,
+            terminal: false,
         }
     }
 }

@@ -13,7 +13,7 @@ fn read(text: &str) -> Vec<ServiceSpec> {
 }
 
 fn written(spec: &ServiceSpec, sealed: &SealedTexts) -> String {
-    let written = export(&[Exported { spec, remark: None }], sealed);
+    let written = export(&[Exported { spec, remark: None }], sealed, &Connections::new());
     assert_eq!(written.lost, Vec::<String>::new());
     written.text
 }
@@ -41,6 +41,22 @@ fn what_the_reference_shows_is_written_and_read_back() {
 }
 
 #[test]
+fn a_connection_is_written_with_what_it_gets_in_by_and_read_back() {
+    let text = include_str!("../../../fixtures/manifest/good-connections.yaml");
+    let parsed = parse_manifest("towpath.yaml", Path::new("/srv"), text, &Catalogue::builtin());
+    let desired = parsed.value.unwrap();
+    let known: Connections = desired.connections.iter().map(|c| (c.name.clone(), c.spec.clone())).collect();
+    for spec in desired.services.iter().map(|s| &s.spec).filter(|s| s.name.as_str() != "mail") {
+        let written = export(&[Exported { spec, remark: None }], &SealedTexts::new(), &known);
+        assert_eq!(written.lost, Vec::<String>::new());
+        let again = parse_manifest("towpath.yaml", Path::new("/srv"), &written.text, &Catalogue::builtin());
+        let again = again.value.unwrap_or_else(|| panic!("{}", written.text));
+        let name = spec.source.connection.as_ref().unwrap();
+        assert_eq!((&again.services[0].spec, &again.connections[0].spec), (spec, &known[name]));
+    }
+}
+
+#[test]
 fn a_secret_of_git_is_written_with_its_encrypted_text_and_never_its_value() {
     let text = "-----BEGIN AGE ENCRYPTED FILE-----\nYWdl\n-----END AGE ENCRYPTED FILE-----\n";
     let mut spec = read(SHORT).remove(0);
@@ -53,7 +69,7 @@ fn a_secret_of_git_is_written_with_its_encrypted_text_and_never_its_value() {
     assert!(
         matches!(&again.secrets[&"A".parse::<EnvName>().unwrap()], SecretRef::Sealed { name, .. } if name == "shop-db")
     );
-    let lost = export(&[Exported { spec: &spec, remark: None }], &SealedTexts::new()).lost;
+    let lost = export(&[Exported { spec: &spec, remark: None }], &SealedTexts::new(), &Connections::new()).lost;
     assert_eq!(lost, ["`shop`: the variable `A` uses the secret `shop-db`, whose encrypted text is not kept"]);
 }
 
@@ -63,8 +79,8 @@ fn order_and_remarks_are_stable() {
     a.name = "alpha".parse().unwrap();
     b.name = "beta".parse().unwrap();
     let [one, two] = [Exported { spec: &a, remark: Some("paused\nby ann") }, Exported { spec: &b, remark: None }];
-    let text = export(&[two, one], &SealedTexts::new()).text;
-    assert_eq!(text, export(&[one, two], &SealedTexts::new()).text);
+    let text = export(&[two, one], &SealedTexts::new(), &Connections::new()).text;
+    assert_eq!(text, export(&[one, two], &SealedTexts::new(), &Connections::new()).text);
     assert!(text.contains("\n  # paused by ann\n  alpha:\n"), "{text}");
 }
 

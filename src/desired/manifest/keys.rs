@@ -13,12 +13,22 @@ const LEVELS: &[Level] = &[
         "",
         &["services", "autoscaling", "health", "env", "secrets", "keys", "windows"],
         &[
+            "services",
             "connections",
             "rules",
+            "autoscaling",
+            "health",
+            "env",
+            "secrets",
+            "keys",
             "users",
             "groups",
             "roles",
             "policies",
+        ],
+        &[
+            "windows",
+            "rules",
             "alarms",
             "networks",
             "previews",
@@ -71,6 +81,7 @@ const LEVELS: &[Level] = &[
             "tag",
             "commit",
             "directory",
+            "connection",
             "key",
             "image",
             "credentials",
@@ -79,6 +90,8 @@ const LEVELS: &[Level] = &[
             "poll",
         ],
         &["connection", "accessRole", "submodules"],
+        ],
+        &["accessRole", "poll", "submodules"],
     ),
     (
         "build",
@@ -103,6 +116,9 @@ const LEVELS: &[Level] = &[
     ("suspend", &["until", "reason"], &[]),
     ("window", &["allow", "deny", "for", "zone", "services"], &["reason"]),
     ("verify", &["signedBy", "fastForwardOnly"], &["commits"]),
+    ("connection", &["provider", "url", "token", "basic", "sshKey", "app"], &["oauth", "scopes"]),
+    ("basic", &["username", "password"], &[]),
+    ("app", &["id", "privateKey", "installation"], &["webhookSecret", "clientId"]),
     ("instance", &["cpu", "memory", "storage"], &["role", "gpu"]),
     (
         "health",
@@ -117,6 +133,9 @@ const LEVELS: &[Level] = &[
     ),
     ("secret", &["file", "env", "secret"], &["age", "sops", "vault", "arn", "key"]),
     ("sealed", &["file"], &["age", "sops", "vault", "arn", "key"]),
+    ("user", &["policies", "groups", "inline", "boundary"], &[]),
+    ("group", &["policies", "inline"], &[]),
+    ("role", &["trust", "policies", "inline", "boundary", "maxSession"], &[]),
 ];
 
 /// Every mapping of the manifest, the whole file first.
@@ -153,6 +172,11 @@ const SYNONYMS: &[(&str, &[&str])] = &[
     ("windows", &["deployWindows", "freezes"]),
     ("keys", &["trust", "trustedKeys", "signers", "allowedSigners"]),
     ("verify", &["verification", "signature", "signatures"]),
+    ("connection", &["connectionArn", "credentials"]),
+    ("provider", &["providerType", "type", "kind"]),
+    ("username", &["user", "login"]),
+    ("privateKey", &["key", "pem"]),
+    ("sshKey", &["deployKey", "ssh"]),
 ];
 
 /// The mapping, with every key reported that it does not have at this level.
@@ -190,9 +214,11 @@ fn meant(key: &str, known: &[&'static str]) -> Option<&'static str> {
 
 /// What to do about a key that is none here: where it belongs, else what there is.
 fn elsewhere(level: &str, key: &str, known: &[&str]) -> String {
-    let elsewhere = LEVELS
-        .iter()
-        .find(|(name, keys, _)| *name != level && !matches!(*name, "secret" | "sealed" | "key") && keys.contains(&key));
+    let elsewhere = LEVELS.iter().find(|(name, keys, _)| {
+        *name != level
+            && !matches!(*name, "secret" | "sealed" | "key" | "connection" | "basic" | "app")
+            && keys.contains(&key)
+    });
     match elsewhere {
         Some(("", ..)) => format!("`{key}` belongs at the top level"),
         Some(("service", ..)) => format!("`{key}` belongs to a service, beside `source`"),

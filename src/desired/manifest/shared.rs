@@ -1,7 +1,8 @@
 //! What services share by name: health checks, scaling, sets of variables, secrets, keys. Collected from all files of the
 //! manifest before any service is read, so that it does not matter which file declares what.
 
-use super::{Part, sealed, settings, signers, values};
+use super::{Part, connections, sealed, settings, signers, values};
+use crate::desired::ConnectionSpec;
 use crate::desired::fields::Fields;
 use crate::desired::findings::{Findings, quote};
 use crate::desired::keys::{listed, nearest};
@@ -20,6 +21,7 @@ pub(super) struct Shared {
     pub(super) scaling: Named<Scaling>,
     pub(super) env: Named<BTreeMap<EnvName, String>>,
     pub(super) secrets: Named<Sealed>,
+    pub(super) connections: Named<ConnectionSpec>,
     pub(super) keys: Named<Vec<KeyText>>,
 }
 
@@ -48,6 +50,7 @@ impl Shared {
             scaling: Named::new("autoscaling", "`autoscaling` configuration"),
             env: Named::new("env", "set of variables"),
             secrets: Named::new("secrets", "secret"),
+            connections: Named::new("connections", "connection"),
             keys: Named::new("keys", "set of keys"),
         };
         let default = Declared { value: Scaling::default(), at: None, used: Cell::new(true) };
@@ -68,6 +71,14 @@ impl Shared {
                 .keys
                 .collect(index, part, &|entry, section, findings| signers::group(entry, section, directory, findings));
         }
+        // After all secrets are known, whichever file declares them.
+        for (index, part) in parts.iter_mut().enumerate() {
+            let (directory, secrets) = (part.directory, &shared.secrets);
+            shared.connections.collect(index, part, &|entry, section, findings| {
+                let fields = Fields::open(&entry.value, section.path(&entry.key), findings)?;
+                connections::read(fields, directory, secrets, findings)
+            });
+        }
         shared
     }
 
@@ -77,6 +88,7 @@ impl Shared {
         self.scaling.warn_of_unused(parts);
         self.env.warn_of_unused(parts);
         self.secrets.warn_of_unused(parts);
+        self.connections.warn_of_unused(parts);
         self.keys.warn_of_unused(parts);
     }
 }
@@ -132,7 +144,12 @@ impl<T: Clone> Named<T> {
 
     /// What is declared and used, by name, with its place.
     pub(super) fn used(&self) -> impl Iterator<Item = (&str, &T, &Place)> {
-        self.declared.iter().filter(|(_, d)| d.used.get()).filter_map(|(name, declared)| {
+        self.all().filter(|(name, ..)| self.declared.get(*name).is_some_and(|d| d.used.get()))
+    }
+
+    /// What is declared, by name, with its place.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, &T, &Place)> {
+        self.declared.iter().filter_map(|(name, declared)| {
             let (.., place) = declared.at.as_ref()?;
             Some((name.as_str(), &declared.value, place))
         })

@@ -2,6 +2,7 @@
 
 use super::{Context, keys, signers, values};
 use crate::desired::duration::parse_duration;
+use super::{Context, connections, keys, signers, values};
 use crate::desired::fields::{Fields, checked};
 use crate::desired::findings::{Findings, quote};
 use crate::desired::yaml::{Entry, Span};
@@ -14,7 +15,7 @@ use std::time::Duration;
 const LONGEST_POLL: Duration = Duration::from_secs(7 * 86_400);
 
 /// What is said of git repositories only.
-const OF_REPOSITORIES: &[&str] = &["repository", "branch", "tag", "commit", "directory", "key", "verify"];
+const OF_REPOSITORIES: &[&str] = &["repository", "branch", "tag", "commit", "directory", "connection", "key", "verify"];
 
 /// Reads `source` (rows S1, S2).
 pub(super) fn read(service: &Fields, context: &Context, findings: &mut Findings) -> Option<CodeSource> {
@@ -45,6 +46,9 @@ pub(super) fn read(service: &Fields, context: &Context, findings: &mut Findings)
         verify,
         poll,
     })
+    let connection = connections::named(&fields, &repository, context.shared, findings);
+    let track = Track { reference, directory };
+    Some(CodeSource { repository, track, key, connection, credentials: None, auto_deploy, verify })
 }
 
 /// `image: registry.example.com/acme/orders:1.2` (row S2).
@@ -62,6 +66,7 @@ fn image(fields: &Fields, context: &Context, findings: &mut Findings) -> Option<
     let (repository, track) = (RepositoryUrl::Image(name), reference.into());
     let poll = poll(fields, findings);
     let source = CodeSource { repository, track, key: None, credentials, auto_deploy, verify: None, poll };
+    let source = CodeSource { repository, track, key: None, connection: None, credentials, auto_deploy, verify: None };
     fits.then_some(source)
 }
 
@@ -76,7 +81,12 @@ fn credentials(fields: &Fields, context: &Context, findings: &mut Findings) -> O
         findings.error("credentials", span, "this is not the name of a user of a registry");
         return None;
     }
-    let password = values::secret(&section.path("password"), section.entry("password")?, context, findings)?;
+    let password = values::secret(
+        &section.path("password"),
+        section.entry("password")?,
+        (context.directory, &context.shared.secrets),
+        findings,
+    )?;
     Some(Box::new(RegistryCredentials { username: username.to_owned(), password }))
 }
 

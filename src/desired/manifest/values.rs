@@ -1,6 +1,7 @@
 //! Names, environment, secrets and tags of the manifest. Values of variables are never repeated in a message.
 
-use super::shared::{Shared, is_name};
+use super::sealed::Sealed;
+use super::shared::{Named, Shared, is_name};
 use super::{Context, keys};
 use crate::desired::apprunner::{self, env_name};
 use crate::desired::fields::{Fields, checked, text_of};
@@ -125,14 +126,21 @@ pub(super) fn secrets(fields: &Fields, context: &Context, findings: &mut Finding
             findings.error("PORT", entry.key_span, "`PORT` cannot be a secret: the port setting gives its value");
         }
         let Some(name) = name else { continue };
-        if let Some(secret) = secret(&section.path(&entry.key), entry, context, findings) {
+        let (directory, sealed) = (context.directory, &context.shared.secrets);
+        if let Some(secret) = secret(&section.path(&entry.key), entry, (directory, sealed), findings) {
             secrets.insert(name, secret);
         }
     }
     secrets
 }
 
-pub(super) fn secret(path: &str, entry: &Entry, context: &Context, findings: &mut Findings) -> Option<SecretRef> {
+/// Where a secret value is read from; relative to a directory, or by the name of an encrypted one.
+pub(super) fn secret(
+    path: &str,
+    entry: &Entry,
+    (directory, sealed): (&Path, &Named<Sealed>),
+    findings: &mut Findings,
+) -> Option<SecretRef> {
     let example = "write `{ secret: name }`, `{ file: path }` or `{ env: NAME }`: a manifest holds no secret values";
     if entry.value.text().is_some() || entry.value.is_null() {
         let message = format!("`{path}` must say where the value is read from");
@@ -143,7 +151,7 @@ pub(super) fn secret(path: &str, entry: &Entry, context: &Context, findings: &mu
     match fields.entries {
         [only] if only.key == "file" => {
             let (text, span) = fields.text("file", findings)?;
-            checked(absolute(context.directory, text), "path", span, findings).map(SecretRef::File)
+            checked(absolute(directory, text), "path", span, findings).map(SecretRef::File)
         }
         [only] if only.key == "env" => {
             let (text, span) = fields.text("env", findings)?;
@@ -151,7 +159,7 @@ pub(super) fn secret(path: &str, entry: &Entry, context: &Context, findings: &mu
         }
         [only] if only.key == "secret" => {
             let (name, span) = fields.text("secret", findings)?;
-            context.shared.secrets.find(name, span, findings)?;
+            sealed.find(name, span, findings)?;
             // Which value it has is known where it can be decrypted.
             Some(SecretRef::Sealed { name: name.to_owned(), value: Digest::of(&name) })
         }

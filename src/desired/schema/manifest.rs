@@ -1,6 +1,6 @@
 //! What the keys of the manifest hold and mean.
 
-use super::Shape::{AnyOf, Choice, Duration, Flag, Level, Like, List, Map, Number, Runtime, Text};
+use super::Shape::{AnyOf, Choice, Duration, Flag, Level, Like, List, Map, Number, Policy, Runtime, Text};
 use super::{Key, Shape, document, key, mapping, reached};
 use crate::desired::manifest::levels;
 use crate::model::Catalogue;
@@ -20,6 +20,10 @@ const TAG: &str = r"^(?![aA][wW][sS]:)[\s\S]{1,128}$";
 const CPU: &str = r"^\s*[0-9]+(\.[0-9]{0,3})?\s*vCPU\s*$";
 const MEMORY: &str = r"^\s*[0-9]+(\.[0-9]{0,3})?\s*(MB|GB)\s*$";
 
+/// A name as IAM has it.
+const IDENTITY_NAME: &str = r"^[A-Za-z0-9_+=,.@-]{1,64}$";
+const NAMES: Shape = AnyOf(&[Text, List(&Text)]);
+
 const COMMANDS: Shape = AnyOf(&[Text, List(&Text)]);
 const VARIABLES: Shape = Map(VARIABLE, &Text);
 const PUBLIC_KEY: Shape = AnyOf(&[Text, Level("key")]);
@@ -28,6 +32,7 @@ const LAYERS: Shape = AnyOf(&[VARIABLES, Like(SHARED_NAME), List(&LAYER)]);
 
 const KEYS: &[Key] = &[
     key("", "services", Map(SERVICE_NAME, &Level("service")), "The services by name: 4 to 40 letters, digits, `-`, `_`."),
+    key("", "connections", Map(SHARED_NAME, &Level("connection")), "Access to private repositories by name; services take one by `source.connection`."),
     key("", "autoscaling", Map(SHARED_NAME, &Level("autoscaling")), "Shared scaling settings by name: 4 to 32 characters; `DefaultConfiguration` is there already."),
     key("", "health", Map(SHARED_NAME, &Level("health")), "Shared health checks by name."),
     key("", "env", Map(SHARED_NAME, &VARIABLES), "Shared sets of variables by name; a service takes one by `env: NAME`."),
@@ -39,6 +44,21 @@ const KEYS: &[Key] = &[
     key("window", "for", Duration("1s", "366d"), "How long it lasts.").required().example("60h"),
     key("window", "zone", Text, "By whose clocks: an IANA time zone.").required().example("Europe/Berlin"),
     key("window", "services", List(&Like(SERVICE_NAME)), "The services that it is about; all if nothing is said."),
+    key("", "users", Map(IDENTITY_NAME, &Level("user")), "Users by name; their access keys are made with `towpath keys create`."),
+    key("", "groups", Map(IDENTITY_NAME, &Level("group")), "Groups of users by name."),
+    key("", "roles", Map(IDENTITY_NAME, &Level("role")), "Roles by name: rights that others take on for a while."),
+    key("", "policies", Map(IDENTITY_NAME, &Policy), "Policies by name, in IAM's language."),
+    key("user", "policies", NAMES, "Policies that it has, by name: managed ones or own."),
+    key("user", "groups", NAMES, "Groups that it is in."),
+    key("user", "inline", Map(IDENTITY_NAME, &Policy), "Policies of its own, by the names that they have there."),
+    key("user", "boundary", Text, "The policy that all its rights have to be in as well."),
+    key("group", "policies", NAMES, "Policies of all its members."),
+    key("group", "inline", Map(IDENTITY_NAME, &Policy), "Policies of its own, by the names that they have there."),
+    key("role", "trust", Policy, "The trust policy: who may assume it.").required(),
+    key("role", "policies", NAMES, "Policies that it has, by name: managed ones or own."),
+    key("role", "inline", Map(IDENTITY_NAME, &Policy), "Policies of its own, by the names that they have there."),
+    key("role", "boundary", Text, "The policy that all its rights have to be in as well."),
+    key("role", "maxSession", Duration("1h", "12h"), "The longest session.").default("1h"),
     key("service", "source", Level("source"), "Where the code or the image comes from.").required(),
     key("service", "build", AnyOf(&[Choice(&["apprunner.yaml", "Dockerfile"]), Level("build")]), "How it is built and started: `apprunner.yaml` or `Dockerfile` (read from the repository), or the settings in place.").required().example("apprunner.yaml"),
     key("service", "port", Number(1, 65535), "The application's port; unused with `build: apprunner.yaml`.").default("8080"),
@@ -59,8 +79,20 @@ const KEYS: &[Key] = &[
     key("source", "tag", Text, "The tag to run, in place of a branch; it is followed where it moves.").example("v1.2.0"),
     key("source", "commit", Like("^[0-9a-f]{7,64}$"), "The commit to run, in place of a branch: its id, or the first 7 digits or more of it.").example("5f0c4c3c1f3f0f3a3f6f3fd4dfb6c8a7f0f3b1d2"),
     key("source", "directory", Text, "The directory of the repository that holds the application; only changes inside deploy.").example("services/web"),
+    key("source", "connection", Like(SHARED_NAME), "The connection that a private repository is read by."),
     key("source", "key", Level("key"), "The private key for a repository over ssh."),
     key("key", "file", Text, "A file that holds the key, relative to the manifest; only its owner may read it.").required(),
+    key("connection", "provider", Choice(&["GITHUB", "BITBUCKET", "GIT"]), "Who keeps the repositories; `GIT` is every other server.").required(),
+    key("connection", "url", Like(r"^https?://[^/\s?#@]+/?$"), "The server; required for `GIT`, and for a GitHub of one's own. Its repositories only are read by the connection.").example("https://github.example.com"),
+    key("connection", "token", Level("secret"), "A token: of GitHub a fine-grained one that may read contents."),
+    key("connection", "basic", Level("basic"), "A user name and a password."),
+    key("connection", "sshKey", Level("secret"), "A private key for repositories over ssh: a deploy key."),
+    key("connection", "app", Level("app"), "A GitHub App that is installed for the repositories."),
+    key("basic", "username", Text, "The user name.").required(),
+    key("basic", "password", Level("secret"), "The password, or a token in its place.").required(),
+    key("app", "id", Number(1, 4_294_967_294), "The App's id.").required(),
+    key("app", "privateKey", Level("secret"), "The App's private key, as GitHub gives it out.").required(),
+    key("app", "installation", Number(1, 4_294_967_294), "The id of the installation; found out where the App is installed once."),
     key("source", "image", Like(IMAGE), "An image of a registry in place of a repository: `registry.example.com/acme/orders:1.2`, or with a digest. Needs the Docker engine."),
     key("source", "credentials", Level("credentials"), "Who pulls the image, where not everybody may."),
     key("credentials", "username", Text, "The user of the registry.").required(),
@@ -106,7 +138,8 @@ const KEYS: &[Key] = &[
 ];
 
 /// Keys of which one may stand at most.
-const AT_MOST_ONE: &[(&str, &[&str])] = &[("source", &["branch", "tag", "commit"])];
+const AT_MOST_ONE: &[(&str, &[&str])] =
+    &[("source", &["branch", "tag", "commit"]), ("connection", &["token", "basic", "sshKey", "app"])];
 /// Levels that have exactly one of their keys.
 const EXACTLY_ONE: &[&str] = &["secret", "sealed"];
 

@@ -67,10 +67,15 @@ fn every_key_says_what_it_means_in_a_sentence() {
 
 /// A manifest of one service with every required key, as JSON, which is YAML.
 fn skeleton() -> Value {
-    json!({ "services": { "shop": {
+    let connections = json!({
+        "acme-git": { "provider": "GITHUB", "url": "https://git.example.com" },
+        "acme-basic": { "provider": "GITHUB", "basic": { "username": "ada", "password": { "env": "P" } } },
+        "acme-app": { "provider": "GITHUB", "app": { "id": 1, "privateKey": { "env": "K" } } },
+    });
+    json!({ "connections": connections, "services": { "shop": {
         "source": { "repository": "/srv/shop" },
         "build": { "runtime": "python311", "start": "python app.py" },
-    } } })
+    } }, "roles": { "deployer": { "trust": { "Statement": [] } } } })
 }
 
 /// Where a level stands in the skeleton. `None`: nowhere yet, because no key leads to it.
@@ -80,11 +85,17 @@ fn path(level: &str) -> Option<Vec<&str>> {
         "service" => vec!["services", "shop"],
         "secret" => vec!["services", "shop", "secrets", "KEY"],
         "sealed" if !manifest_levels()[0].1.contains(&"secrets") => return None,
+        "connection" => vec!["connections", "acme-git"],
+        "basic" => vec!["connections", "acme-basic", "basic"],
+        "app" => vec!["connections", "acme-app", "app"],
         "key" | "credentials" => vec!["services", "shop", "source", level],
         "sealed" => vec!["secrets", "shop-db"],
         // Whole in `fixtures/manifest/*restraint.yaml`: each of their keys needs the others.
         "window" | "suspend" => return None,
         "verify" => vec!["services", "shop", "source", "verify"],
+        "user" => vec!["users", "ci"],
+        "group" => vec!["groups", "devs"],
+        "role" => vec!["roles", "deployer"],
         other => vec!["services", "shop", other],
     })
 }

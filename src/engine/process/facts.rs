@@ -37,6 +37,7 @@ fn of(means: &Means, firewall: Result<(), String>) -> Vec<Fact> {
         storage(means),
         limits(means),
         network(means, firewall),
+        ports(means),
     ]
 }
 
@@ -118,6 +119,15 @@ fn network(means: &Means, firewall: Result<(), String>) -> Fact {
     fact("network rules", firewall.is_ok(), detail, "as root, install `nftables`; or use the Docker engine")
 }
 
+fn ports(means: &Means) -> Fact {
+    let detail = match &means.ports {
+        Ok(()) => "an application that listens on its service's port whatever `PORT` says gets its own".to_owned(),
+        Err(why) => format!("{why}: applications have to listen on the port in `PORT`"),
+    };
+    let mend = "boot a kernel from 5.6 on, or allow `seccomp` where towpath runs in a container";
+    fact("fixed ports", means.ports.is_ok(), detail, mend)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,12 +135,21 @@ mod tests {
     #[test]
     fn what_does_not_hold_says_why_and_what_to_do() {
         let no = || Err("it is forbidden".to_owned());
-        let nothing = Means { root: false, views: no(), layers: no(), disks: no(), landlock: None, limits: false };
+        let nothing =
+            Means { root: false, views: no(), layers: no(), disks: no(), landlock: None, limits: false, ports: no() };
         for fact in of(&nothing, no()) {
             assert!(!fact.holds && fact.mend.is_some() && fact.detail.len() > 20, "{fact:?}");
         }
         let yes = || Ok(());
-        let all = Means { root: true, views: yes(), layers: yes(), disks: yes(), landlock: Some(7), limits: true };
+        let all = Means {
+            root: true,
+            views: yes(),
+            layers: yes(),
+            disks: yes(),
+            landlock: Some(7),
+            limits: true,
+            ports: yes(),
+        };
         assert!(of(&all, Ok(())).iter().all(|fact| fact.holds && fact.mend.is_none()));
     }
 }

@@ -7,7 +7,7 @@
 use crate::host::files::{read_small, write_atomic};
 use crate::host::jail::Jail;
 use crate::model::{
-    Digest, InstallationId, InstanceId, Purpose, RevisionNumber, ServiceId, ServiceName, StartCommand, Timestamp,
+    Digest, Input, InstallationId, InstanceId, Purpose, RevisionNumber, ServiceId, ServiceName, StartCommand, Timestamp,
 };
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -53,6 +53,9 @@ pub struct SpecFile {
     pub command: StartCommand,
     /// The leased port.
     pub port: u16,
+    /// The port that its application may bind in place of the leased one, where such a bind can be moved.
+    #[serde(default)]
+    pub moved: Option<u16>,
     /// CPU limit in thousandths of a vCPU.
     pub cpu: u32,
     /// Memory limit in bytes.
@@ -67,6 +70,9 @@ pub struct SpecFile {
     /// How it gets files of its own.
     #[serde(default)]
     pub files: Files,
+    /// What the command reads from: the shim's own standard input, unless it is empty.
+    #[serde(default)]
+    pub input: Input,
     /// When this was written.
     pub written_at: Timestamp,
 }

@@ -5,7 +5,7 @@ use super::files::{InstanceDir, MARKER, SpecFile};
 use super::ports;
 use crate::engine::EngineError;
 use crate::host::jail::policy::Policy;
-use crate::model::{Artifact, EnvName, InstallationId, InstanceSpec, Timestamp};
+use crate::model::{Artifact, EnvName, InstallationId, InstanceSpec, Purpose, Timestamp};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -51,7 +51,9 @@ pub fn write_spec(common: &Common<'_>, dir: &InstanceDir, spec: &InstanceSpec) -
     let place = Place { path: directory.path, root: directory.root, search: directory.prefix };
     let storage = spec.size.storage.map_or(common.storage, |storage| storage.0);
     let contained = contain(common.policy, dir, spec, place, storage)?;
-    let file = spec_file(common.installation, spec, &directory, port, contained);
+    let mut file = spec_file(common.installation, spec, &directory, port, contained);
+    let moves = common.policy.means.ports.is_ok() && port != spec.port && spec.purpose == Purpose::Serve;
+    file.moved = moves.then_some(spec.port);
     dir.write_spec(&file).map_err(|e| io(format!("write {}", dir.path().display()), e))?;
     Ok(file)
 }
@@ -93,6 +95,7 @@ fn spec_file(
         pre_run: spec.pre_run.clone(),
         command: spec.command.clone(),
         port,
+        moved: None,
         cpu: spec.size.cpu.0,
         memory: spec.size.memory.0,
         log: spec.log.clone(),
@@ -100,6 +103,7 @@ fn spec_file(
         directory: contained.directory,
         jail: contained.jail,
         files: contained.files,
+        input: spec.input,
         written_at: Timestamp::now(),
     }
 }

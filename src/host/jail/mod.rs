@@ -6,6 +6,7 @@
 //! to load, takes effect only inside. The keeper moves the process into its control groups before it sends the launch.
 
 pub mod enter;
+pub mod fixed_port;
 pub mod policy;
 pub mod prefix;
 pub mod probe;
@@ -13,11 +14,15 @@ pub mod users;
 pub mod view;
 pub mod walls;
 
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::Shutdown;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -60,6 +65,12 @@ pub struct Launch {
     pub directory: PathBuf,
     /// Its jail.
     pub jail: Jail,
+    /// Whether whoever launches it answers its binds (see [`fixed_port`]). One that cannot be asked is started all the same.
+    #[serde(default)]
+    pub asks_to_bind: bool,
+    /// Whether what it reads from is a terminal, which becomes its own.
+    #[serde(default)]
+    pub terminal: bool,
 }
 
 /// Why a program was not started.
@@ -94,28 +105,79 @@ pub fn command(exe: &Path, marker: (&str, &str)) -> io::Result<(Command, Door)> 
 }
 
 impl Door {
-    /// Sends the launch and waits until the program runs. Blocking. The command has to be dropped before, since it holds
-    /// the other end.
+    /// Sends the launch, with what the program is to read from if that is not nothing, and waits until the program runs.
+    /// Blocking. The command has to be dropped before, since it holds the other end. Gives the listener for its binds, where
+    /// the launch says that they are answered and the kernel lets it.
     ///
     /// # Errors
     /// What failed in the jail, or when the process died.
-    pub fn launch(mut self, launch: &Launch) -> Result<(), Stopped> {
+    pub fn launch(mut self, launch: &Launch, input: Option<BorrowedFd<'_>>) -> Result<Option<OwnedFd>, Stopped> {
         let lost = |e: &io::Error| Stopped {
             act: "set up its jail".into(),
             errno: e.raw_os_error().unwrap_or(rustix::io::Errno::PIPE.raw_os_error()),
             at_program: false,
         };
         let order = serde_json::to_vec(launch).map_err(|e| lost(&e.into()))?;
-        let sent = self.0.write_all(&order).and_then(|()| self.0.shutdown(Shutdown::Write));
+        let sent = send_input(&self.0, input)
+            .and_then(|()| self.0.write_all(&order))
+            .and_then(|()| self.0.shutdown(Shutdown::Write));
         let mut answer = Vec::new();
         // Read even when sending failed: the answer says why.
+        let listener = receive_listener(&self.0);
         let read = self.0.take(LONGEST_ANSWER).read_to_end(&mut answer);
         match (answer.is_empty(), sent.and(read.map(|_| ()))) {
-            (true, Ok(())) => Ok(()),
+            (true, Ok(())) => listener.map_err(|e| lost(&e)),
             (true, Err(error)) => Err(lost(&error)),
             (false, _) => Err(serde_json::from_slice(&answer).unwrap_or_else(|e| lost(&e.into()))),
         }
     }
+}
+
+/// Comes before the answer, if the launch says that binds are answered: one byte, and the listener if there is one.
+const LISTENER: u8 = b'+';
+
+fn send_listener(door: &UnixStream, listener: Option<OwnedFd>) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let descriptors: Vec<BorrowedFd<'_>> = listener.iter().map(AsFd::as_fd).collect();
+    if !descriptors.is_empty() {
+        control.push(SendAncillaryMessage::ScmRights(&descriptors));
+    }
+    rustix::net::sendmsg(door, &[IoSlice::new(&[LISTENER])], &mut control, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// Takes the listener, if one comes. Of an answer that is not one it takes nothing.
+fn receive_listener(door: &UnixStream) -> io::Result<Option<OwnedFd>> {
+    let mut first = [0];
+    let look = |space: &mut RecvAncillaryBuffer<'_>, first: &mut [u8; 1], flags| {
+        rustix::net::recvmsg(door, &mut [IoSliceMut::new(first)], space, flags | RecvFlags::CMSG_CLOEXEC)
+    };
+    let peeked = look(&mut RecvAncillaryBuffer::new(&mut []), &mut first, RecvFlags::PEEK)?;
+    if peeked.bytes == 0 || first != [LISTENER] {
+        return Ok(None);
+    }
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    look(&mut control, &mut first, RecvFlags::empty())?;
+    let messages = control.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+        _ => None,
+    });
+    Ok(messages.flatten().next())
+}
+
+/// Sends a descriptor, with a blank before the order: it needs a byte to go with.
+fn send_input(door: &UnixStream, input: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    let Some(input) = input else { return Ok(()) };
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let descriptors = [input];
+    if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+        return Err(rustix::io::Errno::TOOBIG.into());
+    }
+    rustix::net::sendmsg(door, &[IoSlice::new(b" ")], &mut control, SendFlags::NOSIGNAL)?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -125,7 +125,15 @@ impl Policy {
 /// A policy of a machine that lets us have everything, for tests of what is made of it.
 #[cfg(test)]
 pub fn everything(data: &Path) -> Policy {
-    let means = Means { root: true, views: Ok(()), layers: Ok(()), disks: Ok(()), landlock: Some(6), limits: true };
+    let means = Means {
+        root: true,
+        views: Ok(()),
+        layers: Ok(()),
+        disks: Ok(()),
+        landlock: Some(6),
+        limits: true,
+        ports: Ok(()),
+    };
     let users = Users::at(data.to_owned(), super::users::DEFAULT_FIRST);
     Policy { means, exe: "/proc/self/exe".into(), data: data.to_owned(), users }
 }

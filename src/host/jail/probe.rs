@@ -1,6 +1,6 @@
 //! What this machine lets towpath do to keep builds and instances apart, found out by trying; each with what it means.
 
-use super::{view, walls};
+use super::{fixed_port, view, walls};
 use crate::host::overlay::Layers;
 use crate::host::{cgroup, disk};
 use rustix::process::geteuid;
@@ -29,6 +29,8 @@ pub struct Means {
     pub landlock: Option<u32>,
     /// Memory, CPU and number of processes.
     pub limits: bool,
+    /// Moving the port that an application binds.
+    pub ports: Result<(), String>,
 }
 
 impl Means {
@@ -65,7 +67,9 @@ pub fn run(directory: &Path) -> i32 {
     let limits = cgroup::limits_enforced();
     let [views, layers, disks] = try_mounts(&place);
     let _ = std::fs::remove_dir_all(&place);
-    let means = Means { root: geteuid().is_root(), views, layers, disks, landlock, limits };
+    // Last: this thread cannot bind afterwards.
+    let ports = fixed_port::probe();
+    let means = Means { root: geteuid().is_root(), views, layers, disks, landlock, limits, ports };
     match serde_json::to_string(&means) {
         Ok(text) => println!("{text}"),
         Err(_) => return 1,

@@ -24,6 +24,9 @@ enum Target {
     Log,
 }
 
+/// What is said of builds and caches while they may be in use.
+pub const POSTPONED: &str = "A build may be going on: builds and caches are left for the next collection.";
+
 /// Looks at everything, and removes what goes. Builds and caches are left alone while a build may use them.
 pub async fn gc(core: &Core, extent: Extent, room: Room) -> Collection {
     let idle = core.artifacts.try_write().ok();
@@ -35,7 +38,7 @@ pub async fn gc(core: &Core, extent: Extent, room: Room) -> Collection {
         directories(core, &core.config.caches, Kind::Cache, &mut found).await;
         directories(core, &core.config.caches.join(BY_SERVICE), Kind::Cache, &mut found).await;
     } else {
-        collection.left.push("A build may be going on: builds and caches are left for the next collection.".into());
+        collection.left.push(POSTPONED.into());
     }
     directories(core, &core.config.mirrors, Kind::Mirror, &mut found).await;
     logs(core, &mut found, &mut collection.left).await;

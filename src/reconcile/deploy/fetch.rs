@@ -3,6 +3,7 @@
 use super::{failure, interrupted, spec_of, stalled};
 use crate::model::{AppSettings, BuildSource, Class, Commit, Contents, Failure, Reason, ServiceSpec, Step};
 use crate::reconcile::chain;
+use crate::reconcile::connections;
 use crate::reconcile::operation::Run;
 use crate::reconcile::vetting::{self, Unjudged};
 use crate::source::SourceError;
@@ -65,6 +66,11 @@ async fn settings(run: &Run, spec: &ServiceSpec, commit: &Commit, step: Step) ->
 async fn fetch_commit(run: &Run, spec: &ServiceSpec, step: Step) -> Result<Commit, Failure> {
     let source = &spec.source;
     let wanted = run.operation.target.commit.as_ref();
+    // What this operation is to read may be new, and no pass has been since.
+    connections::refresh(&run.core).await;
+    if let Some(why) = connections::must_not_read(&run.core, spec) {
+        return Err(stalled(step, Reason::SourceFailed, why));
+    }
     let mut tries = 0;
     loop {
         tries += 1;

@@ -3,6 +3,7 @@
 use super::ssh::Ssh;
 use super::{GitLimits, SourceError, failure};
 use crate::model::RepositoryUrl;
+use crate::source::access::Shown;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::sync::Arc;
@@ -14,6 +15,8 @@ use std::time::{Duration, Instant};
 pub(super) struct Bounds {
     pub(super) limits: GitLimits,
     pub(super) ssh: Arc<Ssh>,
+    /// What a connection gives.
+    pub(super) shown: Option<Shown>,
     watch: Watch,
     /// Bytes received when they became too many.
     over: Cell<Option<u64>>,
@@ -37,9 +40,9 @@ impl Watch {
 }
 
 impl Bounds {
-    pub(super) fn new(limits: &GitLimits, ssh: Arc<Ssh>, deadline: Duration) -> Self {
+    pub(super) fn new(limits: &GitLimits, ssh: Arc<Ssh>, shown: Option<Shown>, deadline: Duration) -> Self {
         let watch = Watch { deadline, until: Instant::now() + deadline, abandoned: Arc::default() };
-        Self { limits: *limits, ssh, watch, over: Cell::new(None), refused: RefCell::default() }
+        Self { limits: *limits, ssh, shown, watch, over: Cell::new(None), refused: RefCell::default() }
     }
 
     pub(super) fn watch(&self) -> Watch {
@@ -63,7 +66,12 @@ impl Bounds {
 
     /// What a failure to connect means: what we refused, else what was heard.
     pub(super) fn explain(&self, repository: &RepositoryUrl, error: &git2::Error) -> SourceError {
-        self.refused.take().unwrap_or_else(|| failure::transport(repository, error))
+        let refused = self.refused.take();
+        let heard = || failure::transport(repository, error);
+        match &self.shown {
+            Some(shown) => shown.explain(repository, refused.unwrap_or_else(heard)),
+            None => refused.unwrap_or_else(heard),
+        }
     }
 
     /// For loops, and after a transfer that was stopped.

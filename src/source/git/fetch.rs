@@ -7,9 +7,7 @@ use super::head::{self, callbacks, commit_id, listed_head, local_head, open_loca
 use super::mirror::Mirror;
 use super::{Head, SourceError, objects};
 use crate::model::{Commit, CommitId, CommitPrefix, Reference, RepositoryUrl, Timestamp};
-use git2::{
-    AutotagOption, Direction, ErrorClass, ErrorCode, FetchOptions, Oid, RemoteConnection, RemoteRedirect, Repository,
-};
+use git2::{AutotagOption, Direction, ErrorClass, ErrorCode, FetchOptions, Oid, RemoteConnection, Repository};
 use std::io::Write;
 use std::path::Path;
 
@@ -122,6 +120,7 @@ fn bring_every(open: &Repository, repository: &RepositoryUrl, bounds: &Bounds) -
 /// [`bring_every`] with one connection.
 fn download_every(open: &Repository, repository: &RepositoryUrl, url: &str, bounds: &Bounds) -> Result<(), Fault> {
     let failed = |error: git2::Error| failure::transport(repository, &error);
+    super::http::keep_to_server(open, bounds)?;
     let mut remote = open.remote_anonymous(url).map_err(failed)?;
     let mut connection = remote
         .connect_auth(Direction::Fetch, Some(callbacks(repository, bounds)), Some(proxy()))
@@ -197,6 +196,7 @@ fn download(
     bounds: &Bounds,
 ) -> Result<Head, Fault> {
     let failed = |error: git2::Error| failure::transport(repository, &error);
+    super::http::keep_to_server(open, bounds)?;
     let mut remote = open.remote_anonymous(url).map_err(failed)?;
     let mut connection = remote
         .connect_auth(Direction::Fetch, Some(callbacks(repository, bounds)), Some(proxy()))
@@ -220,7 +220,7 @@ fn download_names(
     let mut options = FetchOptions::new();
     options.remote_callbacks(callbacks(repository, bounds)).proxy_options(proxy());
     // Hosts redirect a repository that was renamed; only the first request may be, and never from https to http (libgit2).
-    options.follow_redirects(RemoteRedirect::Initial).download_tags(AutotagOption::None);
+    options.follow_redirects(super::http::redirects(bounds)).download_tags(AutotagOption::None);
     let done = connection.remote().download(names, Some(&mut options));
     done.map_err(|error| broken_off(repository, error, bounds))
 }
@@ -231,7 +231,7 @@ fn broken_off(repository: &RepositoryUrl, error: git2::Error, bounds: &Bounds) -
         return limit.into();
     }
     match error.class() {
-        ErrorClass::Net | ErrorClass::Http | ErrorClass::Ssl => transport(repository, &error).into(),
+        ErrorClass::Net | ErrorClass::Http | ErrorClass::Ssl => bounds.explain(repository, &error).into(),
         ErrorClass::Os if !is_full(&error) => transport(repository, &error).into(),
         _ => Fault::Mirror(error),
     }

@@ -25,7 +25,12 @@ pub(super) fn heads(
             Ok(references.iter().map(|reference| local_head(repository, &source, reference)).collect())
         }
         RepositoryUrl::Http(url) | RepositoryUrl::Ssh(url) => {
-            let mut remote = Remote::create_detached(url.as_str()).map_err(|error| transport(repository, &error))?;
+            let base = super::http::base(repository, bounds)?;
+            let remote = match &base {
+                Some(base) => base.remote_anonymous(url),
+                None => Remote::create_detached(url.as_str()),
+            };
+            let mut remote = remote.map_err(|error| transport(repository, &error))?;
             let connection = remote
                 .connect_auth(Direction::Fetch, Some(callbacks(repository, bounds)), Some(proxy()))
                 .map_err(|error| bounds.explain(repository, &error))?;
@@ -36,13 +41,14 @@ pub(super) fn heads(
     }
 }
 
-/// Callbacks that hold a transfer within its bounds, and over ssh check the host and show a key. There are none for
-/// passwords: this version has none.
+/// Callbacks that hold a transfer within its bounds, over ssh check the host and show a key, and over HTTP show what a
+/// connection gives.
 pub(super) fn callbacks<'a>(repository: &'a RepositoryUrl, bounds: &'a Bounds) -> RemoteCallbacks<'a> {
     let mut callbacks = RemoteCallbacks::new();
     callbacks.transfer_progress(|progress| bounds.allow(progress.received_bytes() as u64));
     callbacks.sideband_progress(|_| bounds.allow(0));
     super::ssh::authenticate(&mut callbacks, repository, bounds);
+    super::http::authenticate(&mut callbacks, repository, bounds);
     callbacks
 }
 

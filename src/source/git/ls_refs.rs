@@ -11,8 +11,9 @@ use super::head::name;
 use super::pkt::{self, Listed};
 use super::{SourceError, failure};
 use crate::model::RepositoryUrl;
+use crate::source::access::Shown;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use std::collections::HashMap;
@@ -67,6 +68,7 @@ impl LsRefs {
         &self,
         repository: &RepositoryUrl,
         references: &[Reference],
+        shown: Option<&Shown>,
     ) -> Option<Result<Vec<Listed>, SourceError>> {
         let RepositoryUrl::Http(url) = repository else { return None };
         let learned = self.learned().get(repository).cloned().unwrap_or_default();
@@ -75,7 +77,7 @@ impl LsRefs {
         }
         let body = Bytes::from(question(references));
         let at = learned.moved.clone().unwrap_or_else(|| url.clone());
-        let (outcome, moved) = self.follow(repository, at, &body).await;
+        let (outcome, moved) = self.follow(repository, at, &body, shown).await;
         match outcome {
             Outcome::Listed(listed) => {
                 let moved = moved.or(learned.moved);
@@ -119,15 +121,24 @@ impl LsRefs {
     }
 
     /// Follows redirects, and says where they ended if there were any.
-    async fn follow(&self, repository: &RepositoryUrl, mut at: String, body: &Bytes) -> (Outcome, Option<String>) {
+    async fn follow(
+        &self,
+        repository: &RepositoryUrl,
+        mut at: String,
+        body: &Bytes,
+        shown: Option<&Shown>,
+    ) -> (Outcome, Option<String>) {
         let mut moved = None;
         for _ in 0..=MOST_REDIRECTS {
-            let (response, origin, connection) = match self.attempt(repository, &at, body).await {
+            if let Some(shown) = shown.filter(|shown| !shown.is_for(&at)) {
+                return (Outcome::Failed(shown.leads_elsewhere(repository)), None);
+            }
+            let (response, origin, connection) = match self.attempt(repository, &at, body, shown).await {
                 Ok(answered) => answered,
                 Err(error) => return (Outcome::Failed(error), None),
             };
             if !response.status().is_redirection() {
-                let outcome = read(repository, response).await;
+                let outcome = read(repository, response, shown).await;
                 // One with an answer that was not read would hold up whoever gets it next.
                 if matches!(outcome, Outcome::Listed(_)) {
                     self.connections.give_back(origin, connection);
@@ -152,16 +163,19 @@ impl LsRefs {
         repository: &RepositoryUrl,
         at: &str,
         body: &Bytes,
+        shown: Option<&Shown>,
     ) -> Result<(Response<Incoming>, Origin, Connection), SourceError> {
         let failed = |message: String| transport_text(repository, &message);
         let (origin, path) = Origin::split(at).map_err(failed)?;
+        let authorization = shown.and_then(|shown| shown.authorization(at));
+        let request = || request(&origin, &path, body, authorization.as_ref()).map_err(failed);
         if let Some(mut kept) = self.connections.take(&origin)
-            && let Ok(response) = kept.send(request(&origin, &path, body).map_err(failed)?).await
+            && let Ok(response) = kept.send(request()?).await
         {
             return Ok((response, origin, kept));
         }
         let mut fresh = self.connections.open(&origin).await.map_err(failed)?;
-        let response = fresh.send(request(&origin, &path, body).map_err(failed)?).await.map_err(failed)?;
+        let response = fresh.send(request()?).await.map_err(failed)?;
         Ok((response, origin, fresh))
     }
 }
@@ -185,9 +199,18 @@ fn question(references: &[Reference]) -> String {
     body
 }
 
-fn request(origin: &Origin, path: &str, body: &Bytes) -> Result<Request<Full<Bytes>>, String> {
+fn request(
+    origin: &Origin,
+    path: &str,
+    body: &Bytes,
+    authorization: Option<&HeaderValue>,
+) -> Result<Request<Full<Bytes>>, String> {
     let kind = "application/x-git-upload-pack";
-    Request::post(format!("{path}/git-upload-pack"))
+    let mut request = Request::post(format!("{path}/git-upload-pack"));
+    if let Some(authorization) = authorization {
+        request = request.header(header::AUTHORIZATION, authorization);
+    }
+    request
         .header(header::HOST, origin.authority())
         // Some hosts answer git only, and know it by its name.
         .header(header::USER_AGENT, concat!("git/2.0 (towpath ", env!("CARGO_PKG_VERSION"), ")"))
@@ -219,7 +242,7 @@ fn target(at: &str, response: &Response<Incoming>) -> Result<String, String> {
     Ok(base.to_owned())
 }
 
-async fn read(repository: &RepositoryUrl, response: Response<Incoming>) -> Outcome {
+async fn read(repository: &RepositoryUrl, response: Response<Incoming>, shown: Option<&Shown>) -> Outcome {
     let status = response.status();
     let kind = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let spoken = kind == "application/x-git-upload-pack-result";
@@ -227,7 +250,10 @@ async fn read(repository: &RepositoryUrl, response: Response<Incoming>) -> Outco
         StatusCode::OK if spoken => {}
         StatusCode::OK => return Outcome::NotSpoken("it answers with something else".into()),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::GONE => {
-            return Outcome::Hidden;
+            return match shown {
+                Some(shown) => Outcome::Failed(answered(status, repository, shown)),
+                None => Outcome::Hidden,
+            };
         }
         status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
             let message = format!("the server answered with HTTP status {}", status.as_u16());
@@ -245,6 +271,15 @@ async fn read(repository: &RepositoryUrl, response: Response<Incoming>) -> Outco
             Outcome::Failed(failure::limit(repository, message))
         }
         Err(error) => Outcome::Failed(transport_text(repository, &format!("its answer broke off: {error}"))),
+    }
+}
+
+/// What a refusal means to someone who has shown something.
+fn answered(status: StatusCode, repository: &RepositoryUrl, shown: &Shown) -> SourceError {
+    match status {
+        StatusCode::UNAUTHORIZED => shown.refused(repository),
+        StatusCode::FORBIDDEN => shown.forbidden(repository, status.as_u16()),
+        _ => shown.explain(repository, SourceError::NotFound { repository: repository.to_string() }),
     }
 }
 

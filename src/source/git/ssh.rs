@@ -7,6 +7,7 @@ use super::bounds::Bounds;
 use super::known_hosts::{self, HostKey, Place, Verdict};
 use super::{SourceError, mirror};
 use crate::model::{RepositoryUrl, SshTarget};
+use crate::source::access::Shown;
 use git2::{CertificateCheckStatus, Cred, CredentialType, RemoteCallbacks};
 use std::collections::HashMap;
 use std::fs;
@@ -44,6 +45,11 @@ impl Ssh {
     /// Replaces the keys that sources name.
     pub(super) fn set_keys(&self, keys: HashMap<RepositoryUrl, PathBuf>) {
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+
+    /// A repository of no contents, for questions over HTTP; see [`super::http`].
+    pub(super) fn asking(&self) -> PathBuf {
+        self.home.join("asking.git")
     }
 
     fn key(&self, repository: &RepositoryUrl) -> Option<PathBuf> {
@@ -152,6 +158,20 @@ fn said(place: &Place) -> String {
     format!("`{}:{}` says {}", place.file.display(), place.line, place.fingerprint)
 }
 
+/// The key to show and its name: a connection's, else that of a file.
+fn key_of(repository: &RepositoryUrl, bounds: &Bounds) -> Result<(String, String), SourceError> {
+    if let Some((name, key)) = bounds.shown.as_ref().and_then(Shown::key) {
+        if is_encrypted(key.reveal()) {
+            let hint = "use a key of its own for deployments, without one: `ssh-keygen -p` takes it off".to_owned();
+            let problem = format!("the key of {name} has a passphrase");
+            return Err(SourceError::Key { repository: repository.to_string(), problem, hint });
+        }
+        return Ok((format!("the key of {name}"), key.reveal().to_owned()));
+    }
+    let (path, text) = bounds.ssh.read_key(repository)?;
+    Ok((format!("the key `{}`", path.display()), text))
+}
+
 /// Adds what ssh asks for to the callbacks of a connection.
 pub(super) fn authenticate<'a>(callbacks: &mut RemoteCallbacks<'a>, repository: &'a RepositoryUrl, bounds: &'a Bounds) {
     let RepositoryUrl::Ssh(_) = repository else { return };
@@ -173,11 +193,11 @@ pub(super) fn authenticate<'a>(callbacks: &mut RemoteCallbacks<'a>, repository: 
         if allowed.contains(CredentialType::USERNAME) {
             return Cred::username(user);
         }
-        let (path, text) = bounds.ssh.read_key(repository).map_err(|error| bounds.refuse(error))?;
+        let (name, text) = key_of(repository, bounds).map_err(|error| bounds.refuse(error))?;
         if std::mem::replace(&mut tried, true) || !allowed.contains(CredentialType::SSH_MEMORY) {
             return Err(bounds.refuse(SourceError::Key {
                 repository: repository.to_string(),
-                problem: format!("the key `{}` was refused for user `{user}`", path.display()),
+                problem: format!("{name} was refused for user `{user}`"),
                 hint: "add its public part there, as a deploy key that may read".to_owned(),
             }));
         }

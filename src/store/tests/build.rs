@@ -91,6 +91,7 @@ impl Seeded {
                     let password = SecretRef::Env("PULL".into());
                     Box::new(RegistryCredentials { username: s.text(), password })
                 }),
+                connection: self.maybe(|_| "acme-github".parse().unwrap()),
                 auto_deploy: self.0.bool(),
                 verify: None,
                 poll: None,
@@ -117,7 +118,17 @@ impl Seeded {
     pub(super) fn resource(&mut self) -> Resource {
         let service = ServiceId::from_random(self.bytes());
         let kind = match self.0.u8(..6) {
-            0 => ResourceKind::Connection { provider: self.text() },
+            0 => ResourceKind::Connection {
+                provider: Provider::GitHub,
+                host: self.maybe(|_| "https://git.example.com".parse().unwrap()),
+                declared: self.0.bool(),
+                handshake: self.maybe(|b| Handshake {
+                    entrance: Entrance::Token,
+                    sealed: b.text(),
+                    sealed_webhook: None,
+                    completed_at: None,
+                }),
+            },
             1 => ResourceKind::AutoScaling { scaling: Scaling::default(), default: self.0.bool() },
             2 => ResourceKind::Observability { vendor: self.maybe(Self::text) },
             3 => ResourceKind::VpcConnector { subnets: self.many(Self::text), security_groups: self.many(Self::text) },

@@ -155,7 +155,7 @@ pub struct Server {
 }
 
 impl Server {
-    fn new(root: &Path, certificate: Option<&Path>) -> Self {
+    pub fn new(root: &Path, certificate: Option<&Path>) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/git_http.py");
         let mut child = Command::new("python3")
             .arg(script)
@@ -174,6 +174,15 @@ impl Server {
     /// The URL of a repository, served in one of the ways that `git_http.py` lists.
     pub fn url(&self, how: &str, name: &str) -> RepositoryUrl {
         format!("{}://127.0.0.1:{}/{how}/{name}", self.scheme, self.port).parse().unwrap()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The server, without a path.
+    pub fn host(&self) -> String {
+        format!("{}://127.0.0.1:{}", self.scheme, self.port)
     }
 
     /// How many requests came.

@@ -95,6 +95,11 @@ fn signed(state: &State, token: &str) -> Result<u64, String> {
 /// What every GitHub has for Apps; `None` for any other path.
 pub(super) fn answer(state: &mut State, asked: &Asked) -> Option<Answer> {
     let parts: Vec<&str> = asked.path.trim_start_matches('/').split('/').collect();
+    if let ("POST", ["app-manifests", code, "conversions"]) = (asked.method.as_str(), parts.as_slice()) {
+        // Good once.
+        let at = state.codes.iter().position(|(known, _)| known == code);
+        return Some(at.map_or_else(|| Answer::refusal(404, "Not Found"), |at| converted(&state.codes.remove(at).1)));
+    }
     if parts[0] != "app" {
         return None;
     }
@@ -143,6 +148,24 @@ fn described(app: &App) -> Value {
         "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
         "permissions": { "contents": "read", "metadata": "read", "statuses": "write" }, "events": ["push"],
     })
+}
+
+fn converted(app: &App) -> Answer {
+    let mut all = described(app);
+    all["pem"] = app.pem.clone().into();
+    all["webhook_secret"] = format!("webhook secret of {}", app.id).into();
+    all["client_secret"] = "a client secret that nobody needs".into();
+    Answer::new(201, all)
+}
+
+/// Whether a token of an installation is shown as git shows it.
+pub(super) fn may_read(state: &State, authorization: Option<&str>) -> bool {
+    let pair = authorization.and_then(|value| value.strip_prefix("Basic "));
+    let pair = pair.and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok()).unwrap_or_default();
+    let pair = String::from_utf8(pair).unwrap_or_default();
+    let now = SystemTime::now();
+    let mut given = state.apps.iter().flat_map(|app| &app.tokens);
+    given.any(|(token, _, until)| pair == format!("x-access-token:{token}") && *until > now)
 }
 
 fn installation(app: &App, id: u64) -> Value {

@@ -89,6 +89,10 @@ struct State {
     faults: Vec<String>,
     /// How long tokens of installations live.
     lifetime: Option<Duration>,
+    /// Where its git repositories are served.
+    git: Option<u16>,
+    /// Codes of Apps that were made of a manifest.
+    codes: Vec<(String, App)>,
 }
 
 /// The stand-in.
@@ -148,6 +152,19 @@ impl StandIn {
         let (known, app) = app::make(id, installations);
         state.apps.push(known);
         app
+    }
+
+    /// Has the repositories that a server has at `/git/`, under `/acme/`, for who shows a token of an installation.
+    pub fn serve_git(&self, port: u16) {
+        self.state().git = Some(port);
+    }
+
+    /// Makes an App of a manifest, as the page does that a browser posts it to; the code that it is fetched with.
+    pub fn make_of_manifest(&self, installations: &[u64]) -> (String, App) {
+        let app = self.app(installations);
+        let code = format!("code-{}", app.id);
+        self.state().codes.push((code.clone(), app.clone()));
+        (code, app)
     }
 
     /// Every request that was taken, in order.

@@ -50,10 +50,38 @@ async fn serve(listener: tokio::net::TcpListener, state: Arc<Mutex<State>>) {
 async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<Response<Body>, io::Error> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    let git = state.lock().unwrap_or_else(std::sync::PoisonError::into_inner).git;
+    if let Some((port, _)) = git.zip(parts.uri.path().strip_prefix("/acme/")) {
+        let shown = parts.headers.get("authorization").and_then(|value| value.to_str().ok());
+        let may = app::may_read(&state.lock().unwrap_or_else(std::sync::PoisonError::into_inner), shown);
+        return if may { forward(port, parts, body).await } else { who() };
+    }
     let mut state = state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let answer = decide(&mut state, &parts, &body);
     drop(state);
     send(&answer)
+}
+
+fn who() -> Result<Response<Body>, io::Error> {
+    let response = Response::builder().status(401).header("www-authenticate", "Basic realm=\"GitHub\"");
+    response.body(body(Bytes::new(), Pace::AtOnce)).map_err(io::Error::other)
+}
+
+/// Hands a request of git to the server that has the repositories.
+async fn forward(port: u16, parts: http::request::Parts, body: Bytes) -> Result<Response<Body>, io::Error> {
+    let stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    tokio::spawn(connection);
+    let target = parts.uri.to_string().replacen("/acme/", "/git/", 1);
+    let mut request =
+        Request::builder().method(parts.method).uri(target).body(Full::new(body)).map_err(io::Error::other)?;
+    *request.headers_mut() = parts.headers;
+    for gone in ["authorization", "transfer-encoding", "content-length"] {
+        request.headers_mut().remove(gone);
+    }
+    let answer = sender.send_request(request).await.map_err(io::Error::other)?;
+    Ok(answer.map(|body| body.map_err(io::Error::other).boxed_unsync()))
 }
 
 fn decide(state: &mut State, parts: &http::request::Parts, body: &[u8]) -> Answer {

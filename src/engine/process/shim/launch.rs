@@ -2,12 +2,14 @@
 
 use super::super::files::{MARKER, SpecFile};
 use crate::host::cgroup::Cgroups;
+use crate::host::jail::fixed_port::{Move, Mover};
 use crate::host::jail::{self, Launch};
-use crate::model::StartCommand;
+use crate::model::{Input, StartCommand};
 use rustix::fs::{Access, access};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, PipeWriter, Read};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
@@ -20,21 +22,35 @@ pub struct Failure {
     pub message: String,
 }
 
-/// Starts a command in its own process group, jail and control groups: standard input empty, output into the pipe, only
-/// its own environment. Returns its process id.
+/// Starts a command in its own process group, jail and control groups: standard input empty or, if it `reads`, this
+/// process' own; output into the pipe, or to the terminal that it has for input; only its own environment. Returns its
+/// process id, and what answers its binds.
 pub fn start(
     spec: &SpecFile,
     command: &StartCommand,
     output: &PipeWriter,
+    reads: bool,
     groups: &mut Cgroups,
-) -> Result<i32, Failure> {
+    moved: Option<Move>,
+) -> Result<(i32, Option<Mover>), Failure> {
     let (program, name, arguments) = resolve(spec, command)?;
     let failed = |error: &io::Error| failure(126, &name, &error.to_string());
     // The file that this shim itself was started from, also when an upgrade has put another in its place.
     let (mut process, door) =
         jail::command(Path::new("/proc/self/exe"), (MARKER, spec.id.as_str())).map_err(|e| failed(&e))?;
-    let (out, err) = output.try_clone().and_then(|first| Ok((first, output.try_clone()?))).map_err(|e| failed(&e))?;
-    let mut child = process.stdout(out).stderr(err).process_group(0).spawn().map_err(|e| failed(&e))?;
+    let terminal = reads && matches!(spec.input, Input::Terminal(_));
+    let input = reads.then(|| own_input(spec)).transpose().map_err(|e| failed(&e))?;
+    let end = || match &input {
+        Some(input) if terminal => input.try_clone(),
+        _ => output.as_fd().try_clone_to_owned(),
+    };
+    let (out, err) = end().and_then(|first| Ok((first, end()?))).map_err(|e| failed(&e))?;
+    process.stdout(out).stderr(err);
+    if !terminal {
+        // The leader of a session, which has the terminal, is made later and leads a group besides.
+        process.process_group(0);
+    }
+    let mut child = process.spawn().map_err(|e| failed(&e))?;
     // It holds the other end of the door.
     drop(process);
     groups.admit(child.id());
@@ -45,17 +61,29 @@ pub fn start(
         env: spec.env.clone(),
         directory: spec.directory.clone(),
         jail: spec.jail.clone(),
+        asks_to_bind: moved.is_some(),
+        terminal,
     };
-    if let Err(stopped) = door.launch(&launch) {
+    let listener = door.launch(&launch, input.as_ref().map(AsFd::as_fd)).map_err(|stopped| {
         let _ = child.kill();
         let _ = child.wait();
-        return Err(if stopped.at_program {
+        if stopped.at_program {
             refused(&program, &name, &spec.directory, &io::Error::from_raw_os_error(stopped.errno))
         } else {
             failure(126, &name, &format!("towpath could not {stopped}"))
-        });
+        }
+    })?;
+    let pid = i32::try_from(child.id()).map_err(|_| failure(126, &name, "its process id is out of range"))?;
+    Ok((pid, moved.zip(listener).map(|(ports, listener)| Mover::new(listener, ports))))
+}
+
+/// What this process was given to read from, for the command's user: programs open `/dev/stdin` by its path.
+fn own_input(spec: &SpecFile) -> io::Result<OwnedFd> {
+    let input = io::stdin().as_fd().try_clone_to_owned()?;
+    if let Some(user) = spec.files.user {
+        std::os::unix::fs::fchown(&input, Some(user), Some(user))?;
     }
-    i32::try_from(child.id()).map_err(|_| failure(126, &name, "its process id is out of range"))
+    Ok(input)
 }
 
 fn failure(code: i32, name: &str, why: &str) -> Failure {

@@ -11,9 +11,10 @@ mod storage;
 
 use super::files::{ExitFile, InstanceDir, SpecFile, StateFile};
 use crate::host::cgroup::{self, Cgroups, Limits};
+use crate::host::jail::fixed_port::{Move, Mover};
 use crate::host::lines::LineSplitter;
 use crate::host::{boot_id, tree};
-use crate::model::{Digest, Memory, StartCommand, Timestamp};
+use crate::model::{Digest, Input, Memory, StartCommand, Timestamp};
 use log::LogFile;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process_group, wait};
@@ -76,6 +77,10 @@ struct Keeper {
     stops: UnixStream,
     todo: VecDeque<StartCommand>,
     current: Option<i32>,
+    /// Answers the binds of the process of the moment.
+    mover: Option<Mover>,
+    /// Whether its log says already that its port was moved.
+    said_moved: bool,
     started: bool,
     started_at: Timestamp,
     kill_at: Option<Instant>,
@@ -141,6 +146,8 @@ impl Keeper {
             stops: signal_stream(SIGTERM)?,
             todo,
             current: None,
+            mover: None,
+            said_moved: false,
             started: false,
             started_at: Timestamp::now(),
             kill_at: None,
@@ -186,9 +193,17 @@ impl Keeper {
     /// Starts the next `pre-run` line or the start command.
     fn start_next(&mut self) -> Result<(), Ended> {
         let (Some(command), Some(input)) = (self.todo.pop_front(), &self.input) else { return Ok(()) };
-        let started = launch::start(&self.spec, &command, input, &mut self.cgroups);
-        let pid = started.map_err(|f| Ended { code: f.code, signal: None, message: f.message })?;
-        self.current = Some(pid);
+        // Commands before the last one only prepare.
+        let last = self.todo.is_empty();
+        let moved = self.spec.moved.filter(|_| last).map(|from| Move { from, to: self.spec.port });
+        let reads = last && self.spec.input != Input::Empty;
+        let started = launch::start(&self.spec, &command, input, reads, &mut self.cgroups, moved);
+        if reads {
+            // The command alone holds that end, so that whoever writes notices its end.
+            let _ = File::open("/dev/null").and_then(|null| Ok(rustix::stdio::dup2_stdin(null)?));
+        }
+        let (pid, mover) = started.map_err(|f| Ended { code: f.code, signal: None, message: f.message })?;
+        (self.current, self.mover) = (Some(pid), mover);
         if !std::mem::replace(&mut self.started, true) {
             self.started_at = Timestamp::now();
         }
@@ -217,7 +232,9 @@ impl Keeper {
     /// Copies output, reaps children and obeys stops until the start command, or a `pre-run` line that failed, ended.
     fn watch(&mut self) -> Ended {
         loop {
-            self.sleep();
+            if self.sleep() {
+                self.answer_bind();
+            }
             drain(&mut self.children);
             if drain(&mut self.stops) {
                 self.stop();
@@ -233,20 +250,36 @@ impl Keeper {
         }
     }
 
-    /// Waits for output, a child, a stop, the end of a stop's grace, or the next look at the storage.
-    fn sleep(&self) {
+    /// Waits for output, a child, a stop, a bind, the end of a stop's grace, or the next look at the storage. Whether
+    /// there is something about binds.
+    fn sleep(&self) -> bool {
         let kill_at = self.kill_at.filter(|_| !self.killed);
         let timeout = kill_at.into_iter().chain([self.look_at]).min().map(|at| {
             let left = at.saturating_duration_since(Instant::now());
             Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() }
         });
-        let mut sources = [
+        let mut sources = vec![
             PollFd::new(&self.output, PollFlags::IN),
             PollFd::new(&self.children, PollFlags::IN),
             PollFd::new(&self.stops, PollFlags::IN),
         ];
+        sources.extend(self.mover.as_ref().map(|mover| PollFd::new(mover, PollFlags::IN)));
         // Interrupted by a signal: its stream is readable, the loop goes round.
         let _ = poll(&mut sources, timeout.as_ref());
+        sources.get(3).is_some_and(|mover| !mover.revents().is_empty())
+    }
+
+    /// Lets the application have its own port where it asks for the service's.
+    fn answer_bind(&mut self) {
+        match self.mover.as_ref().map(Mover::answer) {
+            Some(Ok(true)) if !std::mem::replace(&mut self.said_moved, true) => {
+                let (from, to) = (self.spec.moved.unwrap_or_default(), self.spec.port);
+                self.say(&format!("port {from} of this instance is port {to} of the machine"));
+            }
+            // Nobody is left who could ask.
+            Some(Err(_)) => self.mover = None,
+            _ => {}
+        }
     }
 
     /// SIGTERM to the application's group; a second stop may shorten the grace of the first, never extend it.
