@@ -110,8 +110,9 @@ fn image(
     );
     let credentials = kept.and_then(|old| old.source.credentials.clone());
     let (repository, track) = (RepositoryUrl::Image(name), reference.into());
-    Ok((CodeSource { repository, track, key: None, credentials, auto_deploy, verify: None, poll: None }, build))
-    Ok((CodeSource { repository, track, key: None, connection: None, credentials, auto_deploy, verify: None }, build))
+    let source =
+        CodeSource { repository, track, key: None, connection: None, credentials, auto_deploy, verify: None, poll: None };
+    Ok((source, build))
 }
 
 fn of_image(configuration: Option<Members<'_>>) -> Result<BuildSource, Refusal> {
@@ -190,8 +191,9 @@ fn repository(code: Members<'_>, old: Option<&ServiceSpec>) -> Result<(CodeSourc
     };
     let auto_deploy = old.is_none_or(|old| old.source.auto_deploy);
     let key = old.and_then(|old| old.source.key.clone());
-    Ok((CodeSource { repository, track, key, credentials: None, auto_deploy, verify: None, poll: None }, build))
-    Ok((CodeSource { repository, track, key, connection: None, credentials: None, auto_deploy, verify: None }, build))
+    let source =
+        CodeSource { repository, track, key, connection: None, credentials: None, auto_deploy, verify: None, poll: None };
+    Ok((source, build))
 }
 
 /// `/` is the root; what lies below it may be written with or without it in front.

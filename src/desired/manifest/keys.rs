@@ -89,9 +89,7 @@ const LEVELS: &[Level] = &[
             "verify",
             "poll",
         ],
-        &["connection", "accessRole", "submodules"],
-        ],
-        &["accessRole", "poll", "submodules"],
+        &["accessRole", "submodules"],
     ),
     (
         "build",
