@@ -8,7 +8,7 @@ use super::duration::show_duration;
 use crate::model::{
     AppSettings, BuildSource, CodeSource, ConnectionName, Cpu, DeploySettings, Digest, DockerfileBuild, EnvName,
     HealthCheck, HealthProtocol, InstanceSize, KeyText, Means, Memory, RegistryCredentials, RepositoryPath,
-    RepositoryUrl, Scaling, SecretRef, ServiceSpec, Track, Verify, WireSettings,
+    RepositoryUrl, RequiredChecks, Scaling, SecretRef, ServiceSpec, Track, Verify, WireSettings,
 };
 use std::collections::BTreeMap;
 use text::Yaml;
@@ -150,7 +150,8 @@ fn secrets<'s>(
 }
 
 fn service(spec: &ServiceSpec, lost: &mut Vec<String>) -> Yaml {
-    let ServiceSpec { name, source, build, instance, env, secrets, health, scaling, deploy, tags, wire } = spec;
+    let ServiceSpec { name, source, build, instance, env, secrets, health, scaling, deploy, tags, wire, preview: _ } =
+        spec;
     let mut yaml = Yaml::new();
     yaml.put("source", self::source(source));
     let mut variables: BTreeMap<&EnvName, &String> = BTreeMap::new();
@@ -222,7 +223,7 @@ fn source(source: &CodeSource) -> Yaml {
 
 /// A repository and what of it is followed.
 fn place(yaml: &mut Yaml, source: &CodeSource) {
-    let CodeSource { repository, track, key, connection, credentials: _, auto_deploy: _, verify } = source;
+    let CodeSource { repository, track, key, connection, credentials: _, auto_deploy: _, verify, host } = source;
     let Track { reference, directory } = track;
     yaml.put("repository", Yaml::text(repository));
     let of = [
@@ -239,6 +240,14 @@ fn place(yaml: &mut Yaml, source: &CodeSource) {
     }
     if let Some(connection) = connection {
         yaml.put("connection", Yaml::text(connection));
+    }
+    if !host.report {
+        yaml.put("report", Yaml::plain(false));
+    }
+    match &host.require_checks {
+        RequiredChecks::None => {}
+        RequiredChecks::All => yaml.put("requireChecks", Yaml::plain(true)),
+        RequiredChecks::Named(names) => yaml.put_some("requireChecks", Yaml::list(names.iter().map(Yaml::text))),
     }
     if let Some(verify) = verify {
         yaml.put("verify", self::verify(verify));

@@ -7,6 +7,7 @@ mod build;
 mod connections;
 mod dockerfile;
 mod keys;
+mod previews;
 mod sealed;
 mod service;
 mod settings;
@@ -187,7 +188,8 @@ fn services_of(
         }
         let service = Fields::open(&entry.value, section.path(&entry.key), findings)
             .and_then(|fields| service::read(fields, name, context, findings));
-        services.extend(service.map(|spec| DeclaredService { spec, place: findings.place(entry.key_span) }));
+        let place = findings.place(entry.key_span);
+        services.extend(service.map(|(spec, previews)| DeclaredService { spec, place, previews }));
     }
     Some(services)
 }

@@ -15,6 +15,7 @@ mod fuzz;
 pub mod import;
 mod keys;
 pub mod manifest;
+pub mod previews;
 pub mod runtimes;
 pub mod schema;
 mod withheld;
@@ -27,7 +28,8 @@ pub use manifest::{Sealed, parse_manifest, parse_manifest_files};
 pub use runtimes::parse_runtimes;
 
 use crate::model::{
-    CommitId, ConnectionName, Digest, HostUrl, Means, Place, Problem, Provider, ServiceName, ServiceSpec, Timestamp,
+    CommitId, ConnectionName, Digest, HostUrl, Means, Place, Previews, Problem, Provider, ServiceName, ServiceSpec,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -84,6 +86,9 @@ pub struct DeclaredService {
     pub spec: ServiceSpec,
     /// Where its name stands.
     pub place: Place,
+    /// How pull requests of its repository are previewed, if they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previews: Option<Previews>,
 }
 
 /// The desired state of an installation, as of one valid manifest.

@@ -2,6 +2,7 @@
 
 use super::connection::ConnectionName;
 use super::error::Invalid;
+use super::host_rules::HostRules;
 use super::image::{ImageName, RegistryCredentials};
 use super::names::name;
 use super::ssh_url::{self, SshTarget};
@@ -30,6 +31,8 @@ pub struct CodeSource {
     pub auto_deploy: bool,
     /// What has to hold of a commit before it is deployed; nothing by default.
     pub verify: Option<Box<Verify>>,
+    /// What is said to the repository's host, and waited for.
+    pub host: HostRules,
 }
 
 /// A source as it is stored: flat, as the first version wrote it, so that what that version stored is read.
@@ -52,15 +55,28 @@ struct Written {
     auto_deploy: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     verify: Option<Box<Verify>>,
+    #[serde(default, skip_serializing_if = "HostRules::is_default")]
+    host: HostRules,
 }
 
 impl From<CodeSource> for Written {
     fn from(source: CodeSource) -> Self {
-        let CodeSource { repository, track, key, connection, credentials, auto_deploy, verify } = source;
+        let CodeSource { repository, track, key, connection, credentials, auto_deploy, verify, host } = source;
         let Track { reference, directory } = track;
         let (branch, tag, commit) = (None, None, None);
-        let mut written =
-            Self { repository, branch, tag, commit, directory, key, connection, credentials, auto_deploy, verify };
+        let mut written = Self {
+            repository,
+            branch,
+            tag,
+            commit,
+            directory,
+            key,
+            connection,
+            credentials,
+            auto_deploy,
+            verify,
+            host,
+        };
         match reference {
             Reference::Default => {}
             Reference::Branch(branch) => written.branch = Some(branch),
@@ -74,8 +90,19 @@ impl From<CodeSource> for Written {
 impl TryFrom<Written> for CodeSource {
     type Error = Invalid;
     fn try_from(written: Written) -> Result<Self, Invalid> {
-        let Written { repository, branch, tag, commit, directory, key, connection, credentials, auto_deploy, verify } =
-            written;
+        let Written {
+            repository,
+            branch,
+            tag,
+            commit,
+            directory,
+            key,
+            connection,
+            credentials,
+            auto_deploy,
+            verify,
+            host,
+        } = written;
         let reference = match (branch, tag, commit) {
             (None, None, None) => Reference::Default,
             (Some(branch), None, None) => Reference::Branch(branch),
@@ -91,6 +118,7 @@ impl TryFrom<Written> for CodeSource {
             credentials,
             auto_deploy,
             verify,
+            host,
         })
     }
 }

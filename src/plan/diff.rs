@@ -17,7 +17,8 @@ use std::time::Duration;
 /// make another service). Values of secrets are never known here: references are shown.
 pub fn diff(from: &ServiceSpec, to: &ServiceSpec) -> Vec<FieldChange> {
     let mut out = Differences(Vec::new());
-    let ServiceSpec { name, source, build, instance, env, secrets, health, scaling, deploy, tags, wire } = from;
+    let ServiceSpec { name, source, build, instance, env, secrets, health, scaling, deploy, tags, wire, preview: _ } =
+        from;
     out.text("name", name, &to.name);
     out.source(source, &to.source);
     out.build(build, &to.build);
@@ -35,7 +36,7 @@ pub fn diff(from: &ServiceSpec, to: &ServiceSpec) -> Vec<FieldChange> {
 /// Whether going from one declaration to the next needs new instances (row D4): anything but health check, scaling,
 /// deadlines, tags and automatic deployment differs.
 pub fn replaces(from: &ServiceSpec, to: &ServiceSpec) -> bool {
-    let ServiceSpec { name, source, build, instance, env, secrets, health: _, scaling: _, deploy: _, tags: _, wire: _ } =
+    let ServiceSpec { name, source, build, instance, env, secrets, health: _, scaling: _, deploy: _, tags: _, .. } =
         from;
     !same_source(source, &to.source)
         || (name, build, instance, env, secrets) != (&to.name, &to.build, &to.instance, &to.env, &to.secrets)
@@ -109,7 +110,7 @@ impl Differences {
     }
 
     fn source(&mut self, from: &CodeSource, to: &CodeSource) {
-        let CodeSource { repository, track, key, connection, credentials, auto_deploy, verify } = from;
+        let CodeSource { repository, track, key, connection, credentials, auto_deploy, verify, host } = from;
         let Track { reference, directory } = track;
         let next = &to.track;
         self.text("source.repository", repository, &to.repository);
@@ -122,6 +123,8 @@ impl Differences {
         self.option("source.credentials", credentials.as_ref(), to.credentials.as_ref());
         self.option("source.connection", connection.as_ref(), to.connection.as_ref());
         self.text("source.autoDeploy", auto_deploy, &to.auto_deploy);
+        self.text("source.report", &host.report, &to.host.report);
+        self.text("source.requireChecks", &host.require_checks, &to.host.require_checks);
         self.verify(verify.as_deref(), to.verify.as_deref());
     }
 

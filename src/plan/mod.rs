@@ -43,7 +43,7 @@ pub use markdown::{MOST_BYTES, render_comparison_markdown, render_markdown, rend
 pub use mask::HIDDEN;
 pub use planner::plan;
 pub use render::{exit_code, render_comparison, render_text};
-pub use stale::{Stale, check_stale};
+pub use stale::{Stale, check_stale, moved_since};
 pub use trusted::{Question, questions};
 
 use crate::desired::ManifestVersion;

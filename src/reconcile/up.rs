@@ -132,9 +132,11 @@ pub async fn run(settings: UpSettings) -> Result<(), UpError> {
     // Before the take-over: a store that was restored is nothing to keep from whoever looks at the terminal.
     let printer = tokio::spawn(printer::print(core.clone(), core.events.subscribe(), settings.output));
     take_over(&core, &opened).await?;
+    super::feedback::previews::load(&core).await;
     let servers = serve(&core, &data, &settings).await?;
     super::watch::follow(&core);
     forward_changes(&core);
+    super::feedback::begin(&core);
     give_up_half_healings(&core).await;
     sweep_one_offs(&core).await;
     operation::spawn_open(&core);
@@ -341,6 +343,8 @@ fn config(settings: &UpSettings, data: &DataDir, http_port: u16) -> Result<Confi
         keep: settings.keep,
         quotas: settings.quotas,
         environment,
+        poll: settings.poll,
+        plan_pulls: settings.plan_pulls,
         parallel_builds: std::thread::available_parallelism().map_or(1, std::num::NonZero::get).clamp(1, 4),
     })
 }

@@ -45,6 +45,7 @@ pub fn spec(name: &str) -> ServiceSpec {
             credentials: None,
             connection: None,
             auto_deploy: true,
+            host: Default::default(),
             verify: None,
         },
         build: BuildSource::Inline(Box::new(settings())),
@@ -56,6 +57,7 @@ pub fn spec(name: &str) -> ServiceSpec {
         deploy: DeploySettings::default(),
         tags: BTreeMap::new(),
         wire: None,
+        preview: None,
     }
 }
 
@@ -78,7 +80,7 @@ pub fn settings() -> AppSettings {
 }
 
 pub fn declared(spec: ServiceSpec, line: u32) -> DeclaredService {
-    DeclaredService { spec, place: Place { file: "towpath.yaml".into(), line, column: 3 } }
+    DeclaredService { spec, place: Place { file: "towpath.yaml".into(), line, column: 3 }, previews: None }
 }
 
 pub fn desired(services: Vec<DeclaredService>) -> Desired {
@@ -196,6 +198,7 @@ pub fn head(spec: &ServiceSpec, at: Option<CommitId>) -> HeadView {
         alike: Vec::new(),
         details: None,
         error: None,
+        checks: None,
         rewritten: None,
     }
 }

@@ -46,6 +46,8 @@ const MUTATIONS: &[Mutation] = &[
     ("source.connection", InPlace, |s| s.source.connection = Some(parse("acme"))),
     ("source.directory", ToABuild, |s| s.source.track.directory = Some(parse("services/web"))),
     ("source.autoDeploy", InPlace, |s| s.source.auto_deploy = !s.source.auto_deploy),
+    ("source.report", InPlace, |s| s.source.host.report = !s.source.host.report),
+    ("source.requireChecks", InPlace, |s| s.source.host.require_checks = towpath::model::RequiredChecks::All),
     ("instance.cpu", ToNewInstances, |s| s.instance.cpu = Cpu(250)),
     ("instance.memory", ToNewInstances, |s| s.instance.memory = Memory(s.instance.memory.0 + 1)),
     ("instance.storage", ToNewInstances, |s| s.instance.storage = Some(Memory(1 << 30))),
@@ -96,8 +98,10 @@ fn count_fields(spec: &ServiceSpec, settings: &AppSettings) -> usize {
         deploy,
         tags: _,
         wire: _,
+        preview: _,
     } = spec;
-    let CodeSource { repository: _, track, key: _, connection: _, credentials: _, auto_deploy: _, verify: _ } = source;
+    let CodeSource { repository: _, track, key: _, connection: _, credentials: _, auto_deploy: _, verify: _, host: _ } =
+        source;
     let Track { reference: _, directory: _ } = track;
     let InstanceSize { cpu: _, memory: _, storage: _ } = instance;
     let HealthCheck {
@@ -127,7 +131,7 @@ fn count_fields(spec: &ServiceSpec, settings: &AppSettings) -> usize {
     } = settings;
     // Of the declaration itself: build, env, secrets, tags; its name makes another service. A reference is a branch, a tag
     // or a commit.
-    4 + 8 + 3 + 6 + 3 + 5 + 13
+    4 + 11 + 3 + 6 + 3 + 5 + 13
 }
 
 #[test]

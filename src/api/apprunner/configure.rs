@@ -51,6 +51,7 @@ pub(super) fn configure(
         deploy: old.map_or_else(DeploySettings::default, |old| old.deploy.clone()),
         tags: BTreeMap::new(),
         wire: Some(Box::new(wire)),
+        preview: None,
     })
 }
 

@@ -7,8 +7,8 @@ use super::service_shape::CATALOGUE;
 use crate::api::control::Refusal;
 use crate::api::facts::Facts;
 use crate::model::{
-    AppSettings, BuildSource, CodeSource, EnvName, ImageName, Invalid, Reference, RepositoryUrl, ResourceType,
-    RuntimeName, ServiceSpec, SourceDirectory, Track, ValueFrom, WireSettings,
+    AppSettings, BuildSource, CodeSource, EnvName, HostRules, ImageName, Invalid, Reference, RepositoryUrl,
+    ResourceType, RuntimeName, ServiceSpec, SourceDirectory, Track, ValueFrom, WireSettings,
 };
 use std::collections::BTreeMap;
 
@@ -90,7 +90,8 @@ fn image(
     );
     let credentials = kept.and_then(|old| old.source.credentials.clone());
     let (repository, track) = (RepositoryUrl::Image(name), reference.into());
-    Ok((CodeSource { repository, track, key: None, connection: None, credentials, auto_deploy, verify: None }, build))
+    let (verify, host) = (None, HostRules::default());
+    Ok((CodeSource { repository, track, key: None, connection: None, credentials, auto_deploy, verify, host }, build))
 }
 
 fn of_image(configuration: Option<Members<'_>>) -> Result<BuildSource, Refusal> {
@@ -169,7 +170,11 @@ fn repository(code: Members<'_>, old: Option<&ServiceSpec>) -> Result<(CodeSourc
     };
     let auto_deploy = old.is_none_or(|old| old.source.auto_deploy);
     let key = old.and_then(|old| old.source.key.clone());
-    Ok((CodeSource { repository, track, key, connection: None, credentials: None, auto_deploy, verify: None }, build))
+    let host = old.map(|old| old.source.host.clone()).unwrap_or_default();
+    Ok((
+        CodeSource { repository, track, key, connection: None, credentials: None, auto_deploy, verify: None, host },
+        build,
+    ))
 }
 
 /// `/` is the root; what lies below it may be written with or without it in front.

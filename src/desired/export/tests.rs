@@ -213,6 +213,7 @@ fn spec() -> impl Strategy<Value = ServiceSpec> {
             },
             tags,
             wire: None,
+            preview: None,
         },
     )
 }

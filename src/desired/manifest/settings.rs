@@ -99,7 +99,7 @@ fn check_seconds(fields: &Fields, key: &str, findings: &mut Findings) -> Option<
     u32::try_from(duration.as_secs()).ok()
 }
 
-fn duration(
+pub(super) fn duration(
     fields: &Fields,
     key: &str,
     range: RangeInclusive<Duration>,

@@ -1,15 +1,18 @@
 //! `source`: where a service's code comes from.
 
 use super::{Context, connections, keys, signers, values};
-use crate::desired::fields::{Fields, checked};
+use crate::desired::fields::{Fields, checked, text_of};
 use crate::desired::findings::Findings;
-use crate::desired::yaml::{Entry, Span};
-use crate::model::{CodeSource, ImageName, Reference, RegistryCredentials, RepositoryUrl, Track};
+use crate::desired::yaml::{Entry, Span, Value};
+use crate::model::{
+    CodeSource, HostRules, ImageName, Reference, RegistryCredentials, RepositoryUrl, RequiredChecks, Track,
+};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 /// What is said of git repositories only.
-const OF_REPOSITORIES: &[&str] = &["repository", "branch", "tag", "commit", "directory", "connection", "key", "verify"];
+const OF_REPOSITORIES: &[&str] =
+    &["repository", "branch", "tag", "commit", "directory", "connection", "key", "verify", "report", "requireChecks"];
 
 /// Reads `source` (rows S1, S2).
 pub(super) fn read(service: &Fields, context: &Context, findings: &mut Findings) -> Option<CodeSource> {
@@ -24,6 +27,7 @@ pub(super) fn read(service: &Fields, context: &Context, findings: &mut Findings)
     let key = key(&fields, context.directory, findings);
     let auto_deploy = fields.flag("autoDeploy", findings).unwrap_or(true);
     let verify = signers::verify(&fields, context, findings);
+    let host = host_rules(&fields, findings);
     let hint = "write the URL or path of a git repository, or `image: registry.example.com/acme/hello:1.2`";
     fields.required("repository", hint, findings)?;
     let (text, span) = fields.value("repository").and_then(|_| fields.text("repository", findings))?;
@@ -31,8 +35,45 @@ pub(super) fn read(service: &Fields, context: &Context, findings: &mut Findings)
     warn_of_plain_http(&repository, span, findings);
     refuse_credentials(&fields, findings)?;
     let connection = connections::named(&fields, &repository, context.shared, findings);
+    check_that_checks_are_seen(&fields, &host, findings);
     let track = Track { reference, directory };
-    Some(CodeSource { repository, track, key, connection, credentials: None, auto_deploy, verify })
+    Some(CodeSource { repository, track, key, connection, credentials: None, auto_deploy, verify, host })
+}
+
+/// What is said to the host of the repository.
+fn host_rules(fields: &Fields, findings: &mut Findings) -> HostRules {
+    let report = fields.flag("report", findings).unwrap_or(true);
+    let require_checks = required_checks(fields, findings).unwrap_or_default();
+    HostRules { report, require_checks }
+}
+
+/// Checks that nobody can see would be waited for for ever.
+fn check_that_checks_are_seen(fields: &Fields, host: &HostRules, findings: &mut Findings) {
+    let Some(entry) = fields.entry("requireChecks") else { return };
+    if !host.require_checks.is_none() && fields.entry("connection").is_none() {
+        let message =
+            format!("`{}` needs a connection to GitHub, which the source does not name", fields.path("requireChecks"));
+        findings
+            .error("checks", entry.key_span, message)
+            .hint("declare one under `connections` and name it: `connection: NAME`");
+    }
+}
+
+/// `true` for all, a list for some.
+fn required_checks(fields: &Fields, findings: &mut Findings) -> Option<RequiredChecks> {
+    let node = fields.present("requireChecks", "`true`, or a list of names", findings)?;
+    let path = fields.path("requireChecks");
+    let Value::Sequence(items) = &node.value else {
+        let all = fields.flag("requireChecks", findings)?;
+        return Some(if all { RequiredChecks::All } else { RequiredChecks::None });
+    };
+    if items.is_empty() {
+        findings
+            .error("checks", node.span, format!("`{path}` names no check"))
+            .hint("name checks as GitHub shows them, or write `true` for all");
+    }
+    let name = |item| text_of(item, &path, findings).map(|(text, _)| text.to_owned());
+    Some(RequiredChecks::Named(items.iter().filter_map(name).collect()))
 }
 
 /// `image: registry.example.com/acme/orders:1.2` (row S2).
@@ -48,7 +89,8 @@ fn image(fields: &Fields, context: &Context, findings: &mut Findings) -> Option<
     let (text, span) = fields.text("image", findings)?;
     let (name, reference) = checked(ImageName::parse_reference(text), "image", span, findings)?;
     let (repository, track) = (RepositoryUrl::Image(name), reference.into());
-    let source = CodeSource { repository, track, key: None, connection: None, credentials, auto_deploy, verify: None };
+    let (connection, verify, host) = (None, None, HostRules::default());
+    let source = CodeSource { repository, track, key: None, connection, credentials, auto_deploy, verify, host };
     fits.then_some(source)
 }
 

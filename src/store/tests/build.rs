@@ -92,6 +92,7 @@ impl Seeded {
                 }),
                 connection: self.maybe(|_| "acme-github".parse().unwrap()),
                 auto_deploy: self.0.bool(),
+                host: Default::default(),
                 verify: None,
             },
             build: match self.0.bool() {
@@ -106,6 +107,7 @@ impl Seeded {
             deploy: DeploySettings::default(),
             tags: [(self.text(), self.text())].into(),
             wire: self.maybe(|s| Box::new(WireSettings::bound_to(s.resource_id()))),
+            preview: None,
         }
     }
 

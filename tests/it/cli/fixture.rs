@@ -20,6 +20,7 @@ pub fn spec(name: &str) -> ServiceSpec {
             credentials: None,
             connection: None,
             auto_deploy: true,
+            host: Default::default(),
             verify: None,
         },
         build: BuildSource::Inline(Box::new(settings())),
@@ -31,6 +32,7 @@ pub fn spec(name: &str) -> ServiceSpec {
         deploy: DeploySettings::default(),
         tags: BTreeMap::new(),
         wire: None,
+        preview: None,
     }
 }
 
@@ -108,6 +110,7 @@ pub fn snapshot() -> Snapshot {
     let declared = |name: &str| DeclaredService {
         spec: spec(name),
         place: Place { file: "towpath.yaml".into(), line: 2, column: 3 },
+        previews: None,
     };
     let version = ManifestVersion { file: "towpath.yaml".into(), digest: Digest::of(&"m"), commit: None };
     let waits = Note {
