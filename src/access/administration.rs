@@ -48,7 +48,8 @@ impl Access {
     /// When there is none, and when it cannot be stored.
     pub async fn delete_user(&self, name: &str) -> Result<(), AccessError> {
         self.edit(|directory| {
-            find(Sort::User, name, directory.users.get(name), directory.users.keys())?;
+            let user = find(Sort::User, name, directory.users.get(name), directory.users.keys())?;
+            refuse_declared(Sort::User, name, user.declared.as_ref())?;
             let keys = directory.keys.values().filter(|key| key.user == name);
             let keys = keys.map(|key| Change::Delete(Sort::Key, key.id.clone()));
             Ok((keys.chain([Change::Delete(Sort::User, name.into())]).collect(), ()))
@@ -62,7 +63,13 @@ impl Access {
     /// As [`Access::create_user`].
     pub async fn create_group(&self, name: &str, now: Timestamp) -> Result<Group, AccessError> {
         check_name(name)?;
-        let group = Group { name: name.into(), id: make_id("AGPA")?, created_at: now, policies: BTreeSet::new() };
+        let group = Group {
+            name: name.into(),
+            id: make_id("AGPA")?,
+            created_at: now,
+            policies: BTreeSet::new(),
+            declared: None,
+        };
         self.edit(|directory| {
             check_free(Sort::Group, name, directory.groups.contains_key(name), directory.groups.len())?;
             Ok((vec![put(Record::Group(group.clone()))], group))
@@ -76,7 +83,8 @@ impl Access {
     /// When there is none, or somebody is in it.
     pub async fn delete_group(&self, name: &str) -> Result<(), AccessError> {
         self.edit(|directory| {
-            find(Sort::Group, name, directory.groups.get(name), directory.groups.keys())?;
+            let group = find(Sort::Group, name, directory.groups.get(name), directory.groups.keys())?;
+            refuse_declared(Sort::Group, name, group.declared.as_ref())?;
             let members: Vec<&str> =
                 directory.users.values().filter(|u| u.groups.contains(name)).map(|u| u.name.as_str()).collect();
             if !members.is_empty() {
@@ -95,6 +103,7 @@ impl Access {
         self.edit(|directory| {
             find(Sort::Group, group, directory.groups.get(group), directory.groups.keys())?;
             let mut user = find(Sort::User, user, directory.users.get(user), directory.users.keys())?.clone();
+            refuse_declared(Sort::User, &user.name, user.declared.as_ref())?;
             user.groups.insert(group.into());
             Ok((vec![put(Record::User(user))], ()))
         })
@@ -108,6 +117,7 @@ impl Access {
     pub async fn leave(&self, user: &str, group: &str) -> Result<(), AccessError> {
         self.edit(|directory| {
             let mut user = find(Sort::User, user, directory.users.get(user), directory.users.keys())?.clone();
+            refuse_declared(Sort::User, &user.name, user.declared.as_ref())?;
             if !user.groups.remove(group) {
                 return Err(AccessError::refused(
                     Code::NotFound,
@@ -133,6 +143,7 @@ impl Access {
         let id = make_id("AROA")?;
         self.edit(|directory| {
             let known = directory.roles.get(name).cloned();
+            refuse_declared(Sort::Role, name, known.as_ref().and_then(|role| role.declared.as_ref()))?;
             let fresh = Role {
                 name: name.into(),
                 id,
@@ -141,6 +152,7 @@ impl Access {
                 policies: BTreeSet::new(),
                 boundary: None,
                 max_session_seconds: seconds,
+                declared: None,
             };
             check_room(Sort::Role, directory.roles.len())?;
             let role = Role { trust: trust.into(), max_session_seconds: seconds, ..known.unwrap_or(fresh) };
@@ -155,7 +167,8 @@ impl Access {
     /// When there is none.
     pub async fn delete_role(&self, name: &str) -> Result<(), AccessError> {
         self.edit(|directory| {
-            find(Sort::Role, name, directory.roles.get(name), directory.roles.keys())?;
+            let role = find(Sort::Role, name, directory.roles.get(name), directory.roles.keys())?;
+            refuse_declared(Sort::Role, name, role.declared.as_ref())?;
             Ok((vec![Change::Delete(Sort::Role, name.into())], ()))
         })
         .await
@@ -174,8 +187,16 @@ impl Access {
         let id = make_id("ANPA")?;
         self.edit(|directory| {
             let known = directory.policies.get(name).cloned();
+            refuse_declared(Sort::Policy, name, known.as_ref().and_then(|policy| policy.declared.as_ref()))?;
             check_room(Sort::Policy, directory.policies.len())?;
-            let fresh = Policy { name: name.into(), id, created_at: now, updated_at: now, document: String::new() };
+            let fresh = Policy {
+                name: name.into(),
+                id,
+                created_at: now,
+                updated_at: now,
+                document: String::new(),
+                declared: None,
+            };
             let policy = Policy { document: document.into(), updated_at: now, ..known.unwrap_or(fresh) };
             Ok((vec![put(Record::Policy(policy.clone()))], policy))
         })
@@ -188,7 +209,8 @@ impl Access {
     /// When there is none, or something has it.
     pub async fn delete_policy(&self, name: &str) -> Result<(), AccessError> {
         self.edit(|directory| {
-            find(Sort::Policy, name, directory.policies.get(name), directory.policies.keys())?;
+            let policy = find(Sort::Policy, name, directory.policies.get(name), directory.policies.keys())?;
+            refuse_declared(Sort::Policy, name, policy.declared.as_ref())?;
             let users = directory.users_of_policy(name);
             if !users.is_empty() {
                 return Err(conflict(format!("the policy `{name}` is in use: {}", users.join(", "))));
@@ -241,10 +263,12 @@ impl Access {
             let record = match of {
                 Attached::User => {
                     let user = find(Sort::User, name, directory.users.get(name), directory.users.keys())?;
+                    refuse_declared(Sort::User, name, user.declared.as_ref())?;
                     Record::User(User { boundary, ..user.clone() })
                 }
                 Attached::Role => {
                     let role = find(Sort::Role, name, directory.roles.get(name), directory.roles.keys())?;
+                    refuse_declared(Sort::Role, name, role.declared.as_ref())?;
                     Record::Role(Role { boundary, ..role.clone() })
                 }
                 Attached::Group => return Err(AccessError::refused(Code::Malformed, "groups have no boundary".into())),
@@ -295,6 +319,17 @@ impl Access {
     }
 }
 
+/// What the manifest declares is changed there (law 3).
+fn refuse_declared(sort: Sort, name: &str, declared: Option<&String>) -> Result<(), AccessError> {
+    match declared {
+        None => Ok(()),
+        Some(spot) => Err(conflict(format!(
+            "the {} `{name}` is declared at {spot}; change it there, and towpath follows",
+            sort.word()
+        ))),
+    }
+}
+
 fn put(record: Record) -> Change {
     Change::Put(record)
 }
@@ -309,16 +344,19 @@ fn with_policies(
     Ok(put(match of {
         Attached::User => {
             let mut user = find(Sort::User, name, directory.users.get(name), directory.users.keys())?.clone();
+            refuse_declared(Sort::User, name, user.declared.as_ref())?;
             change(&mut user.policies)?;
             Record::User(user)
         }
         Attached::Group => {
             let mut group = find(Sort::Group, name, directory.groups.get(name), directory.groups.keys())?.clone();
+            refuse_declared(Sort::Group, name, group.declared.as_ref())?;
             change(&mut group.policies)?;
             Record::Group(group)
         }
         Attached::Role => {
             let mut role = find(Sort::Role, name, directory.roles.get(name), directory.roles.keys())?.clone();
+            refuse_declared(Sort::Role, name, role.declared.as_ref())?;
             change(&mut role.policies)?;
             Record::Role(role)
         }

@@ -97,7 +97,7 @@ impl Access {
     pub(super) fn new_user(&self, name: &str, policies: &[&str], now: Timestamp) -> Result<User, AccessError> {
         let policies = policies.iter().map(|p| (*p).to_owned()).collect();
         let (id, groups) = (make_id("AIDA")?, std::collections::BTreeSet::new());
-        Ok(User { name: name.to_owned(), id, created_at: now, policies, groups, boundary: None })
+        Ok(User { name: name.to_owned(), id, created_at: now, policies, groups, boundary: None, declared: None })
     }
 
     /// An access key, not stored yet. This is the only time that its secret is told.

@@ -37,6 +37,9 @@ pub struct User {
     /// The policy that all its rights have to be in as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boundary: Option<String>,
+    /// Where the manifest declares it, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared: Option<String>,
 }
 
 /// A group of users.
@@ -52,6 +55,9 @@ pub struct Group {
     /// Names of the policies attached to it.
     #[serde(default)]
     pub policies: BTreeSet<String>,
+    /// Where the manifest declares it, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared: Option<String>,
 }
 
 /// A role: rights that those whom it trusts may take on for a while.
@@ -74,6 +80,9 @@ pub struct Role {
     pub boundary: Option<String>,
     /// The longest session, in seconds.
     pub max_session_seconds: u32,
+    /// Where the manifest declares it, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared: Option<String>,
 }
 
 /// A policy of the installation's own.
@@ -90,6 +99,9 @@ pub struct Policy {
     pub updated_at: Timestamp,
     /// Its document's text.
     pub document: String,
+    /// Where the manifest declares it, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared: Option<String>,
 }
 
 /// An access key. Its secret is stored encrypted.

@@ -1,19 +1,15 @@
 //! ARNs of services (rows R1, R6): made, and read from requests.
 
-use super::control::{ControlPlane, Refusal, Snapshot};
+use super::control::{ControlPlane, Refusal};
+use super::facts::{Installed, looked};
 use crate::model::{OperationId, ServiceId, ServiceName};
 
 /// The longest text that a reference to a service can be (`AppRunnerResourceArn`).
 const REFERENCE_BYTES: usize = 1011;
 
 /// The full ARN of a service.
-pub fn service_arn(snapshot: &Snapshot, name: &ServiceName, id: &ServiceId) -> String {
-    format!("{}service/{name}/{id}", prefix(snapshot))
-}
-
-/// The ARN of a resource of ours up to its type.
-pub fn prefix(snapshot: &Snapshot) -> String {
-    format!("arn:aws:apprunner:{}:{}:", snapshot.region, snapshot.account)
+pub fn service_arn(installed: &Installed, name: &ServiceName, id: &ServiceId) -> String {
+    format!("arn:aws:apprunner:{}:{}:service/{name}/{id}", installed.region, installed.account)
 }
 
 /// A service as a request names it.
@@ -25,8 +21,9 @@ struct Reference<'a> {
 
 /// Finds the service that an ARN names, with or without its trailing id.
 pub async fn find_by_arn(control: &dyn ControlPlane, arn: &str) -> Result<(ServiceId, ServiceName), Refusal> {
-    let snapshot = control.snapshot();
-    let reference = parse(&snapshot, arn)?;
+    let installed = looked(control, |facts| facts.installed.clone());
+    let installed = installed.ok_or_else(|| Refusal::Internal("the control plane showed nothing".into()))?;
+    let reference = parse(&installed, arn)?;
     let found = control.find_service(reference.id.unwrap_or(reference.name)).await?;
     // An id finds deleted services too; the name beside it must be that service's.
     if found.1.as_str() != reference.name || reference.id.is_some_and(|id| id != found.0.as_str()) {
@@ -46,7 +43,7 @@ pub async fn find(control: &dyn ControlPlane, text: &str) -> Result<(ServiceId, 
     control.find_service(text).await
 }
 
-fn parse<'a>(snapshot: &Snapshot, arn: &'a str) -> Result<Reference<'a>, Refusal> {
+fn parse<'a>(installed: &Installed, arn: &'a str) -> Result<Reference<'a>, Refusal> {
     let invalid = || Refusal::InvalidRequest(format!("`{}` is not the ARN of a service", shortened(arn)));
     if arn.len() > REFERENCE_BYTES {
         return Err(invalid());
@@ -67,12 +64,12 @@ fn parse<'a>(snapshot: &Snapshot, arn: &'a str) -> Result<Reference<'a>, Refusal
     if id.is_some_and(|id| id.parse::<ServiceId>().is_err()) {
         return Err(invalid());
     }
-    if region != snapshot.region || account != snapshot.account {
+    if region != installed.region || account != installed.account {
         return Err(Refusal::NotFound(format!(
             "`{}` is not of this installation, which is region `{}`, account `{}`",
             shortened(arn),
-            snapshot.region,
-            snapshot.account
+            installed.region,
+            installed.account
         )));
     }
     Ok(Reference { name, id })

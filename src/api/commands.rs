@@ -7,7 +7,9 @@ use super::arn;
 use super::control::Refusal;
 use super::dispatch::{Call, Context, output};
 use super::errors::ApiError;
-use crate::model::{InstanceId, RevisionNumber};
+use crate::model::{Input, InstanceId, RevisionNumber, TerminalSize};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -18,6 +20,8 @@ pub const TIME_BY_DEFAULT: Duration = Duration::from_secs(3600);
 pub const LONGEST_TIME: Duration = Duration::from_secs(24 * 3600);
 /// What all words of a command may have together: the kernel's own limit for one of them.
 const LARGEST_COMMAND: usize = 128 << 10;
+/// The most that is written to a command at once.
+pub const LARGEST_PIECE: usize = 256 << 10;
 
 /// What to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +30,29 @@ pub struct CommandRequest {
     pub words: Vec<String>,
     /// How long it may take.
     pub limit: Duration,
+    /// What it reads from.
+    pub input: Input,
+}
+
+/// A piece of what a command reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandInput {
+    /// How many bytes came before it.
+    pub at: u64,
+    /// The piece.
+    pub bytes: Vec<u8>,
+    /// Whether nothing follows.
+    pub end: bool,
+}
+
+/// How far a command has read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct CommandInputTaken {
+    /// The bytes that it took: where the next piece begins.
+    pub next: u64,
+    /// Whether it reads no more.
+    pub closed: bool,
 }
 
 /// A command that was begun.
@@ -42,7 +69,7 @@ pub struct CommandBegun {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct CommandOutput {
-    /// Lines of both of its streams, oldest first.
+    /// Lines of both of its streams, oldest first; where it has a terminal, pieces of what that shows, in base64.
     pub lines: Vec<String>,
     /// What to ask with next; that these lines arrived is known by it.
     pub next: u64,
@@ -85,12 +112,42 @@ struct RunInput {
     command: Vec<String>,
     timeout_seconds: Option<u64>,
     reason: Option<String>,
+    #[serde(default)]
+    input: InputKind,
+    terminal_size: Option<SizeInput>,
+}
+
+/// What a command reads from, as the wire says it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum InputKind {
+    /// Nothing.
+    #[default]
+    Empty,
+    /// What `SendCommandInput` sends.
+    Pipe,
+    /// The same through a terminal.
+    Terminal,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct SizeInput {
+    rows: u16,
+    columns: u16,
+}
+
+impl From<SizeInput> for TerminalSize {
+    fn from(SizeInput { rows, columns }: SizeInput) -> Self {
+        Self { rows, columns }
+    }
 }
 
 pub(super) async fn run(context: &Context, call: &Call) -> Result<Value, ApiError> {
     let input: RunInput = call.read()?;
     let (service, _) = arn::find(&*context.control, &input.service).await?;
-    let request = request(input.command, input.timeout_seconds)?;
+    let (kind, size) = (input.input, input.terminal_size);
+    let request = CommandRequest { input: reads(kind, size)?, ..request(input.command, input.timeout_seconds)? };
     output(&context.control.run_command(&service, request, call.by(input.reason)).await?)
 }
 
@@ -109,7 +166,18 @@ fn request(words: Vec<String>, seconds: Option<u64>) -> Result<CommandRequest, R
     if limit.is_zero() || limit > LONGEST_TIME {
         return wrong("`TimeoutSeconds` must be from 1 to 86400 (24h)");
     }
-    Ok(CommandRequest { words, limit })
+    Ok(CommandRequest { words, limit, input: Input::Empty })
+}
+
+fn reads(kind: InputKind, size: Option<SizeInput>) -> Result<Input, Refusal> {
+    match (kind, size) {
+        (InputKind::Empty, None) => Ok(Input::Empty),
+        (InputKind::Pipe, None) => Ok(Input::Pipe),
+        // The size of terminals since there are any.
+        (InputKind::Terminal, None) => Ok(Input::Terminal(TerminalSize { rows: 24, columns: 80 })),
+        (InputKind::Terminal, Some(size)) => Ok(Input::Terminal(size.into())),
+        (_, Some(_)) => Err(Refusal::InvalidRequest("`TerminalSize` is for `Input` `TERMINAL`".into())),
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -122,6 +190,40 @@ pub(super) struct OutputInput {
 
 pub(super) async fn get_output(context: &Context, input: OutputInput) -> Result<Value, ApiError> {
     output(&context.control.command_output(&parse_id(&input.command_id)?, input.after).await?)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct WriteInput {
+    command_id: String,
+    at: u64,
+    /// In base64.
+    #[serde(default)]
+    data: String,
+    #[serde(default)]
+    end: bool,
+}
+
+pub(super) async fn write(context: &Context, input: WriteInput) -> Result<Value, ApiError> {
+    let id = parse_id(&input.command_id)?;
+    let wrong = |message: &str| Refusal::InvalidRequest(message.into());
+    let bytes = STANDARD.decode(&input.data).map_err(|_| wrong("`Data` is not base64"))?;
+    if bytes.len() > LARGEST_PIECE {
+        return Err(wrong("`Data` has more than 256 KiB").into());
+    }
+    output(&context.control.write_to_command(&id, CommandInput { at: input.at, bytes, end: input.end }).await?)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct ResizeInput {
+    command_id: String,
+    terminal_size: SizeInput,
+}
+
+pub(super) async fn resize(context: &Context, input: ResizeInput) -> Result<Value, ApiError> {
+    context.control.resize_command(&parse_id(&input.command_id)?, input.terminal_size.into()).await?;
+    Ok(json!({}))
 }
 
 #[derive(Debug, Deserialize)]

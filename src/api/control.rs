@@ -1,20 +1,21 @@
 //! What the wire asks of the control plane. The reconciler implements it; the wire knows nothing else of it.
 
 use super::collection::{Collection, Extent};
-use super::commands::{CommandBegun, CommandOutput, CommandRequest};
+use super::commands::{CommandBegun, CommandInput, CommandInputTaken, CommandOutput, CommandRequest};
 use super::facts::{Configure, Edit, Facts, Owned};
 use super::handshake::{AppWanted, Given};
 use crate::desired::export::SealedTexts;
 use crate::desired::{Desired, ManifestFiles, ManifestVersion};
 use crate::model::{
     Event, HostUrl, InstanceId, Operation, OperationId, Problem, Revision, RevisionNumber, ServiceId, ServiceName,
-    ServiceSpec, Timestamp,
+    ServiceSpec, TerminalSize, Timestamp,
 };
 use crate::observed::{Observed, ServiceView};
 use crate::plan::{Plan, Report};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The whole present state at one moment. Cheap to clone; never changes once taken.
@@ -134,6 +135,8 @@ pub struct PlanAnswer {
     pub report: Report,
     /// Problems of the manifest that was planned; with errors among them the plan is empty.
     pub problems: Vec<Problem>,
+    /// What would be done about users, groups, roles and policies, a line each.
+    pub access: Vec<String>,
 }
 
 /// A place in the log files of a service (row O1).
@@ -190,6 +193,12 @@ pub trait ControlPlane: Send + Sync + 'static {
 
     /// Plans a manifest's text against the present state; the one in force if none is given. Runs no code.
     async fn plan(&self, manifest: Option<ManifestFiles>) -> Result<PlanAnswer, Refusal>;
+
+    /// The directory that relative paths in the manifest of this server are relative to. A manifest from another machine is
+    /// planned as if it lay there.
+    fn manifest_directory(&self) -> Option<PathBuf> {
+        None
+    }
 
     /// Applies: a plan made before (refused if stale), or what is declared now. Returns the operations begun.
     async fn apply(
@@ -268,6 +277,16 @@ pub trait ControlPlane: Send + Sync + 'static {
     /// What a command printed after its first `after` lines, and how it ended; waits a little for more. A command that is
     /// not asked for any more is stopped.
     async fn command_output(&self, id: &InstanceId, after: u64) -> Result<CommandOutput, Refusal>;
+
+    /// Writes to a command that reads; waits a little until it takes it.
+    async fn write_to_command(&self, id: &InstanceId, _piece: CommandInput) -> Result<CommandInputTaken, Refusal> {
+        Err(Refusal::NotFound(format!("there is no command `{id}` that reads")))
+    }
+
+    /// Tells a command the size of its terminal.
+    async fn resize_command(&self, id: &InstanceId, _size: TerminalSize) -> Result<(), Refusal> {
+        Err(Refusal::NotFound(format!("there is no command `{id}` with a terminal")))
+    }
 
     /// Stops a command.
     async fn stop_command(&self, id: &InstanceId, by: Principal) -> Result<(), Refusal>;

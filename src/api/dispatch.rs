@@ -67,6 +67,8 @@ pub(super) async fn dispatch(context: &Context, call: Call) -> Result<Value, Api
         "Towpath.ListLogStreams" => logs::list_streams(context, call.read()?).await,
         "Towpath.RunCommand" => commands::run(context, &call).await,
         "Towpath.GetCommandOutput" => commands::get_output(context, call.read()?).await,
+        "Towpath.SendCommandInput" => commands::write(context, call.read()?).await,
+        "Towpath.ResizeCommand" => commands::resize(context, call.read()?).await,
         "Towpath.StopCommand" => commands::stop(context, &call).await,
         "Towpath.DescribeConnections" => handshake::describe(context, &call.read()?),
         "Towpath.CreateConnection" => handshake::create(context, &call).await,

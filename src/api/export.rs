@@ -69,7 +69,7 @@ pub(super) async fn export(context: &Context, _input: ExportInput) -> Result<Val
     });
     let mut services: Vec<ExportedService> = services.collect();
     services.sort_by(|a, b| a.name.cmp(&b.name));
-    let known = looked(&*context.control, |facts| connections(facts)).unwrap_or_default();
+    let known = looked(&*context.control, connections).unwrap_or_default();
     for spec in services.iter_mut().filter_map(|s| s.spec.as_mut()) {
         let bound = spec.wire.as_ref().and_then(|wire| wire.connection.as_ref());
         let named = bound.and_then(|id| known.iter().find(|(known, ..)| known == id)).map(|(_, name, _)| name.clone());

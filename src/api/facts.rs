@@ -24,6 +24,20 @@ pub struct Installed {
     pub runs_images: bool,
 }
 
+impl Installed {
+    /// As a snapshot says it.
+    pub fn of(snapshot: &Snapshot) -> Self {
+        Self {
+            region: snapshot.region.clone(),
+            account: snapshot.account.clone(),
+            base_domain: snapshot.base_domain.clone(),
+            http_port: snapshot.http_port,
+            // Of no interest to what is only looked at.
+            runs_images: false,
+        }
+    }
+}
+
 /// The present state.
 pub struct Facts<'a> {
     /// The present moment.
@@ -187,14 +201,7 @@ impl Owned {
     pub fn of(snapshot: &Snapshot) -> Self {
         let views = &snapshot.observed.services;
         Self {
-            installed: Installed {
-                region: snapshot.region.clone(),
-                account: snapshot.account.clone(),
-                base_domain: snapshot.base_domain.clone(),
-                http_port: snapshot.http_port,
-                // Of no interest to what is only looked at.
-                runs_images: false,
-            },
+            installed: Installed::of(snapshot),
             services: views.iter().map(|v| (v.record.id.clone(), v.record.clone())).collect(),
             operations: views.iter().filter_map(|v| v.operation.clone()).collect(),
             resources: BTreeMap::new(),

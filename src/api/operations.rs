@@ -4,6 +4,7 @@ use super::arn::{find, parse_operation, service_arn};
 use super::control::Refusal;
 use super::dispatch::{Call, Context, output};
 use super::errors::ApiError;
+use super::facts::looked;
 use super::views::OperationView;
 use crate::model::{Operation, ServiceId, ServiceName};
 use serde::Deserialize;
@@ -39,7 +40,9 @@ async fn name_of(context: &Context, service: &ServiceId) -> Result<ServiceName, 
 }
 
 fn detailed(context: &Context, operation: &Operation, name: &ServiceName) -> OperationView {
-    let arn = service_arn(&context.control.snapshot(), name, &operation.service);
+    // Looked up, not copied: a list does this for each of its operations.
+    let arn = looked(&*context.control, |facts| service_arn(facts.installed, name, &operation.service));
+    let arn = arn.unwrap_or_default();
     OperationView::detailed(operation, arn, name.as_str())
 }
 

@@ -4,6 +4,7 @@ use super::arn::{find, service_arn};
 use super::control::{ControlPlane, Refusal, Snapshot};
 use super::dispatch::{Context, output};
 use super::errors::ApiError;
+use super::facts::Installed;
 use super::urls::{alias_url, default_url};
 use super::views::{InstanceCounts, ManifestView, OperationView, SourceView, StatusAnswer, StatusView, WaitingView};
 use crate::desired::DeclaredService;
@@ -62,7 +63,7 @@ fn not_created(snapshot: &Snapshot) -> impl Iterator<Item = &DeclaredService> {
 
 async fn existing(control: &dyn ControlPlane, snapshot: &Snapshot, view: &ServiceView) -> Result<StatusView, Refusal> {
     let record = &view.record;
-    let arn = service_arn(snapshot, &record.name, &record.id);
+    let arn = service_arn(&Installed::of(snapshot), &record.name, &record.id);
     let newest = control.operations(&record.id).await?.into_iter().next();
     let declared = snapshot.desired.iter().flat_map(|d| &d.services).find(|d| d.spec.name == record.name);
     let spec = record.applied.as_ref().or(declared.map(|d| &d.spec));

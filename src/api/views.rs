@@ -230,6 +230,9 @@ pub struct PlanView {
     pub report: Report,
     /// Problems of the manifest that was planned.
     pub problems: Vec<Problem>,
+    /// What would be done about users, groups, roles and policies, a line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub access: Vec<String>,
     /// What it was computed from, if the request asked for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed: Option<Observed>,

@@ -78,7 +78,7 @@ pub fn plan_against_nothing(manifest: &ManifestFiles, catalogue: &Catalogue) -> 
         Some(desired) => plan::plan(Some(desired), &observed, &policy(desired)?, now),
         None => (Plan { manifest: None, at: now, changes: Vec::new() }, Report::default()),
     };
-    Ok(PlanView { plan, report, problems: read.problems, observed: Some(observed) })
+    Ok(PlanView { plan, report, problems: read.problems, access: Vec::new(), observed: Some(observed) })
 }
 
 /// The invariants that the state of a running server breaks, by the checker that shares nothing with the planner.
@@ -106,13 +106,16 @@ fn policy(desired: &Desired) -> Result<Policy, Failure> {
 /// # Errors
 /// When nobody reads it any more.
 pub fn print_plan(view: &PlanView, screen: &Screen) -> Result<(), Failure> {
-    let PlanView { plan, report, problems, observed } = view;
+    let PlanView { plan, report, problems, observed, access } = view;
     let empty = nothing();
     let observed = observed.as_ref().unwrap_or(&empty);
     match screen.output {
         Output::Json => screen.print_json(&plan_document(plan, report, observed, problems).map_err(|e| no_json(&e))?),
         Output::Markdown => screen.print(&render_markdown(plan, report, observed)),
-        Output::Text => screen.print(&render_text(plan, report, observed, screen.color, screen.width)),
+        Output::Text => {
+            screen.print(&render_text(plan, report, observed, screen.color, screen.width))?;
+            screen.print(&access.iter().map(|line| format!("{line}\n")).collect::<String>())
+        }
     }
 }
 

@@ -31,7 +31,11 @@ pub async fn plan(
     args: &PlanArgs,
 ) -> Result<ExitCode, Failure> {
     let manifest = manifest(args.file.as_deref())?;
-    let input = json!({ "Manifest": manifest, "WithObserved": true });
+    let mut input = json!({ "Manifest": manifest, "WithObserved": true });
+    if client.is_remote() {
+        // What is beside the manifest here is beside the manifest there.
+        input["Directory"] = json!(manifest.as_ref().and_then(directory));
+    }
     let view: PlanView = match client.call("Towpath.Plan", &input).await {
         Ok(view) => view,
         Err(CallError::NoServer(directory)) => {
@@ -64,6 +68,12 @@ fn manifest(file: Option<&Path>) -> Result<Option<ManifestFiles>, Failure> {
         [only] if read.files.is_empty() && only.class == "unreadable" => Err(Failure::new(only.message.clone())),
         _ => Ok(Some(read)),
     }
+}
+
+/// The absolute directory that a manifest was read in.
+fn directory(manifest: &ManifestFiles) -> Option<PathBuf> {
+    let path = std::path::absolute(&manifest.name).ok()?;
+    if path.is_dir() { Some(path) } else { Some(path.parent()?.to_owned()) }
 }
 
 fn without_server(

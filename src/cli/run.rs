@@ -1,11 +1,14 @@
 //! `towpath run`: a command that runs once in what a service runs now, followed to its end like a command of one's own.
 
+mod input;
+
 use super::args::parse_duration;
 use super::client::{CallError, Client};
 use super::failure::Failure;
 use super::screen::{Screen, harmless};
-use crate::api::commands::{CommandBegun, CommandEnd, CommandOutput, LONGEST_TIME, Outcome};
+use crate::api::commands::{CommandBegun, CommandEnd, CommandOutput, InputKind, LONGEST_TIME, Outcome};
 use clap::Args;
+use input::RawTerminal;
 use serde_json::{Value, json};
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
@@ -28,6 +31,15 @@ pub struct RunArgs {
     /// How long it may run, to 24h
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = time)]
     timeout: Duration,
+    /// Give it this terminal: for shells and consoles
+    #[arg(short, long, conflicts_with = "no_input")]
+    terminal: bool,
+    /// Pass on standard input whatever it is; a pipe or a file is in any case
+    #[arg(short, long, conflicts_with = "no_input")]
+    interactive: bool,
+    /// Pass on nothing, so that a loop that reads the same input keeps it
+    #[arg(long)]
+    no_input: bool,
     /// Why, for the record
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -62,9 +74,18 @@ pub async fn run(screen: &Screen, client: &Client, args: RunArgs) -> Result<Exit
 async fn follow(screen: &Screen, client: &Client, args: &RunArgs) -> Result<u8, Failure> {
     // Before it begins: a signal in between must stop it too.
     let mut signals = Signals::new()?;
-    let begun = begin(client, args).await?;
-    let mut following = Following { screen: *screen, client, begun: &begun, arrived: 0, signalled: None };
-    let end = match following.read_on(&mut signals).await {
+    let reads = reads(screen, args)?;
+    let begun = begin(client, args, reads).await?;
+    // Given back however this ends.
+    let terminal = (reads == InputKind::Terminal).then(RawTerminal::take).transpose()?;
+    let mut following = Following { screen: *screen, client, begun: &begun, arrived: 0, signalled: None, reads };
+    let passing = input::pass_on(client, &begun.command_id, reads);
+    let read = tokio::select! {
+        read = following.read_on(&mut signals) => read,
+        never = passing => match never {},
+    };
+    drop(terminal);
+    let end = match read {
         Ok(Some(end)) => end,
         // A second signal: whoever sits there waits no longer. It is stopped already.
         Ok(None) => return Ok(following.signalled.map_or(NOT_RUN, by_signal)),
@@ -80,9 +101,32 @@ async fn follow(screen: &Screen, client: &Client, args: &RunArgs) -> Result<u8, 
     Ok(conclude(screen, &end, following.signalled))
 }
 
-async fn begin(client: &Client, args: &RunArgs) -> Result<CommandBegun, Failure> {
+/// What the command is to read from.
+fn reads(screen: &Screen, args: &RunArgs) -> Result<InputKind, Failure> {
+    if args.terminal {
+        if screen.is_json() {
+            return Err(Failure::new("`--terminal` shows what a person sees, which is not JSON")
+                .hint("leave out one of the two"));
+        }
+        if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+            return Err(Failure::new("`--terminal` needs a terminal, and this is none")
+                .hint("leave it out where input comes from a pipe or a file; for ssh, say `ssh -t`"));
+        }
+        return Ok(InputKind::Terminal);
+    }
+    let passed_on = args.interactive || (!args.no_input && input::is_pipe_or_file());
+    Ok(if passed_on { InputKind::Pipe } else { InputKind::Empty })
+}
+
+async fn begin(client: &Client, args: &RunArgs, reads: InputKind) -> Result<CommandBegun, Failure> {
     let mut input =
         json!({ "Service": args.service, "Command": args.command, "TimeoutSeconds": args.timeout.as_secs() });
+    input["Input"] = json!(reads);
+    if reads == InputKind::Terminal
+        && let Some(size) = input::size()
+    {
+        input["TerminalSize"] = size;
+    }
     if let Some(reason) = &args.reason {
         input["Reason"] = reason.as_str().into();
     }
@@ -98,6 +142,7 @@ struct Following<'a> {
     arrived: u64,
     /// The signal that asked this process to end.
     signalled: Option<SignalKind>,
+    reads: InputKind,
 }
 
 impl Following<'_> {
@@ -152,8 +197,11 @@ impl Following<'_> {
         if lines.is_empty() {
             return Ok(());
         }
-        let (screen, text) = (self.screen, self.render(lines));
-        let printing = tokio::task::spawn_blocking(move || screen.print(&text));
+        let (screen, terminal) = (self.screen, self.reads == InputKind::Terminal);
+        let text = if terminal { String::new() } else { self.render(lines) };
+        let shown = if terminal { input::decoded(lines) } else { Vec::new() };
+        let printing =
+            tokio::task::spawn_blocking(move || if terminal { input::show(&shown) } else { screen.print(&text) });
         let mut printing = std::pin::pin!(printing);
         loop {
             tokio::select! {

@@ -50,7 +50,8 @@ impl Units {
         let directory = path(&self.data_dir.join("ingress"));
         let Identity { prepare, flags, user } = self.identity(&directory);
         let start = format!("{} ingress --dir {directory} --cores {}{flags}", path(&self.program), self.cores);
-        let writes = line("ReadWritePaths", path(&self.data_dir));
+        // It need not be there before the first start makes it.
+        let writes = line("ReadWritePaths", format!("-{}", path(&self.data_dir)));
         let service = [prepare, line("ExecStart", start), user, INGRESS_SERVICE.to_owned(), writes];
         whole([line("Description", "towpath: the ingress, which carries traffic")], service)
     }
@@ -192,7 +193,7 @@ mod tests {
     #[test]
     fn the_ingress_is_never_root_and_writes_to_its_directory_only() {
         let text = units().ingress();
-        assert!(text.contains(" --uid 61584 --gid 61584\n") && text.contains("\nReadWritePaths=/var/lib/towpath\n"));
+        assert!(text.contains(" --uid 61584 --gid 61584\n") && text.contains("\nReadWritePaths=-/var/lib/towpath\n"));
         assert!(text.contains("-o 61584 -g 61584 /var/lib/towpath/ingress\n"));
         let of_user = Units { user: Some("deploy".into()), ingress_user: None, ..units() }.ingress();
         assert!(

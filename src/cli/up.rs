@@ -12,6 +12,9 @@ use crate::settings::{
     ApplyMode, BaseDomain, EndpointSetting, EngineChoice, IngressChoice, ManifestRepository, ManifestSource, PlanPulls,
     SourceSettings, UpSettings, default_data_dir, default_known_hosts, has_proxy, parse_account, parse_first_user,
     parse_manifest_path, parse_overcommit, parse_region, parse_runtime_image,
+    ApplyMode, BaseDomain, DockerReach, EndpointSetting, EngineChoice, IngressChoice, ManifestRepository,
+    ManifestSource, SourceSettings, UpSettings, default_data_dir, default_known_hosts, has_proxy, parse_account,
+    parse_first_user, parse_manifest_path, parse_overcommit, parse_region, parse_runtime_image,
 };
 use clap::Args;
 use std::net::SocketAddr;
@@ -162,6 +165,17 @@ pub struct UpArgs {
     /// The Docker engine [default: the local one]
     #[arg(long, value_name = "URL", env = "TOWPATH_DOCKER_HOST", hide_env_values = true)]
     docker_host: Option<String>,
+    /// How containers are reached: `auto` (by their addresses where this machine can) or `published` (by ports of its loopback)
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WAY",
+        default_value = "auto",
+        hide_possible_values = true,
+        env = "TOWPATH_DOCKER_REACH",
+        hide_env_values = true
+    )]
+    docker_reach: DockerReach,
     /// A base image in place of the catalogue's; repeatable
     #[arg(
         long,
@@ -276,6 +290,7 @@ impl UpArgs {
             region: self.region,
             account: self.account,
             docker_host: self.docker_host,
+            docker_reach: self.docker_reach,
             runtime_images: self.runtime_image.into_iter().collect(),
             catalogue,
             builds: self.builds,

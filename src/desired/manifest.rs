@@ -6,6 +6,7 @@
 mod build;
 mod connections;
 mod dockerfile;
+mod identities;
 mod keys;
 mod previews;
 mod sealed;
@@ -64,6 +65,7 @@ pub fn parse_manifest_files(manifest: &ManifestFiles, catalogue: &Catalogue) -> 
     let shared = Shared::read(&mut parts);
     let single = matches!(&manifest.files[..], [only] if only.file == manifest.name);
     let services = services(&mut parts, &shared, catalogue, single);
+    let identities = identities::read(&mut parts);
     let mut problems = manifest.problems.clone();
     let has_errors = |problems: &[Problem]| problems.iter().any(|p| p.severity == Severity::Error);
     if !has_errors(&problems) && parts.iter().all(|part| !part.findings.has_errors()) {
@@ -79,7 +81,7 @@ pub fn parse_manifest_files(manifest: &ManifestFiles, catalogue: &Catalogue) -> 
     let secrets = secrets(&shared);
     let version = ManifestVersion { file: manifest.name.clone(), digest: digest(&services), commit: None };
     let connections = connections(&shared);
-    let desired = Desired { manifest: version, services, secrets, connections };
+    let desired = Desired { manifest: version, services, secrets, identities, connections };
     Parsed { value: Some(desired).filter(|_| !has_errors(&problems)), problems }
 }
 

@@ -12,6 +12,7 @@ pub mod files;
 pub mod findings;
 #[cfg(test)]
 mod fuzz;
+pub mod identities;
 pub mod import;
 mod keys;
 pub mod manifest;
@@ -24,6 +25,7 @@ pub mod yaml;
 pub use apprunner::parse_apprunner;
 pub use file::{FileKind, check_file};
 pub use files::{ManifestFiles, ManifestText};
+pub use identities::Identities;
 pub use manifest::{Sealed, parse_manifest, parse_manifest_files};
 pub use runtimes::parse_runtimes;
 
@@ -101,6 +103,9 @@ pub struct Desired {
     /// The encrypted secrets that services use.
     #[serde(default)]
     pub secrets: Vec<DeclaredSecret>,
+    /// Who may do what.
+    #[serde(default, skip_serializing_if = "Identities::is_empty")]
+    pub identities: Identities,
     /// The connections, in the order of their names.
     #[serde(default)]
     pub connections: Vec<DeclaredConnection>,

@@ -46,6 +46,8 @@ enum Shape {
     List(&'static Shape),
     /// One of several.
     AnyOf(&'static [Shape]),
+    /// A policy: a mapping, or its JSON as text.
+    Policy,
     /// Something, or nothing.
     OrNull(&'static Shape),
 }
@@ -140,6 +142,7 @@ impl Shape {
             Self::AnyOf(shapes) => {
                 json!({ "anyOf": shapes.iter().map(|s| s.schema(catalogue)).collect::<Vec<_>>() })
             }
+            Self::Policy => json!({ "type": ["object", "string"] }),
             Self::OrNull(shape) => json!({ "anyOf": [shape.schema(catalogue), { "type": "null" }] }),
         }
     }

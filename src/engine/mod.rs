@@ -7,10 +7,14 @@ pub mod docker;
 pub mod once;
 pub mod process;
 
-use crate::model::{Class, InstanceId, InstanceSpec, ObservedInstance};
+use crate::model::{Class, InstanceId, InstanceSpec, ObservedInstance, TerminalSize};
 use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::io::AsyncWrite;
 use tokio::sync::watch;
 
 /// What failed on an engine.
@@ -56,6 +60,14 @@ pub struct InstanceUsage {
     pub cpu: Duration,
     /// Resident memory in bytes.
     pub memory: u64,
+}
+
+/// Both ends of a command that is spoken to.
+pub struct Attached {
+    /// To its standard input.
+    pub input: Box<dyn AsyncWrite + Send + Unpin>,
+    /// From its terminal.
+    pub output: Option<BoxStream<'static, io::Result<Bytes>>>,
 }
 
 /// An engine. Every method has its own deadline inside; every method is idempotent and safe to repeat after a crash.
@@ -104,6 +116,17 @@ pub trait Engine: Send + Sync {
     /// Found while observing.
     fn take_notices(&self) -> Vec<(InstanceId, String)> {
         Vec::new()
+    }
+
+    /// What the standard input of a command that was started with one is written to, and what comes from its terminal, if it
+    /// has one. Once for each; its input ends when the writer is shut down or dropped.
+    async fn attach(&self, id: &InstanceId) -> Result<Attached, EngineError> {
+        Err(EngineError::Refused(format!("the {} engine gives commands no standard input ({id})", self.name())))
+    }
+
+    /// Tells a command how large its terminal is now. One that has ended is not told.
+    async fn resize(&self, _id: &InstanceId, _size: TerminalSize) -> Result<(), EngineError> {
+        Ok(())
     }
 
     /// Whether something between accepts connections before the application listens: then only an answer says that an

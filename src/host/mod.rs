@@ -9,6 +9,7 @@ pub mod files;
 pub mod jail;
 pub mod lines;
 pub mod overlay;
+pub mod pty;
 pub mod seccomp;
 pub mod tree;
 

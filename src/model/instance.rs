@@ -126,6 +126,29 @@ pub enum Purpose {
     Once,
 }
 
+/// What a command reads from, and what it takes for its terminal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Input {
+    /// Nothing.
+    #[default]
+    Empty,
+    /// What is written to it, until that ends.
+    Pipe,
+    /// A terminal, which its output goes to as well.
+    Terminal(TerminalSize),
+}
+
+/// The size of a terminal, in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TerminalSize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters of a line.
+    pub columns: u16,
+}
+
 /// Exactly what to start. An engine knows nothing of a service's history: it starts this, labels it, reports it.
 /// Not serializable as a whole: `env` holds secret values.
 #[derive(Clone, Debug)]
@@ -158,6 +181,8 @@ pub struct InstanceSpec {
     pub port_env: Vec<EnvName>,
     /// CPU and memory limits.
     pub size: InstanceSize,
+    /// What the start command reads from.
+    pub input: Input,
     /// The file that receives the application's output, a time-stamped line each.
     pub log: PathBuf,
 }

@@ -43,7 +43,9 @@ pub use error::{Class, Invalid};
 pub use host_rules::{HostRules, RequiredChecks};
 pub use ids::{BuildId, Digest, InstallationId, InstanceId, OperationId, ResourceId, ServiceId};
 pub use image::{ImageName, RegistryCredentials, RegistryLogin};
-pub use instance::{Artifact, InstanceSpec, InstanceState, ObservedInstance, Purpose, StartCommand};
+pub use instance::{
+    Artifact, Input, InstanceSpec, InstanceState, ObservedInstance, Purpose, StartCommand, TerminalSize,
+};
 pub use lines::{LineSink, LineSource};
 pub use names::{EnvName, HostLabel, RuntimeName, ServiceName};
 pub use node_range::NodeRange;

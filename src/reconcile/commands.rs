@@ -5,23 +5,27 @@
 //!
 //! [`OneOffs::sweep`]: crate::engine::once::OneOffs::sweep
 
+mod input;
 mod reader;
 
 use super::core::Core;
 use super::{chain, deploy, snapshot};
-use crate::api::commands::{CommandBegun, CommandEnd, CommandOutput, CommandRequest, Outcome};
-use crate::api::control::{Principal, Refusal};
-use crate::engine::EngineError;
-use crate::engine::once::Ended;
-use crate::model::{
-    BuildId, EventSeverity, InstanceId, InstanceSpec, Memory, OperationKind, Purpose, Revision, ServiceId,
-    ServiceRecord, StartCommand,
+use crate::api::commands::{
+    CommandBegun, CommandEnd, CommandInput, CommandInputTaken, CommandOutput, CommandRequest, Outcome,
 };
+use crate::api::control::{Principal, Refusal};
+use crate::engine::once::Ended;
+use crate::engine::{Attached, EngineError};
+use crate::model::{
+    BuildId, EventSeverity, Input, InstanceId, InstanceSpec, Memory, OperationKind, Purpose, Revision, ServiceId,
+    ServiceRecord, StartCommand, TerminalSize,
+};
+use input::Writer;
 use reader::Reader;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -56,6 +60,8 @@ struct Session {
     /// When its client asked last.
     asked_at: Mutex<Instant>,
     reader: tokio::sync::Mutex<Reader>,
+    /// What its client writes to it.
+    writer: tokio::sync::Mutex<Writer>,
     end: watch::Sender<Option<CommandEnd>>,
 }
 
@@ -114,7 +120,7 @@ impl Commands {
 }
 
 impl Session {
-    fn new(service: &ServiceId, revision: &Revision, lines: mpsc::Receiver<String>) -> Self {
+    fn new(service: &ServiceId, revision: &Revision, lines: mpsc::Receiver<String>, writer: Writer) -> Self {
         Self {
             service: service.clone(),
             build: revision.build.clone(),
@@ -123,6 +129,7 @@ impl Session {
             stopped_by: Mutex::default(),
             asked_at: Mutex::new(Instant::now()),
             reader: tokio::sync::Mutex::new(Reader::new(lines)),
+            writer: tokio::sync::Mutex::new(writer),
             end: watch::Sender::default(),
         }
     }
@@ -178,15 +185,16 @@ pub async fn begin(
     let spec = spec.map_err(|failure| Refusal::InvalidState(failure.message))?;
     let log = core.one_offs.log_path(&id);
     let command = StartCommand::Words(request.words.clone());
-    let spec = InstanceSpec { purpose: Purpose::Once, command, sole: false, log, ..spec };
+    let spec = InstanceSpec { purpose: Purpose::Once, command, sole: false, log, input: request.input, ..spec };
     let (sender, lines) = mpsc::channel(WAITING);
-    let session = core.commands.admit(core, &id, Session::new(service, &revision, lines))?;
+    let (streams, writer) = Streams::of(request.input, sender);
+    let session = core.commands.admit(core, &id, Session::new(service, &revision, lines, writer))?;
     let line = recorded(&request.words);
     let why = by.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
     let message = format!("`{line}` runs in revision {}, asked for by {}{why}.", revision.number, by.name);
     core.emit_for(&record, "CommandStarted", EventSeverity::Info, message).await;
     let told = format!("`{line}`, asked for by {},", by.name);
-    tokio::spawn(live(core.clone(), session, record, spec, request.limit, sender, told));
+    tokio::spawn(live(core.clone(), session, record, spec, request.limit, streams, told));
     Ok(CommandBegun { command_id: id, revision: revision.number })
 }
 
@@ -226,12 +234,17 @@ async fn live(
     record: ServiceRecord,
     spec: InstanceSpec,
     limit: Duration,
-    lines: mpsc::Sender<String>,
+    streams: Streams,
     told: String,
 ) {
     let (id, begun) = (spec.id.clone(), Instant::now());
-    let running = core.one_offs.run(spec, limit, session.stop.clone(), lines);
+    let Streams { lines, attached, terminal, over } = streams;
+    let running = core.one_offs.run_attached(spec, limit, session.stop.clone(), lines, attached);
     let mut running = std::pin::pin!(running);
+    if terminal {
+        // Read from the beginning, whether its client writes or not.
+        tokio::spawn(connect(session.clone()));
+    }
     let ended = tokio::select! {
         ended = &mut running => ended,
         () = session.abandoned() => {
@@ -239,6 +252,7 @@ async fn live(
             running.await
         }
     };
+    over.cancel();
     let end = session.describe(ended, limit);
     let took = begun.elapsed().as_secs_f64();
     let severity = if end.exit_code == Some(0) { EventSeverity::Info } else { EventSeverity::Warn };
@@ -247,6 +261,75 @@ async fn live(
     core.emit_for(&record, "CommandEnded", severity, message).await;
     sleep(REMEMBERED).await;
     locked(&core.commands.0).remove(&id);
+}
+
+/// What an engine is given of a command's streams.
+struct Streams {
+    /// Lines that it prints.
+    lines: mpsc::Sender<String>,
+    /// The ends of its input, where it reads.
+    attached: Option<oneshot::Sender<Attached>>,
+    terminal: bool,
+    /// To be cancelled at its end.
+    over: CancellationToken,
+}
+
+impl Streams {
+    /// What a command prints goes to the client; from its terminal if it has one, else by its log.
+    fn of(input: Input, client: mpsc::Sender<String>) -> (Self, Writer) {
+        let (attached, awaited) = oneshot::channel();
+        let over = CancellationToken::new();
+        match input {
+            Input::Empty => {
+                let streams = Self { lines: client, attached: None, terminal: false, over: over.clone() };
+                (streams, Writer::new(input::Input::Closed, None, over))
+            }
+            Input::Pipe => {
+                let streams = Self { lines: client, attached: Some(attached), terminal: false, over: over.clone() };
+                (streams, Writer::new(input::Input::Awaited(awaited), None, over))
+            }
+            Input::Terminal(_) => {
+                // What the engine's log has of it is read by nobody.
+                let (lines, mut unread) = mpsc::channel(WAITING);
+                tokio::spawn(async move { while unread.recv().await.is_some() {} });
+                let streams = Self { lines, attached: Some(attached), terminal: true, over: over.clone() };
+                (streams, Writer::new(input::Input::Awaited(awaited), Some(client), over))
+            }
+        }
+    }
+}
+
+/// Waits until a command runs, or does not.
+async fn connect(session: Arc<Session>) {
+    while session.end.borrow().is_none() {
+        let mut writer = session.writer.lock().await;
+        writer.connect(HOLD).await;
+        if !writer.is_awaited() {
+            return;
+        }
+    }
+}
+
+/// Writes to a command what its client sends; returns how many bytes it took so far, and whether it reads no more.
+///
+/// # Errors
+/// A command that is not known any more, a piece that does not follow the last one.
+pub async fn write(core: &Core, id: &InstanceId, piece: CommandInput) -> Result<CommandInputTaken, Refusal> {
+    let session = core.commands.find(id)?;
+    let mut writer = session.writer.lock().await;
+    let taken = writer.write(piece.at, &piece.bytes, piece.end, HOLD).await.map_err(|()| {
+        Refusal::InvalidRequest("`At` is not the `Next` of an answer: bytes before it have not arrived".into())
+    })?;
+    Ok(CommandInputTaken { next: taken.next, closed: taken.closed })
+}
+
+/// Tells a command the size of its terminal.
+///
+/// # Errors
+/// A command that is not known any more, an engine that does not answer.
+pub async fn resize(core: &Core, id: &InstanceId, size: TerminalSize) -> Result<(), Refusal> {
+    core.commands.find(id)?;
+    core.engine.resize(id, size).await.map_err(|error| Refusal::Internal(chain(&error)))
 }
 
 /// What a command printed after the first `after` lines; waits a little for more.

@@ -3,7 +3,7 @@
 use super::core::{Core, StopReason};
 use super::{commands, managed, operation, pass, snapshot, steps};
 use crate::api::collection::{Collection, Extent};
-use crate::api::commands::{CommandBegun, CommandOutput, CommandRequest};
+use crate::api::commands::{CommandBegun, CommandInput, CommandInputTaken, CommandOutput, CommandRequest};
 use crate::api::control::{Act, ControlPlane, PlanAnswer, Principal, Refusal, Snapshot};
 use crate::api::facts::{Configure, Edit, Facts};
 use crate::api::handshake::{AppWanted, Given};
@@ -13,7 +13,7 @@ use crate::model::HostUrl;
 use crate::model::record::refused_while_paused;
 use crate::model::{
     Cause, Event, InstanceId, Operation, OperationId, OperationKind, OperationTarget, Owner, Revision, RevisionNumber,
-    ServiceId, ServiceName, ServiceRecord, ServiceSpec, Severity,
+    ServiceId, ServiceName, ServiceRecord, ServiceSpec, Severity, TerminalSize,
 };
 use crate::observed::{HeadView, Observed};
 use crate::plan::{Plan, Policy};
@@ -142,12 +142,17 @@ impl ControlPlane for Control {
         self.0.store.events(service, after, u32::try_from(limit).unwrap_or(u32::MAX)).await.map_err(|e| internal(&e))
     }
 
+    fn manifest_directory(&self) -> Option<std::path::PathBuf> {
+        super::manifest::directory(&self.0)
+    }
+
     async fn plan(&self, manifest: Option<ManifestFiles>) -> Result<PlanAnswer, Refusal> {
         let core = self.0.clone();
         let (desired, problems) = match manifest {
             None => (core.state().desired.clone(), Vec::new()),
             Some(files) => {
                 let parsed = crate::desired::parse_manifest_files(&files, &core.config.catalogue);
+                let parsed = super::identities::check(&core, parsed);
                 let parsed = super::manifest::resolve(&core, parsed).await;
                 (parsed.value, parsed.problems)
             }
@@ -158,7 +163,8 @@ impl ControlPlane for Control {
             true => (Plan { manifest: None, at: core.now(), changes: Vec::new() }, crate::plan::Report::default()),
             false => crate::plan::plan(desired.as_ref(), &observed, &core.policy(), core.now()),
         };
-        Ok(PlanAnswer { plan, report, problems })
+        let access = desired.filter(|_| !invalid).map(|desired| super::identities::planned(&core, &desired));
+        Ok(PlanAnswer { plan, report, problems, access: access.unwrap_or_default() })
     }
 
     async fn apply(
@@ -169,6 +175,7 @@ impl ControlPlane for Control {
     ) -> Result<Vec<OperationId>, Refusal> {
         let core = &self.0;
         super::manifest::reload(core).await;
+        super::identities::converge(core).await;
         if allow_mass_delete {
             self.allow_mass_delete().await?;
         }
@@ -213,6 +220,14 @@ impl ControlPlane for Control {
 
     async fn command_output(&self, id: &InstanceId, after: u64) -> Result<CommandOutput, Refusal> {
         commands::output(&self.0, id, after).await
+    }
+
+    async fn write_to_command(&self, id: &InstanceId, piece: CommandInput) -> Result<CommandInputTaken, Refusal> {
+        commands::write(&self.0, id, piece).await
+    }
+
+    async fn resize_command(&self, id: &InstanceId, size: TerminalSize) -> Result<(), Refusal> {
+        commands::resize(&self.0, id, size).await
     }
 
     async fn stop_command(&self, id: &InstanceId, by: Principal) -> Result<(), Refusal> {

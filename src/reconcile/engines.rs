@@ -5,12 +5,12 @@ use super::{META_DOCKER_HOST, META_ENGINE};
 use crate::build::docker::{Backend, DockerBuilder, DockerBuilderOptions};
 use crate::build::process::{ProcessBuilder, ProcessBuilderOptions};
 use crate::build::{BuildError, Builder, Provision};
-use crate::engine::docker::{DockerEngine, Reach};
+use crate::engine::docker::{DockerEngine, MEASURED, Reach};
 use crate::engine::process::{ProcessEngine, ProcessOptions};
 use crate::engine::{Engine, EngineError};
 use crate::model::{DockerHost, InstallationId, Invalid};
 use crate::settings::datadir::DataDir;
-use crate::settings::{EngineChoice, UpSettings, is_on_loopback};
+use crate::settings::{DockerReach, EngineChoice, UpSettings, is_on_loopback};
 use crate::store::{Store, World, Write};
 use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::Arc;
@@ -172,10 +172,15 @@ async fn docker(
     installation: &InstallationId,
     provision: &Provision,
 ) -> Result<Pair, UpError> {
-    let engine = DockerEngine::connect(host, installation.clone(), Reach::Auto).await?;
+    let reached = match settings.docker_reach {
+        DockerReach::Auto => Reach::Auto,
+        DockerReach::Published => Reach::Published,
+    };
+    let engine = DockerEngine::connect(host, installation.clone(), reached).await?;
     let engine = engine
         .with_open_ports(settings.http.iter().map(SocketAddr::port).collect())
-        .with_reach_of_builds(reach(settings, provision).await);
+        .with_reach_of_builds(reach(settings, provision).await)
+        .with_storage(settings.instance_storage, MEASURED);
     let engine = Arc::new(engine);
     let builder = DockerBuilder::connect(DockerBuilderOptions {
         host: host.clone(),

@@ -25,6 +25,15 @@ const PATIENCE: usize = 20;
 /// Directories with what tells one from another that took its place: device and inode.
 pub type Directories = BTreeMap<PathBuf, (u64, u64)>;
 
+/// The directory that relative paths in the manifest are relative to.
+pub fn directory(core: &Core) -> Option<PathBuf> {
+    let path = match &core.config.manifest {
+        ManifestSource::Path(path) => path.clone(),
+        ManifestSource::Repository(repository) => repository::place(core, repository),
+    };
+    if path.is_dir() { Some(path) } else { Some(path.parent()?.to_owned()) }
+}
+
 /// Reads the manifest and puts what it declares in force, unless it is invalid: then nothing changes but its state.
 pub async fn reload(core: &Arc<Core>) {
     match &core.config.manifest {
@@ -74,6 +83,9 @@ async fn take(core: &Arc<Core>, files: ManifestFiles, from: Option<(&ManifestRep
     };
     if let Some(state) = state {
         announce(core, &state).await;
+    }
+    if valid && core.config.apply_automatically {
+        super::identities::converge(core).await;
     }
     if let (true, Some((repository, read))) = (valid && !same, from) {
         repository::settle(core, repository, read).await;
@@ -150,7 +162,7 @@ async fn read(core: &Arc<Core>, path: &Path) -> Option<ManifestFiles> {
 async fn parse(core: &Arc<Core>, files: ManifestFiles) -> Parsed<Desired> {
     let catalogue = core.config.catalogue.clone();
     match tokio::task::spawn_blocking(move || parse_manifest_files(&files, &catalogue)).await {
-        Ok(parsed) => parsed,
+        Ok(parsed) => super::identities::check(core, parsed),
         Err(error) => {
             let message = format!("failed to read the manifest `{}`: {error}", core.config.manifest_shown);
             Parsed { value: None, problems: vec![unreadable(core, message)] }

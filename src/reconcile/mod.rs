@@ -25,6 +25,7 @@ pub mod handshake;
 pub mod heal;
 pub mod health;
 pub mod history;
+mod identities;
 mod managed;
 pub mod manifest;
 pub mod monitor;

@@ -19,10 +19,11 @@ pub async fn begun(core: &Core, id: &OperationId) {
     let (event_id, operation_id) = (crate::model::ids::uuid4(core.random()), id.to_string());
     let own = Own {
         now: operation.created_at,
+        service: "apprunner",
         name: called(operation.kind),
         resource: &resource,
         cause: &details::why(&operation, None, None),
-        operation: &operation_id,
+        operation: Some(&operation_id),
         event_id: &event_id,
     };
     if let Err(error) = audit.write(&record_of_own(&own, place)).await {

@@ -22,11 +22,8 @@ pub async fn resolve(mut parsed: Parsed<Desired>) -> Parsed<Desired> {
     let files: Vec<PathBuf> = desired.services.iter().flat_map(files_of).cloned().collect();
     let reading =
         tokio::task::spawn_blocking(move || files.into_iter().map(|file| (file.clone(), read(&file))).collect());
-    let read: Read = match reading.await {
-        Ok(read) => read,
-        // It does not panic; when the runtime shuts down there is nothing to read for.
-        Err(_) => Read::new(),
-    };
+    // It does not panic; when the runtime shuts down there is nothing to read for.
+    let read: Read = reading.await.unwrap_or_default();
     let problems: Vec<Problem> = desired.services.iter().flat_map(|service| problems_of(service, &read)).collect();
     if problems.is_empty() {
         desired.services.iter_mut().for_each(|service| put(service, &read));

@@ -56,6 +56,8 @@ pub struct UpSettings {
     pub account: String,
     /// The Docker engine, as `DOCKER_HOST` writes it; the local one if none.
     pub docker_host: Option<String>,
+    /// How instances on it are reached.
+    pub docker_reach: DockerReach,
     /// Base images that replace the catalogue's.
     pub runtime_images: BTreeMap<RuntimeName, String>,
     /// The runtimes that services may name.
@@ -133,6 +135,15 @@ pub fn default_known_hosts() -> Vec<PathBuf> {
 pub fn has_proxy() -> bool {
     let names = ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
     names.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
+
+/// How instances on a Docker engine are reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum DockerReach {
+    /// By their addresses, where this machine has a route to them; else by ports.
+    Auto,
+    /// By ports of this machine's loopback that Docker publishes.
+    Published,
 }
 
 /// What runs instances.

@@ -1,5 +1,5 @@
-//! The process-wide options of libgit2. git2 offers them as `unsafe` functions only, or not at all, so this is the
-//! one place of the crate with unsafe code: setters of process-wide variables, called once.
+//! The process-wide options of libgit2. git2 offers them as `unsafe` functions only, or not at all, so this is one
+//! of the two places of the crate with unsafe code (`host::pty` is the other): setters of process-wide variables, called once.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;

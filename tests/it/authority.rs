@@ -51,7 +51,9 @@ pub fn certify(root: &Path, address: IpAddr) {
     std::fs::write(root.join("authority.pem"), builder.build().to_pem().unwrap()).unwrap();
     let mut builder = begin("packages", "Acme Test Authority", &server);
     let context = builder.x509v3_context(None, None);
-    let names = SubjectAlternativeName::new().ip(&address.to_string()).ip("127.0.0.1").build(&context).unwrap();
+    // Through a proxy npm compares a certificate with this name where it is asked for an address.
+    let names = SubjectAlternativeName::new().ip(&address.to_string()).ip("127.0.0.1").dns("localhost").build(&context);
+    let names = names.unwrap();
     builder.append_extension(names).unwrap();
     builder.sign(&authority, MessageDigest::sha256()).unwrap();
     let parts = [builder.build().to_pem().unwrap(), server.private_key_to_pem_pkcs8().unwrap()];

@@ -1,6 +1,6 @@
 //! Repositories as people have them, deployed by the process engine.
 
-use crate::installation::{Installation, get};
+use crate::installation::Installation;
 use std::time::Duration;
 
 /// An `apprunner.yaml` of a Python application.

@@ -169,8 +169,9 @@ fn a_github_app_is_made_in_a_browser_and_reads_a_private_repository() {
     let url = format!("{host}/acme/app");
     installation.declare(&manifest(&url, &host, "X").replace("provider: GIT", "provider: GITHUB").replace(", X", ""));
     installation.up();
-    let pending = installation.json(&["connections", "list"]);
-    assert_eq!(pending[0]["Status"], "PENDING_HANDSHAKE", "{pending}");
+    installation.until("the declared connection is listed", Duration::from_secs(30), |i| {
+        i.json(&["connections", "list"])[0]["Status"] == "PENDING_HANDSHAKE"
+    });
     let begun = installation.json(&["connections", "handshake", "acme-git", "--organization", "acme"]);
     let begin =
         begun["BrowserUrl"].as_str().unwrap().split_once(&format!(":{}", installation.api)).unwrap().1.to_owned();

@@ -1,7 +1,10 @@
 //! Builds on a real Docker engine, by both of its builders.
 
+use crate::authority::Company;
 use crate::docker::{IMAGE, Lab};
+use crate::proxy::Proxy;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,7 +15,7 @@ use towpath::engine::Engine;
 use towpath::engine::docker::{DockerEngine, Reach};
 use towpath::model::{
     AppSettings, Artifact, BuildId, BuildNetwork, Catalogue, Commit, Digest, DockerfileBuild, InstanceId, InstanceSize,
-    InstanceSpec, InstanceState, LineSink, LineSource, RevisionNumber, ServiceId, StartCommand, Timestamp,
+    InstanceSpec, InstanceState, LineSink, LineSource, RevisionNumber, Secret, ServiceId, StartCommand, Timestamp,
 };
 
 pub const BOTH: [Backend; 2] = [Backend::BuildKit, Backend::Classic];
@@ -37,12 +40,21 @@ async fn builder(lab: &Lab, backend: Backend) -> DockerBuilder {
 }
 
 pub async fn guarded_builder(lab: &Lab, backend: Backend, network: Option<Arc<dyn BuildNetwork>>) -> DockerBuilder {
+    provided_builder(lab, backend, network, Provision::default()).await
+}
+
+async fn provided_builder(
+    lab: &Lab,
+    backend: Backend,
+    network: Option<Arc<dyn BuildNetwork>>,
+    provision: Provision,
+) -> DockerBuilder {
     let options = DockerBuilderOptions {
         host: lab.host.clone(),
         installation: lab.installation.clone(),
         catalogue: Catalogue::builtin(),
         images: BTreeMap::from([("python3".parse().unwrap(), IMAGE.to_owned())]),
-        provision: Provision::default(),
+        provision,
         backend,
         network,
     };
@@ -136,6 +148,7 @@ async fn output_of(lab: &Lab, image: Artifact, words: &[&str]) -> String {
         sole: true,
         port_env: Vec::new(),
         size: InstanceSize::default(),
+        input: towpath::model::Input::Empty,
         log: lab.directory.path().join("out.log"),
     };
     engine.start(&spec).await.unwrap();
@@ -321,11 +334,16 @@ async fn lines_written_for_amazon_linux_work_on_a_debian_base() {
 async fn no_process_of_a_build_takes_more_memory_than_it_may() {
     let Some(lab) = Lab::open(false) else { return };
     let builder = builder(&lab, Backend::BuildKit).await;
-    let line = "python3 -c 'bytearray(3 << 30); print(\"three fit\"); bytearray(5 << 30)'";
-    let (built, log, _) = run(&lab, &builder, settings(&[&unique(), line])).await;
+    // Asked for and not used: a `bytearray` is written to, and on a machine with less to spare than it takes the kernel
+    // killed it, or somebody else.
+    // A second between the two: BuildKit hands both streams on without an order, and one line in the middle of another.
+    let script = "import mmap, time; ask = lambda gigabytes: mmap.mmap(-1, gigabytes << 30, flags=mmap.MAP_PRIVATE | \
+                  mmap.MAP_ANONYMOUS); ask(3); print(\"three fit\", flush=True); time.sleep(1); ask(5)";
+    let line = format!("python3 -c '{script}'");
+    let (built, log, _) = run(&lab, &builder, settings(&[&unique(), &line])).await;
     assert!(matches!(built, Err(BuildError::Command { .. })), "{built:?}");
-    for wanted in ["[Build] three fit", "[Build] MemoryError"] {
-        assert!(log.iter().any(|line| line == wanted), "{wanted}: {log:#?}");
+    for wanted in ["[Build] three fit", "Cannot allocate memory"] {
+        assert!(log.iter().any(|line| line.contains(wanted)), "{wanted}: {log:#?}");
     }
     let raised = "ulimit -d unlimited || echo kept";
     let (built, log, _) = run(&lab, &builder, settings(&[&unique(), raised])).await;
@@ -333,7 +351,14 @@ async fn no_process_of_a_build_takes_more_memory_than_it_may() {
     assert!(log.iter().any(|line| line == "[Build] kept"), "{log:#?}");
 }
 
-/// Two processes, neither of which has too much.
+/// What the kernel thinks that it can give, in bytes.
+fn available_memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
+
+/// Four processes, none of which has too much.
 const TWO: &str = "import subprocess, sys; p = [subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(2); \
                    b = bytearray(b\"x\") * (3 << 29); time.sleep(20)']) for _ in range(4)]; \
                    sys.exit(any(x.wait() for x in p))";
@@ -346,7 +371,11 @@ async fn all_processes_of_a_build_together_are_held_to_its_memory_and_its_cpu() 
         return;
     }
     let builder = builder(&lab, Backend::BuildKit).await;
-    // Four with 1.5 GB each, where 4 GB are allowed.
+    // Four with 1.5 GB each, where 4 GB are allowed; these are really taken.
+    if available_memory() < 8 << 30 {
+        eprintln!("SKIPPED: this machine has no 8 GB to spare for a build that takes too much");
+        return;
+    }
     let line = format!("python3 -c {}", shlex::try_quote(TWO).unwrap());
     let (built, log, _) = run(&lab, &builder, settings(&[&unique(), &line])).await;
     match built {
@@ -366,6 +395,32 @@ async fn all_processes_of_a_build_together_are_held_to_its_memory_and_its_cpu() 
     let used = |line: &String| line.strip_prefix("[Build] CPU ")?.strip_suffix(" ms")?.parse::<u64>().ok();
     let used: Vec<u64> = log.iter().filter_map(used).collect();
     assert!(used.len() == 2 && used.iter().sum::<u64>() < 5500, "{used:?} {log:#?}");
+}
+
+#[tokio::test]
+async fn the_first_builder_trusts_authorities_and_goes_through_the_proxy_and_leaves_neither_in_the_image() {
+    let Some(lab) = Lab::open(false) else { return };
+    let (company, proxy) = (Company::open(), Proxy::open());
+    let SocketAddr::V4(address) = proxy.address else { panic!("an address of version 4") };
+    let engine = DockerEngine::connect(&lab.host, lab.installation.clone(), Reach::Auto).await.unwrap();
+    let engine = Arc::new(engine.with_reach_of_builds(vec![address]));
+    let proxies = ["http_proxy", "https_proxy"].map(|name| (name.to_owned(), Secret::new(proxy.url())));
+    let provision =
+        Provision { authorities: Some(company.authority()), proxies: proxies.into(), ..Provision::default() };
+    let builder = provided_builder(&lab, Backend::Classic, Some(engine.clone()), provision).await;
+    let lines: Vec<String> =
+        company.fetching().into_iter().filter(|(l, _)| !l.contains("git/app")).map(|(l, _)| l).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let (built, log, id) = run(&lab, &builder, settings(&[&[unique().as_str()], &lines[..]].concat())).await;
+    let artifact = built.unwrap_or_else(|error| panic!("{error:?}: {log:#?}"));
+    for (_, wanted) in company.fetching().iter().take(3) {
+        assert!(log.iter().any(|line| line == &format!("[Build] {wanted}")), "{wanted}: {log:#?}");
+    }
+    assert!(proxy.asked().len() >= 3, "{:?}", proxy.asked());
+    let left = output_of(&lab, artifact, &["sh", "-c", "ls /run/towpath; env"]).await;
+    assert!(left.contains("No such file") && !left.contains("hunter2") && !left.contains("certificates.pem"), "{left}");
+    builder.remove(&id).await.unwrap();
+    engine.dismantle().await.unwrap();
 }
 
 /// Settings of a repository's own Dockerfile with this text, and the job that builds it.

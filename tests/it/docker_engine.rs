@@ -54,6 +54,7 @@ pub async fn spec(lab: &Lab, number: u8) -> InstanceSpec {
         sole: true,
         port_env: vec!["PORT".parse().unwrap(), "WEB_PORT".parse().unwrap()],
         size: InstanceSize { cpu: Cpu(500), memory: Memory(128 << 20), storage: None },
+        input: towpath::model::Input::Empty,
     }
 }
 
@@ -365,4 +366,46 @@ async fn docker_stopped_and_started_in_the_middle_is_waited_for() {
     changes.borrow_and_update();
     lab.docker.kill_container(&container(&next), None).await.unwrap();
     tokio::time::timeout(Duration::from_secs(15), changes.changed()).await.expect("told").unwrap();
+}
+
+#[tokio::test]
+async fn an_instance_that_takes_more_than_its_storage_is_ended_with_the_reason() {
+    let Some(lab) = Lab::open(false) else { return };
+    let engine = DockerEngine::connect(&lab.host, lab.installation.clone(), Reach::Auto).await.unwrap();
+    let engine = engine.with_storage(Memory(64 << 20), Duration::from_millis(200));
+    let writes = |megabytes: u32| {
+        let script = format!(
+            "f = open('/tmp/x', 'wb'); f.write(bytes({megabytes} << 20)); f.flush(); import time; time.sleep(600)"
+        );
+        words(&["python3", "-c", &script])
+    };
+    let small = InstanceSpec { command: writes(16), ..spec(&lab, 1).await };
+    let large = InstanceSpec { command: writes(100), ..spec(&lab, 2).await };
+    let mut roomy = InstanceSpec { command: writes(100), ..spec(&lab, 3).await };
+    roomy.size.storage = Some(Memory(1 << 30));
+    for spec in [&small, &large, &roomy] {
+        engine.start(spec).await.unwrap();
+    }
+    let end = Instant::now() + Duration::from_secs(60);
+    let state =
+        |all: &[ObservedInstance], spec: &InstanceSpec| all.iter().find(|i| i.id == spec.id).unwrap().state.clone();
+    loop {
+        let all = engine.observe().await.unwrap();
+        assert_eq!(state(&all, &small), InstanceState::Running);
+        assert_eq!(state(&all, &roomy), InstanceState::Running);
+        if matches!(state(&all, &large), InstanceState::Exited { .. }) {
+            break;
+        }
+        assert!(Instant::now() < end, "{all:#?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let told = engine.take_notices();
+    let message = "its files take more than its storage of 64 MB, and it is ended";
+    assert_eq!(told, [(large.id.clone(), message.to_owned())]);
+    let log = std::fs::read_to_string(&large.log).unwrap();
+    assert!(log.contains(&format!("Z towpath: {message}\n")), "{log}");
+    for spec in [&small, &large, &roomy] {
+        engine.stop(&spec.id, Duration::ZERO).await.unwrap();
+        engine.remove(&spec.id).await.unwrap();
+    }
 }

@@ -14,6 +14,30 @@ pub use lab::DockerInstallation;
 use lab::manifest;
 use std::time::{Duration, Instant};
 
+/// Generous: the machine may be busy.
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// As where Docker runs in a virtual machine or without root: its proxy accepts before the application listens.
+#[test]
+fn a_service_behind_published_ports_is_deployed_checked_healed_and_replaced() {
+    let Some(mut i) = DockerInstallation::with(&["--docker-reach", "published"]) else { return };
+    i.deploy("shop", "one", "      startDeadline: 15s\n    health: { protocol: HTTP, path: /, interval: 1s }\n");
+    i.repository("app").greet("two");
+    i.until_answer("shop", "two");
+    i.until_status("shop", "RUNNING");
+    // Nothing listens any more, while Docker's proxy goes on accepting: only an answer says that.
+    let before = i.containers();
+    i.repository("app").commit("app.py", "import time\ntime.sleep(1000)\n");
+    i.until("the deaf version failed", LIMIT, |i| i.json(&["operations", "shop"])[0]["Status"] == "FAILED");
+    i.until("what serves is left alone", LIMIT, |i| i.containers() == before);
+    assert_eq!(get(i.http, "shop").unwrap().body.trim(), "two");
+    i.kill_by_hand(&before[0]);
+    i.until("it is replaced", LIMIT, |i| {
+        i.containers() != before && get(i.http, "shop").is_ok_and(|a| a.body.trim() == "two")
+    });
+    i.stop_for_good();
+}
+
 #[test]
 fn five_commits_replace_each_other_under_load_without_losing_a_request() {
     let Some(mut installation) = DockerInstallation::running("shop", "one") else { return };

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// Runs a command on a terminal of 24 rows and 100 columns, by steps.
-fn on_terminal(environment: &[(&str, &str)], command: &[&str], steps: &str) -> Value {
+pub fn on_terminal(environment: &[(&str, &str)], command: &[&str], steps: &str) -> Value {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/screen.py");
     let mut python = Command::new(python());
     python.arg(script).args(["24", "100", env!("CARGO_BIN_EXE_towpath")]).args(command);
@@ -23,7 +23,7 @@ fn on_terminal(environment: &[(&str, &str)], command: &[&str], steps: &str) -> V
     serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {told}"))
 }
 
-fn text(lines: &Value) -> String {
+pub fn text(lines: &Value) -> String {
     let lines: Vec<&str> = lines.as_array().unwrap().iter().map(|l| l.as_str().unwrap()).collect();
     lines.join("\n").trim_end().to_owned()
 }

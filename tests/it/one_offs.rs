@@ -180,3 +180,74 @@ fn no_command_outlives_the_control_plane_that_runs_it() {
     i.up();
     assert_eq!(client.end().0, Some(125));
 }
+
+/// Reads everything, then says how much that was and its digest.
+const COUNT: &str = "const hash = require('crypto').createHash('sha256'); let count = 0; process.stdin.on('data', d => { \
+    hash.update(d); count += d.length }).on('end', () => console.log(count, hash.digest('hex')))";
+
+/// A client with this file, or a pipe that it comes through, as standard input.
+fn fed(installation: &Installation, flags: &[&str], words: &[&str], bytes: &[u8], piped: bool) -> Output {
+    let file = installation.path().join("input");
+    std::fs::write(&file, bytes).unwrap();
+    let mut client = command(installation, flags, words);
+    if !piped {
+        return client.stdin(std::fs::File::open(&file).unwrap()).output().unwrap();
+    }
+    let mut cat = Command::new("cat").arg(&file).stdout(Stdio::piped()).spawn().unwrap();
+    let output = client.stdin(cat.stdout.take().unwrap()).output().unwrap();
+    let _ = cat.kill();
+    cat.wait().unwrap();
+    output
+}
+
+#[test]
+fn a_command_reads_what_is_piped_to_it_to_the_last_byte() {
+    let i = serving("");
+    // More than any buffer on the way holds, and bytes of every kind.
+    let bytes: Vec<u8> = (0..3_000_001_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let digest: String = openssl::sha::sha256(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+    for piped in [true, false] {
+        let (code, out, err) = told(fed(&i, &[], &["node", "-e", COUNT], &bytes, piped));
+        assert_eq!((code, out, err), (Some(0), format!("{} {digest}\n", bytes.len()), String::new()), "{piped}");
+    }
+    let (code, out, _) = told(fed(&i, &["--no-input"], &["node", "-e", COUNT], &bytes, true));
+    assert!(code == Some(0) && out.starts_with("0 "), "{out}");
+    // One that reads slowly slows down whoever writes, and nothing is kept in between.
+    let slow = "let n = 0; const step = () => { const d = process.stdin.read(65536) || process.stdin.read(); if (d) n += \
+        d.length; setTimeout(step, 20) }; process.stdin.on('end', () => { console.log(n); process.exit(4) }); step()";
+    let (code, out, _) = told(fed(&i, &[], &["node", "-e", slow], &bytes, true));
+    assert_eq!((code, out), (Some(4), format!("{}\n", bytes.len())));
+    // One that does not read ends when it ends.
+    let (code, out, err) = told(fed(&i, &[], &["node", "-e", "process.exit(3)"], &bytes, true));
+    assert_eq!((code, out.as_str(), err.as_str()), (Some(3), "", ""));
+    nothing_left(&i);
+    let trail = i.ok(&["audit", "--output", "json"]);
+    assert!(trail.contains("SendCommandInput") && !trail.contains("AAECAw"), "what was sent is in no record");
+}
+
+/// What a person sees of a shell, typed at by steps.
+pub fn at_a_terminal(installation: &Installation, words: &[&str], steps: &str) -> serde_json::Value {
+    let data = installation.data().display().to_string();
+    let arguments = [&["run", "--data-dir", &data, "-t", "shop", "--"], words].concat();
+    crate::live::on_terminal(&[], &arguments, steps)
+}
+
+/// A shell at a terminal: what is typed, its size and that of the window when that changes, Ctrl-C, and its end.
+pub const STEPS: &str = "wait 60 ready\nsend test -t 0 && test -t 1 && echo it is a terminal; stty size\\r\nwait 20 24 100\nresize 30 90\n\
+    sleep 2\nsend stty size\\r\nwait 20 30 90\nsend sleep 500\\r\nsleep 1\nsend \\x03\nsleep 1\nsend echo interrupted $?\\r\n\
+    wait 20 interrupted 130\nsend exit 5\\r\nend 60\n";
+
+pub fn assert_was_a_terminal(seen: &serde_json::Value) {
+    let screen = crate::live::text(&seen["screen"]);
+    assert!(screen.contains("\nit is a terminal"), "{screen}");
+    assert_eq!((&seen["code"], &seen["hidden"]), (&5.into(), &false.into()), "{screen}");
+}
+
+#[test]
+fn a_shell_at_a_terminal_is_as_one_of_ones_own() {
+    let i = serving("");
+    assert_was_a_terminal(&at_a_terminal(&i, &["sh", "-c", "PS1='ready$ ' exec sh -i"], STEPS));
+    nothing_left(&i);
+    let (code, _, err) = run(&i, &["-t"], &["sh"]);
+    assert!(code == Some(125) && err.contains("needs a terminal") && err.contains("hint:"), "{err}");
+}

@@ -89,6 +89,7 @@ pub fn desired(services: Vec<DeclaredService>) -> Desired {
         manifest: ManifestVersion { file: "towpath.yaml".into(), digest, commit: None },
         services,
         secrets: vec![],
+        identities: Default::default(),
         connections: vec![],
     }
 }

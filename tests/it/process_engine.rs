@@ -118,6 +118,7 @@ impl Lab for ProcessLab {
             sole: false,
             port_env: vec!["PORT".parse().unwrap()],
             size: InstanceSize::default(),
+            input: towpath::model::Input::Empty,
             log: self.dir.path().join("logs").join(format!("{id}.log")),
             id,
         }

@@ -5,6 +5,7 @@ use crate::authority::Company;
 use crate::docker::IMAGE;
 use crate::docker_spine::DockerInstallation;
 use crate::installation::{Installation, Repository};
+use crate::proxy::Proxy;
 use std::time::Duration;
 
 /// A service whose repository lies behind the company's authority, and whose build fetches from it.
@@ -146,4 +147,40 @@ fn files_of_containers(installation: &DockerInstallation) -> usize {
         std::fs::metadata(root.join("run/towpath/certificates.pem")).is_ok_and(|file| file.len() > 0)
     };
     roots.iter().filter(holds).count()
+}
+
+/// Whether everything went through the proxy, and its password to nobody else.
+fn assert_went_through(installation: &Installation, company: &Company, proxy: &Proxy) {
+    let place = company.url.trim_start_matches("https://");
+    let asked = proxy.asked();
+    assert!(asked.iter().filter(|asked| *asked == place).count() >= 4, "curl, pip, npm and git: {asked:?}");
+    let told = installation.ok(&["logs", "hello", "--deployment", "latest"]) + &installation.log();
+    assert!(!told.contains("hunter2"), "{told}");
+}
+
+#[test]
+fn builds_on_docker_reach_a_server_of_this_machine_by_the_proxy_alone() {
+    let (company, proxy) = (Company::open(), Proxy::open());
+    repository(&company);
+    let (authority, url) = (company.authority(), proxy.url());
+    let options = ["--ca-certificates", authority.to_str().unwrap(), "--build-proxy", url.as_str()];
+    let Some(mut installation) = DockerInstallation::with(&options) else { return };
+    declare(&installation, &company, &by_runtime(&company));
+    installation.up();
+    assert_fetched(&installation, &company);
+    installation.know();
+    assert_went_through(&installation, &company, &proxy);
+    installation.stop_for_good();
+}
+
+#[test]
+fn builds_of_processes_use_the_proxy() {
+    let (company, proxy) = (Company::open(), Proxy::open());
+    repository(&company);
+    let installation = Installation::new().option("--ca-certificates", company.authority().to_str().unwrap());
+    let mut installation = installation.option("--build-proxy", &proxy.url());
+    declare(&installation, &company, &by_runtime(&company));
+    installation.up();
+    assert_fetched(&installation, &company);
+    assert_went_through(&installation, &company, &proxy);
 }

@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-const SECRET: &str = "a secret of some length";
+pub const SECRET: &str = "a secret of some length";
 
 fn signature(body: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
@@ -18,7 +18,7 @@ fn signature(body: &[u8]) -> String {
 }
 
 /// Posts a body; the status and the message.
-fn post(port: u16, path: &str, headers: &str, body: &[u8]) -> (u16, String) {
+pub fn post(port: u16, path: &str, headers: &str, body: &[u8]) -> (u16, String) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let head = format!(
@@ -36,7 +36,7 @@ fn post(port: u16, path: &str, headers: &str, body: &[u8]) -> (u16, String) {
     (status, json["message"].as_str().unwrap_or_default().to_owned())
 }
 
-fn github(event: &str, delivery: &str, body: &[u8]) -> String {
+pub fn github(event: &str, delivery: &str, body: &[u8]) -> String {
     format!(
         "Content-Type: application/json\r\nX-GitHub-Event: {event}\r\nX-GitHub-Delivery: {delivery}\r\n\
          X-Hub-Signature-256: sha256={}\r\n",

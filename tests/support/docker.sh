@@ -7,6 +7,7 @@
 #   docker.sh restart DIR ends and starts the engine that `start` started (to test what survives it)
 #   docker.sh stop DIR    ends the engine that `start` started, and nothing else
 #   docker.sh image DIR   makes sure that the base image of tests exists, with Python and Node (tarball kept in DIR)
+#   docker.sh systemd DIR makes sure that the image exists on which systemd runs
 #   docker.sh env DIR     start, then image; prints start's lines and TOWPATH_TEST_IMAGE (what `make test` evaluates)
 #
 # Exit codes: 0 done; 1 failed; 3 there is no Docker engine to be had here, and the last line says why.
@@ -14,10 +15,11 @@ set -eu
 
 # The number after the dash counts up when what is in it changes.
 IMAGE=towpath-test/python:3.11-2
+SYSTEMD=towpath-test/systemd:252-1
 say() { printf 'docker.sh: %s\n' "$*" >&2; }
 skip() { say "$*"; exit 3; }
 
-[ $# -eq 2 ] || { say "usage: docker.sh start|restart|stop|image|env DIR"; exit 1; }
+[ $# -eq 2 ] || { say "usage: docker.sh start|restart|stop|image|systemd|env DIR"; exit 1; }
 mkdir -p "$2"
 DIR=$(cd "$2" && pwd)
 # One at a time: tests run in processes of their own.
@@ -152,11 +154,29 @@ image() {
     esac
 }
 
+# The base image with systemd, built by the engine itself.
+systemd() {
+    socket=$(engine)
+    [ -n "$socket" ] || skip "no Docker engine answers; run \`docker.sh start\` first"
+    image
+    there() { curl --silent --max-time 20 -o /dev/null -w '%{http_code}' --unix-socket "$socket" "http://docker/images/$SYSTEMD/json"; }
+    [ "$(there)" = 200 ] && return 0
+    context=$DIR/systemd.$$
+    mkdir -p "$context"
+    printf 'FROM %s\nRUN apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
+systemd systemd-sysv dbus nftables libssl3 && rm -rf /var/lib/apt/lists/*\n' "$IMAGE" >"$context/Dockerfile"
+    answer=$(tar -C "$context" -cf - Dockerfile | curl --silent --max-time 600 --unix-socket "$socket" \
+        -H 'Content-Type: application/x-tar' -T - -X POST "http://docker/build?t=$SYSTEMD&rm=1" | tail -n 3)
+    rm -rf "$context"
+    [ "$(there)" = 200 ] || skip "the image with systemd could not be built: $answer"
+}
+
 case $1 in
 start) start ;;
 stop) stop ;;
 restart) [ -s "$PIDFILE" ] || { say "no engine was started under $DIR"; exit 1; }; stop; launch; print "$SOCKET" started ;;
 image) image ;;
+systemd) systemd ;;
 env)
     lines=$(start)
     eval "$lines"

@@ -140,14 +140,16 @@ pub fn record_of_stranger(call: &Stranger<'_>, place: &Place) -> Value {
 pub struct Own<'a> {
     /// When.
     pub now: Timestamp,
+    /// `apprunner`, `iam`.
+    pub service: &'a str,
     /// `CreateService`.
     pub name: &'a str,
     /// What it is done to: an ARN.
     pub resource: &'a str,
     /// What caused it: `declared at towpath.yaml:2 at 3f2a91c`.
     pub cause: &'a str,
-    /// The operation's id.
-    pub operation: &'a str,
+    /// The operation's id, if it is one.
+    pub operation: Option<&'a str>,
     /// The record's own id.
     pub event_id: &'a str,
 }
@@ -158,13 +160,13 @@ pub fn record_of_own(event: &Own<'_>, place: &Place) -> Value {
         "eventVersion": VERSION,
         "userIdentity": { "type": "AWSService", "invokedBy": "towpath", "userName": "towpath" },
         "eventTime": seconds(event.now),
-        "eventSource": "apprunner.amazonaws.com",
+        "eventSource": format!("{}.amazonaws.com", event.service),
         "eventName": event.name,
         "awsRegion": place.region,
         "sourceIPAddress": "towpath",
         "userAgent": "towpath",
         "requestParameters": Value::Null,
-        "responseElements": { "operationId": event.operation },
+        "responseElements": event.operation.map(|id| json!({ "operationId": id })),
         "additionalEventData": { "cause": event.cause },
         "eventID": event.event_id,
         "readOnly": false,

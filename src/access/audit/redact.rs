@@ -15,6 +15,7 @@ const SECRET: &[&str] = &[
     "Manifest",
     "Plan",
     "Command",
+    "Data",
     "Secret",
     "SecretAccessKey",
     "BrowserUrl",

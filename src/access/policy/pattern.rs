@@ -30,8 +30,15 @@ enum Piece {
     One,
     /// Any characters.
     Any,
-    /// What the request says of a key; the default where it says nothing.
-    Variable { key: String, default: Option<String> },
+    /// What the request says of a key. Apart, so that a piece is no larger than a word: patterns are looked at with every call.
+    Variable(Box<Variable>),
+}
+
+/// What the request says of a key; the default where it says nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Variable {
+    key: String,
+    default: Option<String>,
 }
 
 /// Whether `*` and `?` stand for others.
@@ -60,7 +67,7 @@ impl Pattern {
             if dialect == Dialect::Variables && rest.starts_with("${") {
                 let (inside, after) = variable(rest)?;
                 pieces.push(read_variable(inside)?);
-                varies |= matches!(pieces.last(), Some(Piece::Variable { .. }));
+                varies |= matches!(pieces.last(), Some(Piece::Variable(_)));
                 rest = after;
                 continue;
             }
@@ -83,8 +90,8 @@ impl Pattern {
         let mut pieces = Vec::with_capacity(self.pieces.len());
         for piece in &self.pieces {
             match piece {
-                Piece::Variable { key, default } => {
-                    let value = context.single(key).or(default.as_deref())?;
+                Piece::Variable(variable) => {
+                    let value = context.single(&variable.key).or(variable.default.as_deref())?;
                     pieces.extend(value.chars().map(Piece::Char));
                 }
                 other => pieces.push(other.clone()),
@@ -156,7 +163,7 @@ fn read_variable(inside: &str) -> Result<Piece, String> {
     if key.is_empty() || key.contains("${") {
         return Err("has a variable without a name".into());
     }
-    Ok(Piece::Variable { key: key.to_owned(), default })
+    Ok(Piece::Variable(Box::new(Variable { key: key.to_owned(), default })))
 }
 
 /// Whether a text matches: greedy, going back to the last `*` only, which is enough.

@@ -1,17 +1,17 @@
 //! Observability configurations: shared, with revisions (row L6). Stored and answered; traces are not collected yet.
 
-use super::arns;
 use super::input::Input;
-use super::revisions::{self, base, deleted, is_latest, put, status, times};
+use super::revisions::{self, Wire, base, is_latest, put, status, times};
 use crate::api::control::Refusal;
 use crate::api::facts::{Change, Facts};
 use crate::model::{Resource, ResourceKind, ResourceType};
 use serde_json::{Value, json};
 
 const WORD: &str = "ObservabilityConfiguration";
-const ARN: &str = "ObservabilityConfigurationArn";
 const NAME: &str = "ObservabilityConfigurationName";
 const TYPE: ResourceType = ResourceType::Observability;
+
+const WIRE: Wire = Wire { of_type: TYPE, word: WORD, arn: "ObservabilityConfigurationArn", shape };
 
 type Decided = Result<(Vec<Change>, Value), Refusal>;
 
@@ -29,14 +29,11 @@ pub(super) fn create(facts: &Facts<'_>, input: &Input, random: [u8; 16]) -> Deci
 }
 
 pub(super) fn delete(facts: &Facts<'_>, input: &Input, _random: [u8; 16]) -> Decided {
-    let named = arns::active(facts, TYPE, input.required(ARN))?;
-    revisions::refuse_used(facts, named)?;
-    let gone = deleted(facts, named);
-    Ok((vec![put(&gone)], json!({ WORD: shape(facts, &gone) })))
+    WIRE.delete(facts, input)
 }
 
 pub(super) fn describe(facts: &Facts<'_>, input: &Input) -> Result<Value, Refusal> {
-    Ok(json!({ WORD: shape(facts, arns::resource(facts, TYPE, input.required(ARN))?) }))
+    WIRE.describe(facts, input)
 }
 
 pub(super) fn list(facts: &Facts<'_>, input: &Input, secret: &[u8; 32]) -> Result<Value, Refusal> {

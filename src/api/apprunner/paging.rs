@@ -60,6 +60,29 @@ pub(super) fn page<T>(
     Ok(Page { items: rest, next })
 }
 
+/// The page of a list that is in no order yet, by the names of its items: only as many are ordered as are shown.
+///
+/// # Errors
+/// As [`page`].
+pub(super) fn page_by_name<T>(
+    secret: &[u8; 32],
+    input: &Input,
+    items: impl Iterator<Item = T>,
+    name: impl for<'t> Fn(&'t T) -> &'t str,
+) -> Result<Page<T>, Refusal> {
+    let size = input.integer("MaxResults").map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(1));
+    let last = input.text("NextToken").map(|token| open(secret, input, token).ok_or_else(foreign)).transpose()?;
+    let mut rest: Vec<T> = items.filter(|item| last.as_ref().is_none_or(|last| name(item) > last.as_str())).collect();
+    let more = rest.len() > size;
+    if more {
+        rest.select_nth_unstable_by(size, |a, b| name(a).cmp(name(b)));
+        rest.truncate(size);
+    }
+    rest.sort_unstable_by(|a, b| name(a).cmp(name(b)));
+    let next = rest.last().filter(|_| more).map(|last| seal(secret, input, name(last)));
+    Ok(Page { items: rest, next })
+}
+
 fn foreign() -> Refusal {
     let message = "`NextToken` is not one that this operation gave with these parameters: send it with the parameters of \
         the first request, or begin again without it";
@@ -126,6 +149,21 @@ mod tests {
         let all = |_| vec!["a", "b", "c", "d", "e"];
         assert_eq!(walk(2, all), [vec!["a", "b"], vec!["c", "d"], vec!["e"]]);
         assert_eq!(walk(5, all), [all(0)]);
+    }
+
+    #[test]
+    fn pages_by_name_are_those_of_the_ordered_list() {
+        let all = ["e", "b", "d", "a", "c"];
+        let (mut seen, mut asked) = (Vec::new(), json!({ "MaxResults": 2 }));
+        loop {
+            let page = page_by_name(&KEY, &input("ListServices", asked.clone()), all.into_iter(), |i| i).unwrap();
+            seen.push(page.items);
+            let Some(token) = page.next else { break };
+            asked["NextToken"] = token.into();
+        }
+        assert_eq!(seen, [vec!["a", "b"], vec!["c", "d"], vec!["e"]]);
+        let made_up = json!({ "NextToken": "x" });
+        assert!(page_by_name(&KEY, &input("ListServices", made_up), all.into_iter(), |i| i).is_err());
     }
 
     #[test]

@@ -77,6 +77,34 @@ pub(super) fn refuse_used(facts: &Facts<'_>, resource: &Resource) -> Result<(), 
     Err(Refusal::InvalidRequest(format!("the {title} `{}` is used by {}", resource.name, users.join(", "))))
 }
 
+/// How a type of resource is called on the wire, and shown.
+pub(super) struct Wire {
+    /// The type.
+    pub of_type: ResourceType,
+    /// The member that an answer has it under, such as `VpcConnector`.
+    pub word: &'static str,
+    /// The member that a request names it by.
+    pub arn: &'static str,
+    /// Its structure.
+    pub shape: fn(&Facts<'_>, &Resource) -> Value,
+}
+
+impl Wire {
+    /// Deletes a resource that no service is bound to.
+    pub fn delete(&self, facts: &Facts<'_>, input: &Input) -> Result<(Vec<Change>, Value), Refusal> {
+        let named = arns::active(facts, self.of_type, input.required(self.arn))?;
+        refuse_used(facts, named)?;
+        let gone = deleted(facts, named);
+        Ok((vec![put(&gone)], json!({ self.word: (self.shape)(facts, &gone) })))
+    }
+
+    /// Describes a resource.
+    pub fn describe(&self, facts: &Facts<'_>, input: &Input) -> Result<Value, Refusal> {
+        let named = arns::resource(facts, self.of_type, input.required(self.arn))?;
+        Ok(json!({ self.word: (self.shape)(facts, named) }))
+    }
+}
+
 /// Whether it is the newest that is there under its name.
 pub(super) fn is_latest(facts: &Facts<'_>, resource: &Resource) -> bool {
     let newer = |r: &Resource| r.name == resource.name && r.revision > resource.revision;

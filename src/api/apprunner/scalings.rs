@@ -2,11 +2,11 @@
 
 use super::arns::{self, resource_arn, service_arn};
 use super::input::Input;
-use super::paging::page;
+use super::paging::page_by_name;
 use super::revisions::{self, base, deleted, is_latest, put, status, times};
 use crate::api::control::Refusal;
 use crate::api::facts::{Change, Facts};
-use crate::model::{Resource, ResourceKind, ResourceType, Scaling, ServiceRecord};
+use crate::model::{Resource, ResourceKind, ResourceType, Scaling};
 use serde_json::{Value, json};
 
 const WORD: &str = "AutoScalingConfiguration";
@@ -104,9 +104,8 @@ pub(super) fn list(facts: &Facts<'_>, input: &Input, secret: &[u8; 32]) -> Resul
 /// `ListServicesForAutoScalingConfiguration`.
 pub(super) fn services(facts: &Facts<'_>, input: &Input, secret: &[u8; 32]) -> Result<Value, Refusal> {
     let resource = arns::active(facts, TYPE, input.required(ARN))?;
-    let mut users: Vec<&ServiceRecord> = facts.live().filter(|r| facts.uses(r, &resource.id)).collect();
-    users.sort_by(|a, b| a.name.cmp(&b.name));
-    let page = page(secret, input, users, |r| r.name.to_string())?;
+    let users = facts.live().filter(|r| facts.uses(r, &resource.id));
+    let page = page_by_name(secret, input, users, |r| r.name.as_str())?;
     Ok(page.answer("ServiceArnList", |r| service_arn(facts.installed, r).into()))
 }
 

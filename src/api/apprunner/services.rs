@@ -3,7 +3,7 @@
 use super::arns;
 use super::configure;
 use super::input::Input;
-use super::paging::page;
+use super::paging::page_by_name;
 use super::service_shape::{service_shape, summary};
 use super::{tags, vpc_ingress};
 use crate::api::control::{Act, Refusal};
@@ -14,9 +14,7 @@ use crate::model::{OperationId, ServiceId, ServiceName, ServiceRecord, ServiceSt
 use serde_json::{Value, json};
 
 pub(super) fn list(facts: &Facts<'_>, input: &Input, secret: &[u8; 32]) -> Result<Value, Refusal> {
-    let mut services: Vec<&ServiceRecord> = facts.live().collect();
-    services.sort_by(|a, b| a.name.cmp(&b.name));
-    let page = page(secret, input, services, |record| record.name.to_string())?;
+    let page = page_by_name(secret, input, facts.live(), |record| record.name.as_str())?;
     Ok(page.answer("ServiceSummaryList", |record| summary(facts, record)))
 }
 

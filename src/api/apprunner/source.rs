@@ -49,8 +49,28 @@ pub(super) fn source(
     if let Some(authentication) = given.structure("AuthenticationConfiguration") {
         authenticate(facts, authentication, wire)?;
     }
+    check_registry(&source, wire)?;
     check_connection(facts, &source, wire)?;
     Ok((source, build))
+}
+
+/// What holds of AWS' two registries (row S2): of the public one nothing is deployed by itself, the private one wants a role.
+fn check_registry(source: &CodeSource, wire: &WireSettings) -> Result<(), Refusal> {
+    let RepositoryUrl::Image(image) = &source.repository else { return Ok(()) };
+    if wire.image_type.as_deref() == Some("ECR_PUBLIC") && source.auto_deploy {
+        return Err(invalid(
+            "`SourceConfiguration.AutoDeploymentsEnabled` must be false for an image of ECR_PUBLIC: deploy it with \
+             StartDeployment",
+        ));
+    }
+    let private = image.registry().ends_with(".amazonaws.com") && image.registry().contains(".dkr.ecr.");
+    if private && wire.access_role.is_none() {
+        return Err(invalid(
+            "`SourceConfiguration.AuthenticationConfiguration.AccessRoleArn` is required for an image of a private ECR \
+             repository",
+        ));
+    }
+    Ok(())
 }
 
 /// A service cannot turn from one into the other (the API reference of `UpdateService`).
@@ -83,7 +103,7 @@ fn image(
     };
     // On AWS images of its public registry are deployed when somebody says so.
     let by_itself = given.text("ImageRepositoryType") != Some("ECR_PUBLIC");
-    let auto_deploy = old.map_or(by_itself, |old| old.source.auto_deploy);
+    let auto_deploy = by_itself && old.is_none_or(|old| old.source.auto_deploy);
     // Only those of the same registry are kept: nobody is to have a password sent elsewhere by an update.
     let kept = old.filter(
         |old| matches!(&old.source.repository, RepositoryUrl::Image(before) if before.registry() == name.registry()),

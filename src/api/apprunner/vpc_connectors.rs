@@ -1,16 +1,16 @@
 //! VPC connectors (row L7): one revision per name. Stored and answered; outgoing traffic takes no other way for them.
 
-use super::arns;
 use super::input::Input;
-use super::revisions::{self, base, deleted, put, status, times};
+use super::revisions::{self, Wire, base, put, status, times};
 use crate::api::control::Refusal;
 use crate::api::facts::{Change, Facts};
 use crate::model::{Resource, ResourceKind, ResourceType};
 use serde_json::{Value, json};
 
 const WORD: &str = "VpcConnector";
-const ARN: &str = "VpcConnectorArn";
 const TYPE: ResourceType = ResourceType::VpcConnector;
+
+const WIRE: Wire = Wire { of_type: TYPE, word: WORD, arn: "VpcConnectorArn", shape };
 
 type Decided = Result<(Vec<Change>, Value), Refusal>;
 
@@ -33,14 +33,11 @@ pub(super) fn create(facts: &Facts<'_>, input: &Input, random: [u8; 16]) -> Deci
 }
 
 pub(super) fn delete(facts: &Facts<'_>, input: &Input, _random: [u8; 16]) -> Decided {
-    let named = arns::active(facts, TYPE, input.required(ARN))?;
-    revisions::refuse_used(facts, named)?;
-    let gone = deleted(facts, named);
-    Ok((vec![put(&gone)], json!({ WORD: shape(facts, &gone) })))
+    WIRE.delete(facts, input)
 }
 
 pub(super) fn describe(facts: &Facts<'_>, input: &Input) -> Result<Value, Refusal> {
-    Ok(json!({ WORD: shape(facts, arns::resource(facts, TYPE, input.required(ARN))?) }))
+    WIRE.describe(facts, input)
 }
 
 pub(super) fn list(facts: &Facts<'_>, input: &Input, secret: &[u8; 32]) -> Result<Value, Refusal> {

@@ -115,7 +115,8 @@ impl Stream<'_> {
                 lines.drain(..lines.len().saturating_sub(most));
                 return Ok(lines);
             }
-            back = back.saturating_mul(16);
+            // A second, an hour, half a year: a short stream is read a few times at most.
+            back = back.saturating_mul(3600);
         }
     }
 }

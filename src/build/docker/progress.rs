@@ -33,7 +33,7 @@ pub(super) trait Steps: Sync {
 /// Follows one build.
 pub(super) struct Progress<'a> {
     steps: &'a dyn Steps,
-    /// Output that waits for its line end, by step.
+    /// Output that waits for its line end, by step and stream.
     partial: BTreeMap<String, Vec<u8>>,
     /// Steps of BuildKit that were told.
     told: BTreeSet<String>,
@@ -80,7 +80,7 @@ impl<'a> Progress<'a> {
             self.vertex(vertex, events);
         }
         for output in &status.outputs {
-            self.output(&output.vertex, &output.bytes, events);
+            self.output(&format!("{} {}", output.vertex, output.stream), &output.bytes, events);
         }
     }
 

@@ -21,6 +21,8 @@ pub(super) struct Vertex {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Output {
     pub vertex: String,
+    /// 1 or 2, as descriptors are numbered: each has lines of its own.
+    pub stream: u64,
     pub bytes: Vec<u8>,
 }
 
@@ -67,6 +69,7 @@ fn output(bytes: &[u8]) -> Output {
     for (number, value) in Fields(bytes) {
         match (number, value) {
             (1, Value::Bytes(bytes)) => output.vertex = text(bytes),
+            (3, Value::Number(n)) => output.stream = n,
             (4, Value::Bytes(bytes)) => output.bytes = bytes.to_vec(),
             _ => {}
         }
@@ -141,7 +144,10 @@ mod tests {
         assert_eq!(status.vertexes[0].name, "[build 5/5] RUN x");
         assert_eq!(status.vertexes[0].error, "exit code: 1 yes");
         assert!(status.vertexes[0].started && !status.vertexes[0].completed && !status.vertexes[0].cached);
-        assert_eq!(status.outputs, [Output { vertex: "abc".into(), bytes: b"with cache\n!".to_vec() }]);
+        assert_eq!(
+            status.outputs,
+            [Output { vertex: "abc".into(), bytes: b"with cache\n!".to_vec(), ..status.outputs[0].clone() }]
+        );
     }
 
     proptest! {

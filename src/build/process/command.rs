@@ -138,7 +138,7 @@ impl Place {
         drop(command);
         child.id().into_iter().for_each(|pid| self.groups().groups.admit(pid));
         let launch = self.launch_of(program);
-        let launched = tokio::task::spawn_blocking(move || door.launch(&launch)).await;
+        let launched = tokio::task::spawn_blocking(move || door.launch(&launch, None)).await;
         match launched.map_err(|error| failed(std::io::Error::other(error)))? {
             Ok(_) => Ok((child, Receiver::from_owned_fd(reader.into()).map_err(failed)?)),
             Err(stopped) => Err(failed(std::io::Error::other(stopped))),
@@ -156,6 +156,7 @@ impl Place {
             directory: self.directory.clone(),
             jail: self.jail.clone(),
             asks_to_bind: false,
+            terminal: false,
         }
     }
 }

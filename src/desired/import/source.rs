@@ -79,7 +79,7 @@ fn authentication(field: &Field, draft: &mut Draft) {
         draft.missing(
             &role,
             "the role is AWS' own access to the registry",
-            "nothing, if everybody may pull the image; else push it to a registry that this server may pull from",
+            "nothing, if everybody may pull the image; else push it to one that this server may pull from (`source.credentials`)",
         );
     }
     draft.rest(members);
@@ -290,7 +290,7 @@ pub(super) fn identifier(text: &str, field: &Field, draft: &mut Draft) {
         true => draft.missing(
             field,
             "a private repository of Amazon ECR gives its images to AWS accounts only",
-            "push the image to a registry that this server may pull from, and write its name",
+            "push the image to a registry that this server may pull from, and write its name (and `source.credentials`)",
         ),
         false => draft.carried(field),
     }

@@ -11,14 +11,22 @@ pub(in crate::desired) type Level = (&'static str, &'static [&'static str], &'st
 const LEVELS: &[Level] = &[
     (
         "",
-        &["services", "connections", "autoscaling", "health", "env", "secrets", "keys"],
         &[
-            "windows",
-            "rules",
+            "services",
+            "connections",
+            "autoscaling",
+            "health",
+            "env",
+            "secrets",
+            "keys",
             "users",
             "groups",
             "roles",
             "policies",
+        ],
+        &[
+            "windows",
+            "rules",
             "alarms",
             "networks",
             "quotas",
@@ -119,6 +127,9 @@ const LEVELS: &[Level] = &[
     ("previews", &["ttl", "max", "forks", "secrets", "env"], &["of"]),
     ("secret", &["file", "env", "secret"], &["age", "sops", "vault", "arn", "key"]),
     ("sealed", &["file"], &["age", "sops", "vault", "arn", "key"]),
+    ("user", &["policies", "groups", "inline", "boundary"], &[]),
+    ("group", &["policies", "inline"], &[]),
+    ("role", &["trust", "policies", "inline", "boundary", "maxSession"], &[]),
 ];
 
 /// Every mapping of the manifest, the whole file first.

@@ -90,7 +90,17 @@ fn health_path(fields: &Fields, findings: &mut Findings) -> Option<String> {
 
 /// Whole seconds, 1–20 (row I4).
 fn check_seconds(fields: &Fields, key: &str, findings: &mut Findings) -> Option<u32> {
-    let range = Duration::from_secs(1)..=Duration::from_secs(20);
+    seconds_within(fields, key, 1..=20, findings)
+}
+
+/// A duration of whole seconds.
+pub(super) fn seconds_within(
+    fields: &Fields,
+    key: &str,
+    range: RangeInclusive<u64>,
+    findings: &mut Findings,
+) -> Option<u32> {
+    let range = Duration::from_secs(*range.start())..=Duration::from_secs(*range.end());
     let (duration, span) = duration(fields, key, range, findings)?;
     if duration.subsec_millis() != 0 {
         findings.error("range", span, format!("`{}` must be whole seconds", fields.path(key)));

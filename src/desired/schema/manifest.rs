@@ -1,6 +1,6 @@
 //! What the keys of the manifest hold and mean.
 
-use super::Shape::{AnyOf, Choice, Duration, Flag, Level, Like, List, Map, Number, Runtime, Text};
+use super::Shape::{AnyOf, Choice, Duration, Flag, Level, Like, List, Map, Number, Policy, Runtime, Text};
 use super::{Key, Shape, document, key, mapping, reached};
 use crate::desired::manifest::levels;
 use crate::model::Catalogue;
@@ -20,6 +20,10 @@ const TAG: &str = r"^(?![aA][wW][sS]:)[\s\S]{1,128}$";
 const CPU: &str = r"^\s*[0-9]+(\.[0-9]{0,3})?\s*vCPU\s*$";
 const MEMORY: &str = r"^\s*[0-9]+(\.[0-9]{0,3})?\s*(MB|GB)\s*$";
 
+/// A name as IAM has it.
+const IDENTITY_NAME: &str = r"^[A-Za-z0-9_+=,.@-]{1,64}$";
+const NAMES: Shape = AnyOf(&[Text, List(&Text)]);
+
 const COMMANDS: Shape = AnyOf(&[Text, List(&Text)]);
 const VARIABLES: Shape = Map(VARIABLE, &Text);
 const PUBLIC_KEY: Shape = AnyOf(&[Text, Level("key")]);
@@ -34,6 +38,21 @@ const KEYS: &[Key] = &[
     key("", "env", Map(SHARED_NAME, &VARIABLES), "Shared sets of variables by name; a service takes one by `env: NAME`."),
     key("", "secrets", Map(SHARED_NAME, &AnyOf(&[Like(SEALED), Level("sealed")])), "Encrypted values by name: the text that `towpath secrets encrypt` prints, or the file that holds it."),
     key("", "keys", Map(SHARED_NAME, &AnyOf(&[PUBLIC_KEY, List(&PUBLIC_KEY)])), "Public keys that commits are signed with, by name: the text of an OpenPGP key (`gpg --armor --export`) or of an ssh key (a line of a `.pub` or `allowed_signers` file), or the file that holds it."),
+    key("", "users", Map(IDENTITY_NAME, &Level("user")), "Users by name; their access keys are made with `towpath keys create`."),
+    key("", "groups", Map(IDENTITY_NAME, &Level("group")), "Groups of users by name."),
+    key("", "roles", Map(IDENTITY_NAME, &Level("role")), "Roles by name: rights that others take on for a while."),
+    key("", "policies", Map(IDENTITY_NAME, &Policy), "Policies by name, in IAM's language."),
+    key("user", "policies", NAMES, "Policies that it has, by name: managed ones or own."),
+    key("user", "groups", NAMES, "Groups that it is in."),
+    key("user", "inline", Map(IDENTITY_NAME, &Policy), "Policies of its own, by the names that they have there."),
+    key("user", "boundary", Text, "The policy that all its rights have to be in as well."),
+    key("group", "policies", NAMES, "Policies of all its members."),
+    key("group", "inline", Map(IDENTITY_NAME, &Policy), "Policies of its own, by the names that they have there."),
+    key("role", "trust", Policy, "The trust policy: who may assume it.").required(),
+    key("role", "policies", NAMES, "Policies that it has, by name: managed ones or own."),
+    key("role", "inline", Map(IDENTITY_NAME, &Policy), "Policies of its own, by the names that they have there."),
+    key("role", "boundary", Text, "The policy that all its rights have to be in as well."),
+    key("role", "maxSession", Duration("1h", "12h"), "The longest session.").default("1h"),
     key("service", "source", Level("source"), "Where the code or the image comes from.").required(),
     key("service", "build", AnyOf(&[Choice(&["apprunner.yaml", "Dockerfile"]), Level("build")]), "How it is built and started: `apprunner.yaml` or `Dockerfile` (read from the repository), or the settings in place.").required().example("apprunner.yaml"),
     key("service", "port", Number(1, 65535), "The application's port; unused with `build: apprunner.yaml`.").default("8080"),

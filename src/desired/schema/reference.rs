@@ -72,6 +72,7 @@ fn holds(shape: &Shape) -> String {
         Shape::Map(_, values) => format!("by name: {}", holds(values)),
         Shape::List(items) => format!("a list of: {}", holds(items)),
         Shape::AnyOf(shapes) => shapes.iter().map(holds).collect::<Vec<_>>().join("; or "),
+        Shape::Policy => "a policy: a mapping, or its JSON as text".into(),
         Shape::OrNull(shape) => format!("{}, or nothing", holds(shape)),
     }
 }

@@ -75,7 +75,7 @@ fn skeleton() -> Value {
     json!({ "connections": connections, "services": { "shop": {
         "source": { "repository": "/srv/shop" },
         "build": { "runtime": "python311", "start": "python app.py" },
-    } } })
+    } }, "roles": { "deployer": { "trust": { "Statement": [] } } } })
 }
 
 /// Where a level stands in the skeleton. `None`: nowhere yet, because no key leads to it.
@@ -91,6 +91,9 @@ fn path(level: &str) -> Option<Vec<&str>> {
         "key" | "credentials" => vec!["services", "shop", "source", level],
         "sealed" => vec!["secrets", "shop-db"],
         "verify" => vec!["services", "shop", "source", "verify"],
+        "user" => vec!["users", "ci"],
+        "group" => vec!["groups", "devs"],
+        "role" => vec!["roles", "deployer"],
         other => vec!["services", "shop", other],
     })
 }

@@ -176,7 +176,7 @@ fn is_of_others(id: &str) -> bool {
     processes
         .filter(its_own)
         .filter_map(|process| read(&process, "mountinfo"))
-        .any(|mounts| mounts.lines().any(|mount| is_common_hosts(mount)))
+        .any(|mounts| mounts.lines().any(is_common_hosts))
 }
 
 /// Whether a line of `mountinfo` mounts the file of hosts that BuildKit gives to builds which name no host.

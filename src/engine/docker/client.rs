@@ -29,6 +29,7 @@ pub(super) async fn connect(host: &DockerHost) -> Result<Docker, EngineError> {
     let act = format!("connect to Docker at {host}");
     let docker = made.map_err(|error| describe(&act, error))?;
     let docker = call(&act, docker.negotiate_version()).await?;
+    refuse_podman(&docker, host).await?;
     let version = docker.client_version();
     if (version.major_version, version.minor_version) < OLDEST_API {
         return Err(EngineError::Refused(format!(
@@ -36,6 +37,21 @@ pub(super) async fn connect(host: &DockerHost) -> Result<Docker, EngineError> {
         )));
     }
     Ok(docker)
+}
+
+/// Podman speaks the same API, and means other things by it: no network of ours keeps its builds from this machine's, and it
+/// has neither the log nor the init process that instances are given.
+async fn refuse_podman(docker: &Docker, host: &DockerHost) -> Result<(), EngineError> {
+    let version = call("ask Docker for its version", docker.version()).await?;
+    let parts = version.components.unwrap_or_default();
+    match parts.iter().find(|part| part.name.to_ascii_lowercase().contains("podman")) {
+        None => Ok(()),
+        Some(podman) => Err(EngineError::Refused(format!(
+            "the engine at {host} is Podman {}, which towpath does not support in this version: use Docker 20.10 or later, or \
+             the process engine (`--engine process`)",
+            podman.version
+        ))),
+    }
 }
 
 /// One call within [`CALL`]. `act` completes the sentence *failed to …*.
@@ -110,6 +126,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 mod tests {
     use super::*;
     use crate::model::Class;
+    use std::sync::{Arc, Mutex};
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 
     #[test]
     fn an_answer_decides_who_acts_next() {
@@ -118,6 +136,59 @@ mod tests {
         assert_eq!(describe("x", answer(500)).class(), Class::Retry);
         assert_eq!(describe("x", Error::RequestTimeoutError).class(), Class::Wait);
         assert_eq!(describe("create it", answer(400)).to_string(), "Docker refused to create it: no");
+    }
+
+    /// An engine that says this version of its API, and these parts, and remembers what it was asked.
+    async fn engine(
+        api: &'static str,
+        parts: &'static str,
+    ) -> (tempfile::TempDir, DockerHost, Arc<Mutex<Vec<String>>>) {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("engine.sock");
+        let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let noted = asked.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let mut reader = tokio::io::BufReader::new(stream);
+                let mut head = String::new();
+                while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).await.is_ok_and(|count| count > 0) {}
+                noted.lock().unwrap().push(head.lines().next().unwrap_or_default().to_owned());
+                let body = format!("{{\"ApiVersion\":\"{api}\",\"Version\":\"1\",\"Components\":[{parts}]}}");
+                let length = body.len();
+                let answer = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+                );
+                let _ = reader.get_mut().write_all(answer.as_bytes()).await;
+            }
+        });
+        (directory, DockerHost::Unix(socket), asked)
+    }
+
+    #[tokio::test]
+    async fn the_version_of_an_older_engine_is_spoken_and_one_that_is_too_old_refused() {
+        let (_directory, host, asked) = engine("1.41", "").await;
+        let docker = connect(&host).await.unwrap();
+        assert_eq!(docker.client_version().to_string(), "1.41");
+        let _ = docker.info().await;
+        assert!(asked.lock().unwrap().iter().any(|line| line.starts_with("GET /v1.41/info ")), "{asked:?}");
+        let (_directory, host, _) = engine("1.40", "").await;
+        let error = connect(&host).await.unwrap_err();
+        assert_eq!(error.class(), Class::Stalled);
+        assert!(error.to_string().contains("speaks API 1.40; towpath needs 1.41 (Docker Engine 20.10)"), "{error}");
+        let (_directory, host, _) = engine("1.99", "").await;
+        let docker = connect(&host).await.unwrap();
+        assert!(docker.client_version().minor_version < 99, "not what the client does not know");
+    }
+
+    #[tokio::test]
+    async fn podman_is_refused_by_name() {
+        let (_directory, host, _) = engine("1.41", r#"{"Name":"Podman Engine","Version":"4.3.1"}"#).await;
+        let error = connect(&host).await.unwrap_err();
+        assert!(
+            error.to_string().contains("is Podman 4.3.1") && error.to_string().contains("--engine process"),
+            "{error}"
+        );
     }
 
     #[tokio::test]

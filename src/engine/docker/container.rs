@@ -6,7 +6,7 @@
 use super::labels::Labels;
 use super::lease::Lease;
 use crate::engine::EngineError;
-use crate::model::{Artifact, InstallationId, InstanceSpec, Purpose, StartCommand};
+use crate::model::{Artifact, Input, InstallationId, InstanceSpec, Memory, Purpose, StartCommand};
 use bollard::models::{
     ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigLogConfig, NetworkingConfig,
     PortBinding, RestartPolicy, RestartPolicyNameEnum,
@@ -27,7 +27,7 @@ const PIDS: i64 = 4096;
 /// arguments, so nothing of theirs is part of this text.
 const PRE_RUN: &str = r#"n=$1; shift
 while [ "$n" -gt 0 ]; do
-  /bin/sh -c "$1" || { code=$?; echo "pre-run command failed with exit code $code: $1" >&2; exit "$code"; }
+  /bin/sh -c "$1" </dev/null || { code=$?; echo "pre-run command failed with exit code $code: $1" >&2; exit "$code"; }
   shift; n=$((n - 1))
 done
 exec "$@""#;
@@ -40,6 +40,10 @@ pub(super) struct Place<'a> {
     pub lease: Lease,
     /// Whether Docker has its small init process here, which reaps and forwards signals.
     pub init: bool,
+    /// What its files may take.
+    pub storage: Memory,
+    /// The same for the storage driver, where that has a limit.
+    pub storage_option: Option<HashMap<String, String>>,
 }
 
 /// The container's name, for people.
@@ -55,10 +59,15 @@ pub(super) fn container(spec: &InstanceSpec, place: &Place<'_>) -> Result<Contai
         ));
     };
     let env = environment(spec);
-    let labels = Labels::of(spec, image, place.lease.address(spec.port), &env);
+    let labels = Labels::of(spec, image, place.lease.address(spec.port), place.storage, &env);
     let port = format!("{}/tcp", spec.port);
     let command = command(spec);
+    let (open, terminal) = (spec.input != Input::Empty, matches!(spec.input, Input::Terminal(_)));
     Ok(ContainerCreateBody {
+        // Closed with the connection of whoever writes to it.
+        open_stdin: Some(open),
+        stdin_once: Some(open),
+        tty: Some(terminal),
         image: Some(image.clone()),
         // What is to run is all of it: an image's own entry point would get it as arguments.
         entrypoint: command.as_ref().map(|_| Vec::new()),
@@ -81,6 +90,7 @@ fn host_config(spec: &InstanceSpec, place: &Place<'_>, port: String) -> HostConf
         cpu_period: Some(CPU_PERIOD),
         cpu_quota: Some(cpu_quota(spec.size.cpu.0)),
         pids_limit: Some(PIDS),
+        storage_opt: place.storage_option.clone(),
         init: Some(place.init),
         cap_drop: Some(vec!["ALL".into()]),
         cap_add: Some(CAPABILITIES.map(String::from).into()),

@@ -19,13 +19,25 @@ fn spec() -> InstanceSpec {
         sole: true,
         port_env: vec!["PORT".parse().unwrap(), "WEB_PORT".parse().unwrap()],
         size: InstanceSize { cpu: Cpu(250), memory: Memory(512 << 20), storage: None },
+        input: crate::model::Input::Empty,
         log: "/tmp/x.log".into(),
     }
 }
 
 fn made(spec: &InstanceSpec, lease: Lease) -> ContainerCreateBody {
     let installation = InstallationId::from_random([3; 16]);
-    container(spec, &Place { installation: &installation, network: "towpath-x", lease, init: true }).unwrap()
+    container(
+        spec,
+        &Place {
+            installation: &installation,
+            network: "towpath-x",
+            lease,
+            init: true,
+            storage: Memory(3 << 30),
+            storage_option: None,
+        },
+    )
+    .unwrap()
 }
 
 #[test]
@@ -76,6 +88,13 @@ fn an_artifact_of_the_process_engine_is_refused_with_a_way_out() {
     let mut spec = spec();
     spec.artifact = Artifact::Directory { path: "/x".into(), root: None, path_prefix: Vec::new(), env: [].into() };
     let installation = InstallationId::from_random([3; 16]);
-    let place = Place { installation: &installation, network: "n", lease: Lease::Published(1), init: true };
+    let place = Place {
+        installation: &installation,
+        network: "n",
+        lease: Lease::Published(1),
+        init: true,
+        storage: Memory(3 << 30),
+        storage_option: None,
+    };
     assert!(container(&spec, &place).unwrap_err().to_string().contains("deploy the service again"));
 }

@@ -18,6 +18,20 @@ pub struct DockerFacts {
     pub cgroup_version: Option<String>,
     /// How it stores images.
     pub storage: Option<String>,
+    /// The file system below.
+    pub backing: Option<String>,
+}
+
+impl DockerFacts {
+    /// Whether its storage driver can limit what a container's files take.
+    pub fn limits_storage(&self) -> bool {
+        match (self.storage.as_deref(), self.backing.as_deref()) {
+            (Some("btrfs" | "zfs" | "windowsfilter"), _) => true,
+            // If it is mounted with `pquota`, which it does not say.
+            (Some("overlay2"), Some("xfs")) => true,
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for DockerFacts {
@@ -46,5 +60,12 @@ pub async fn examine(host: &DockerHost) -> Result<DockerFacts, EngineError> {
         cgroup_driver: info.cgroup_driver.map(|driver| driver.to_string()),
         cgroup_version: info.cgroup_version.map(|version| version.to_string()),
         storage: info.driver,
+        backing: backing(&info.driver_status.unwrap_or_default()),
     })
+}
+
+/// What stands behind `Backing Filesystem` in what a storage driver says of itself.
+fn backing(status: &[Vec<String>]) -> Option<String> {
+    let line = status.iter().find(|line| line.first().is_some_and(|name| name == "Backing Filesystem"))?;
+    line.get(1).cloned()
 }

@@ -1,6 +1,6 @@
 //! The labels on containers and networks: how everything of ours is found again, and what it was meant to be.
 
-use crate::model::{Digest, InstallationId, InstanceId, InstanceSpec, Purpose, RevisionNumber, ServiceId};
+use crate::model::{Digest, InstallationId, InstanceId, InstanceSpec, Memory, Purpose, RevisionNumber, ServiceId};
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,6 +20,7 @@ const ADDRESS: &str = "io.towpath.address";
 const IMAGE: &str = "io.towpath.image";
 const MEMORY: &str = "io.towpath.memory";
 const CPU: &str = "io.towpath.cpu";
+const STORAGE: &str = "io.towpath.storage";
 const ENVIRONMENT: &str = "io.towpath.environment";
 /// There only on a command that runs once.
 const ONCE: &str = "io.towpath.once";
@@ -43,13 +44,15 @@ pub(super) struct Labels {
     pub memory: u64,
     /// Thousandths of a vCPU.
     pub cpu: u32,
+    /// What its files may take, in bytes.
+    pub storage: Option<u64>,
     /// The digest of the variables that were given, see [`environment_digest`].
     pub environment: String,
 }
 
 impl Labels {
     /// The labels of an instance to be. `environment` is the whole of it, as `NAME=value`.
-    pub fn of(spec: &InstanceSpec, image: &str, address: SocketAddr, environment: &[String]) -> Self {
+    pub fn of(spec: &InstanceSpec, image: &str, address: SocketAddr, storage: Memory, environment: &[String]) -> Self {
         Self {
             instance: spec.id.clone(),
             purpose: spec.purpose,
@@ -62,6 +65,7 @@ impl Labels {
             image: image.to_owned(),
             memory: spec.size.memory.0,
             cpu: spec.size.cpu.0,
+            storage: Some(storage.0),
             environment: environment_digest(environment),
         }
     }
@@ -85,6 +89,7 @@ impl Labels {
         ]
         .into_iter()
         .chain(once)
+        .chain(self.storage.map(|bytes| (STORAGE, bytes.to_string())))
         .map(|(key, value)| (key.to_owned(), value))
         .collect()
     }
@@ -104,6 +109,8 @@ impl Labels {
             image: get(IMAGE)?,
             memory: get(MEMORY)?.parse().ok()?,
             cpu: get(CPU)?.parse().ok()?,
+            // Containers that older versions made have none.
+            storage: get(STORAGE).and_then(|bytes| bytes.parse().ok()),
             environment: get(ENVIRONMENT)?,
         })
     }
@@ -134,6 +141,7 @@ mod tests {
             image: "sha256:1".into(),
             memory: 1 << 29,
             cpu: 250,
+            storage: Some(1 << 30),
             environment: environment_digest(&["A=1".into()]),
         };
         let map = labels.to_map(&InstallationId::from_random([3; 16]));

@@ -4,6 +4,7 @@
 //! of is decided in `container`, what is seen of it in `observe`: both pure. Secrets stand in a container's
 //! environment, readable to whoever may use Docker on the host.
 
+mod attach;
 mod building;
 mod client;
 mod container;
@@ -18,11 +19,14 @@ mod network;
 mod observe;
 mod ports;
 mod start;
+mod storage;
 
 pub use examine::{DockerFacts, examine};
 
-use super::{Engine, EngineError, InstanceUsage};
-use crate::model::{DockerHost, InstallationId, InstanceId, InstanceSpec, ObservedInstance, Purpose};
+use super::{Attached, Engine, EngineError, InstanceUsage};
+use crate::model::{
+    DockerHost, InstallationId, InstanceId, InstanceSpec, Memory, ObservedInstance, Purpose, TerminalSize,
+};
 use async_trait::async_trait;
 use bollard::Docker;
 use bollard::models::{ContainerInspectResponse, ContainerStatsResponse, ContainerSummary};
@@ -38,14 +42,20 @@ pub use guard::Isolation;
 use network::{Bridge, Kind};
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use storage::Storage;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Containers inspected at the same time.
 const PARALLEL: usize = 8;
+
+/// What instances may take that nobody says (row I3).
+const STORAGE: Memory = Memory(3 << 30);
+/// How often what they take is measured.
+pub const MEASURED: Duration = Duration::from_secs(30);
 
 /// How long the rest of an ended container's output may take.
 const LAST_LINES: Duration = Duration::from_secs(10);
@@ -74,6 +84,9 @@ pub struct DockerEngine {
     followers: Followers,
     guard: Guard,
     builds: Arc<BuildGuard>,
+    /// Connections to commands that read, until somebody takes them.
+    attached: Mutex<HashMap<InstanceId, Attached>>,
+    storage: Arc<Storage>,
     changes: watch::Receiver<u64>,
     _events: DropGuard,
 }
@@ -93,6 +106,8 @@ impl DockerEngine {
             followers: Followers::new(docker.clone()),
             guard: Guard::new(&installation, Vec::new()),
             builds: Arc::new(BuildGuard::new(docker.clone(), &installation, Vec::new())),
+            attached: Mutex::default(),
+            storage: Arc::new(Storage::new(docker.clone(), installation.clone(), STORAGE, MEASURED)),
             docker,
             installation,
             reach,
@@ -111,6 +126,14 @@ impl DockerEngine {
     #[must_use]
     pub fn with_open_ports(self, ports: Vec<u16>) -> Self {
         Self { guard: Guard::new(&self.installation, ports), ..self }
+    }
+
+    /// The same engine, on which instances whose size does not say may take this storage, measured this often where the
+    /// storage driver has no limit.
+    #[must_use]
+    pub fn with_storage(self, default: Memory, measured: Duration) -> Self {
+        let storage = Storage::new(self.docker.clone(), self.installation.clone(), default, measured);
+        Self { storage: Arc::new(storage), ..self }
     }
 
     /// The same engine, on which builds may reach these addresses although they are this host's.
@@ -159,6 +182,7 @@ impl DockerEngine {
         let bridge = network::ensure(&self.docker, &self.installation, Kind::Instances).await?;
         self.proxied.store(!self.is_direct(&bridge), Ordering::Relaxed);
         self.guard.ensure(&bridge).await;
+        self.storage.look();
         let ids: Vec<String> = self.list(None).await?.into_iter().filter_map(|c| c.id).collect();
         let inspections: Vec<_> = ids.iter().map(|id| self.inspect(id)).collect();
         let inspected: Vec<Option<ContainerInspectResponse>> =
@@ -291,6 +315,7 @@ impl Engine for DockerEngine {
     }
 
     async fn remove(&self, id: &InstanceId) -> Result<(), EngineError> {
+        drop(self.take_attached(id));
         let Some(inspect) = self.find(id).await? else {
             self.followers.finish(id, Duration::ZERO).await;
             return Ok(());
@@ -336,6 +361,19 @@ impl Engine for DockerEngine {
             (Some(pid), Some(container)) => Ok(ports::listening(pid, &container).await),
             _ => Ok(Vec::new()),
         }
+    }
+
+    async fn attach(&self, id: &InstanceId) -> Result<Attached, EngineError> {
+        self.take_attached(id)
+            .ok_or_else(|| EngineError::Refused(format!("command {id} reads nothing, or somebody is attached to it")))
+    }
+
+    async fn resize(&self, id: &InstanceId, size: TerminalSize) -> Result<(), EngineError> {
+        self.resize_terminal(id, size).await
+    }
+
+    fn take_notices(&self) -> Vec<(InstanceId, String)> {
+        self.storage.take_notices()
     }
 
     fn is_proxied(&self) -> bool {

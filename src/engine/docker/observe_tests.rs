@@ -16,6 +16,7 @@ fn inspected() -> ContainerInspectResponse {
         image: "sha256:aaaaaaaaaaaabbbb".into(),
         memory: 512 << 20,
         cpu: 250,
+        storage: None,
         environment: environment_digest(&["A=1".into()]),
     };
     ContainerInspectResponse {

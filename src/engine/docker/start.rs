@@ -7,7 +7,7 @@ use super::lease::next_free;
 use super::network::Kind;
 use super::{DockerEngine, client, network, observe};
 use crate::engine::EngineError;
-use crate::model::InstanceSpec;
+use crate::model::{Input, InstanceSpec};
 use bollard::errors::Error;
 use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::CreateContainerOptionsBuilder;
@@ -42,8 +42,13 @@ impl DockerEngine {
                 self.follow(&found);
                 return Ok(labels.address);
             }
+            self.attach_before_start(spec, &id).await?;
             match self.launch(&id).await {
                 Ok(()) => {
+                    if let Input::Terminal(size) = spec.input {
+                        // Before there is a process the terminal has no size.
+                        self.resize_terminal(&spec.id, size).await?;
+                    }
                     self.followers.ensure(&spec.id, &id, labels.log, true);
                     return Ok(labels.address);
                 }
@@ -90,13 +95,20 @@ impl DockerEngine {
             network: &bridge.name,
             lease,
             init: self.init.load(Ordering::Relaxed),
+            storage: self.storage.of(spec),
+            storage_option: self.storage.option(spec),
         };
-        let body = container(spec, &place)?;
-        let options = CreateContainerOptionsBuilder::default().name(&container_name(spec)).build();
-        let created = tokio::time::timeout(CALL, self.docker.create_container(Some(options), body)).await;
+        let mut created = self.create_container(spec, &place).await?;
+        if let Ok(Err(Error::DockerResponseServerError { message, .. })) = &created
+            && place.storage_option.is_some()
+            && self.storage.is_refused(message)
+        {
+            let place = Place { storage_option: None, ..place };
+            created = self.create_container(spec, &place).await?;
+        }
         drop(cursor);
         match created {
-            Ok(Ok(_)) => {}
+            Ok(Ok(())) => {}
             Ok(Err(error)) if status(&error) == Some(409) => {}
             Ok(Err(error)) if status(&error) == Some(404) => return Err(missing_image(spec, error)),
             Ok(Err(error)) => return Err(client::describe("create a container", error)),
@@ -109,6 +121,18 @@ impl DockerEngine {
                 container_name(spec)
             ))
         })
+    }
+
+    /// Docker's answer, or none in time; an instance that cannot be one is refused before.
+    async fn create_container(
+        &self,
+        spec: &InstanceSpec,
+        place: &Place<'_>,
+    ) -> Result<Result<Result<(), Error>, tokio::time::error::Elapsed>, EngineError> {
+        let body = container(spec, place)?;
+        let options = CreateContainerOptionsBuilder::default().name(&container_name(spec)).build();
+        let created = tokio::time::timeout(CALL, self.docker.create_container(Some(options), body)).await;
+        Ok(created.map(|answer| answer.map(|_| ())))
     }
 
     /// The addresses of all containers of this installation, whatever their state.

@@ -8,7 +8,7 @@
 
 mod tail;
 
-use super::{Engine, EngineError};
+use super::{Attached, Engine, EngineError};
 use crate::model::{InstanceId, InstanceSpec, InstanceState};
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tail::Tail;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -87,13 +87,28 @@ impl OneOffs {
         stop: CancellationToken,
         lines: mpsc::Sender<String>,
     ) -> Result<Ended, EngineError> {
+        self.run_attached(spec, limit, stop, lines, None).await
+    }
+
+    /// The same, handing out the ends of its input as soon as it runs.
+    ///
+    /// # Errors
+    /// As [`OneOffs::run`].
+    pub async fn run_attached(
+        &self,
+        spec: InstanceSpec,
+        limit: Duration,
+        stop: CancellationToken,
+        lines: mpsc::Sender<String>,
+        attached: Option<oneshot::Sender<Attached>>,
+    ) -> Result<Ended, EngineError> {
         let inner = self.0.clone();
         let stop = stop.child_token();
         let _dropped = stop.clone().drop_guard();
         // In a task of its own, so that the removal is not dropped with whoever waits.
         let task = tokio::spawn(async move {
             tokio::select! {
-                ended = inner.run(&spec, limit, &stop, &lines) => ended,
+                ended = inner.run(&spec, limit, &stop, &lines, attached) => ended,
                 // Never by itself: it cancels what the other waits for.
                 never = inner.pass_on(&stop) => match never {},
             }
@@ -155,10 +170,14 @@ impl Inner {
         limit: Duration,
         stop: &CancellationToken,
         lines: &mpsc::Sender<String>,
+        attached: Option<oneshot::Sender<Attached>>,
     ) -> Result<Ended, EngineError> {
         self.live().insert(spec.id.clone());
         let mut tail = Tail::new(spec.log.clone());
-        let ended = self.start_and_watch(spec, limit, stop, lines, &mut tail).await;
+        let ended = match self.start(spec, attached).await {
+            Ok(()) => self.watch(spec, limit, stop, lines, &mut tail).await,
+            Err(error) => Err(error),
+        };
         // After the removal the engine has copied all there is.
         self.remove_patiently(&spec.id).await;
         if let Ok(ended) = &ended {
@@ -173,7 +192,18 @@ impl Inner {
         ended
     }
 
-    async fn start_and_watch(
+    async fn start(&self, spec: &InstanceSpec, attached: Option<oneshot::Sender<Attached>>) -> Result<(), EngineError> {
+        let made = tokio::fs::create_dir_all(&self.directory).await;
+        made.map_err(|e| lost(&format!("create the directory {}", self.directory.display()), e))?;
+        self.engine.start(spec).await?;
+        if let Some(attached) = attached {
+            // Where nobody waits for it any more, it is to stop, and is told so elsewhere.
+            let _ = attached.send(self.engine.attach(&spec.id).await?);
+        }
+        Ok(())
+    }
+
+    async fn watch(
         &self,
         spec: &InstanceSpec,
         limit: Duration,
@@ -181,12 +211,9 @@ impl Inner {
         lines: &mpsc::Sender<String>,
         tail: &mut Tail,
     ) -> Result<Ended, EngineError> {
-        let made = tokio::fs::create_dir_all(&self.directory).await;
-        made.map_err(|e| lost(&format!("create the directory {}", self.directory.display()), e))?;
         let end = Instant::now() + limit;
         let mut changes = self.engine.changes();
         changes.mark_unchanged();
-        self.engine.start(spec).await?;
         let mut asked: Option<Instant> = None;
         loop {
             let changed = changes.has_changed().unwrap_or(false);

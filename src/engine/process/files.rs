@@ -7,7 +7,7 @@
 use crate::host::files::{read_small, write_atomic};
 use crate::host::jail::Jail;
 use crate::model::{
-    Digest, InstallationId, InstanceId, Purpose, RevisionNumber, ServiceId, ServiceName, StartCommand, Timestamp,
+    Digest, Input, InstallationId, InstanceId, Purpose, RevisionNumber, ServiceId, ServiceName, StartCommand, Timestamp,
 };
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -70,6 +70,9 @@ pub struct SpecFile {
     /// How it gets files of its own.
     #[serde(default)]
     pub files: Files,
+    /// What the command reads from: the shim's own standard input, unless it is empty.
+    #[serde(default)]
+    pub input: Input,
     /// When this was written.
     pub written_at: Timestamp,
 }

@@ -3,6 +3,7 @@
 //! Everything it knows is on disk (`<data-dir>/instances/<id>/`, see [`files`]) and in `/proc`: a second engine opened on
 //! the same directory sees and steers the same instances. Knows no services, no builds and no routing.
 
+mod attach;
 mod contain;
 pub mod facts;
 mod files;
@@ -16,17 +17,19 @@ pub mod shim;
 use crate::host::cgroup;
 pub use crate::host::cgroup::limits_enforced;
 
-use super::{Engine, EngineError, InstanceUsage};
+use super::{Attached, Engine, EngineError, InstanceUsage};
 use crate::host::jail::{policy::Policy, users};
 use crate::host::{boot_id, files::remove_tree, tree};
-use crate::model::{InstallationId, InstanceId, InstanceSpec, Memory, ObservedInstance, Purpose, Timestamp};
+use crate::model::{
+    Input, InstallationId, InstanceId, InstanceSpec, Memory, ObservedInstance, Purpose, TerminalSize, Timestamp,
+};
 use async_trait::async_trait;
 use files::{ExitFile, InstanceDir, SpecFile, StateFile};
 use firewall::Firewall;
 use instance::Look;
 use notices::Notices;
 use rustix::process::{Signal, pidfd_send_signal};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -83,6 +86,8 @@ struct Inner {
     changes: watch::Sender<u64>,
     /// The instances whose shims' ends are waited for.
     watched: Mutex<BTreeSet<InstanceId>>,
+    /// Our ends of what commands read from, while they run.
+    inputs: Mutex<BTreeMap<InstanceId, Arc<OwnedFd>>>,
     /// What instances were refused.
     notices: Mutex<Notices>,
     /// Held from the choice of a port until its lease is on disk.
@@ -116,9 +121,10 @@ impl ProcessEngine {
         cgroup::settle();
         let ours = |users| Firewall::new(installation.as_str(), users, &options.private_ports);
         let firewall = policy.user_range().map(ours);
-        let (changes, watched, leases, notices) =
-            (watch::Sender::new(0), Mutex::default(), Mutex::default(), Mutex::default());
-        let inner = Inner { root, exe, installation, options, policy, firewall, changes, watched, notices, leases };
+        let (changes, watched, inputs) = (watch::Sender::new(0), Mutex::default(), Mutex::default());
+        let (leases, notices) = (Mutex::default(), Mutex::default());
+        let inner =
+            Inner { root, exe, installation, options, policy, firewall, changes, watched, inputs, notices, leases };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -156,10 +162,24 @@ impl ProcessEngine {
     }
 
     /// Starts the shim, detached: its own session, nothing inherited.
-    fn spawn_shim(&self, dir: &InstanceDir) -> io::Result<tokio::process::Child> {
+    fn spawn_shim(&self, dir: &InstanceDir, spec: &InstanceSpec) -> io::Result<tokio::process::Child> {
         let mut command = tokio::process::Command::new(&self.0.exe);
         command.arg("shim").arg(dir.path()).env_clear().current_dir("/");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+        command.stdin(self.input(spec)?).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+    }
+
+    /// What a command reads from; our end of it is kept until somebody attaches.
+    fn input(&self, spec: &InstanceSpec) -> io::Result<Stdio> {
+        let (ours, theirs) = match spec.input {
+            Input::Empty => return Ok(Stdio::null()),
+            Input::Pipe => {
+                let (reader, writer) = io::pipe()?;
+                (OwnedFd::from(writer), OwnedFd::from(reader))
+            }
+            Input::Terminal(size) => crate::host::pty::pair(size.rows, size.columns)?,
+        };
+        locked(&self.0.inputs).insert(spec.id.clone(), Arc::new(ours));
+        Ok(Stdio::from(theirs))
     }
 
     /// Waits until the shim wrote that it started the instance, or that it could not.
@@ -394,7 +414,7 @@ impl Engine for ProcessEngine {
         let mut shim = match look {
             Look::Written => {
                 let dir = self.0.dir(&spec.id);
-                Some(self.spawn_shim(&dir).map_err(|source| EngineError::Io { act, source })?)
+                Some(self.spawn_shim(&dir, spec).map_err(|source| EngineError::Io { act, source })?)
             }
             _ => None,
         };
@@ -430,6 +450,7 @@ impl Engine for ProcessEngine {
         if let Look::Running(_) | Look::Starting = self.look(id).await? {
             return Err(EngineError::Refused(format!("instance {id} still runs and is not removed")));
         }
+        locked(&self.0.inputs).remove(id);
         let wanted = id.clone();
         self.blocking(format!("remove instance {id}"), move |inner| {
             let dir = inner.dir(&wanted);
@@ -466,6 +487,25 @@ impl Engine for ProcessEngine {
     async fn listening_ports(&self, id: &InstanceId) -> Result<Vec<u16>, EngineError> {
         let processes = self.processes(id).await?.unwrap_or_default();
         self.blocking(format!("read the ports of {id}"), move |_| Ok(tree::listening_ports(&processes))).await
+    }
+
+    async fn attach(&self, id: &InstanceId) -> Result<Attached, EngineError> {
+        let ours = locked(&self.0.inputs).remove(id);
+        let ours =
+            ours.ok_or_else(|| EngineError::Refused(format!("command {id} reads nothing, or somebody is attached")))?;
+        let attached =
+            attach::attach(&ours).map_err(|source| EngineError::Io { act: format!("attach to {id}"), source })?;
+        if attached.output.is_some() {
+            // For its size. What a pipe is written to is held by its writer alone: its end is the input's.
+            locked(&self.0.inputs).insert(id.clone(), ours);
+        }
+        Ok(attached)
+    }
+
+    async fn resize(&self, id: &InstanceId, size: TerminalSize) -> Result<(), EngineError> {
+        let Some(ours) = locked(&self.0.inputs).get(id).cloned() else { return Ok(()) };
+        crate::host::pty::resize(&*ours, size.rows, size.columns)
+            .map_err(|source| EngineError::Io { act: format!("resize the terminal of {id}"), source })
     }
 
     async fn dismantle(&self) -> Result<(), EngineError> {

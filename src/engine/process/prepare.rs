@@ -103,6 +103,7 @@ fn spec_file(
         directory: contained.directory,
         jail: contained.jail,
         files: contained.files,
+        input: spec.input,
         written_at: Timestamp::now(),
     }
 }

@@ -2,11 +2,13 @@
 
 use super::{Launch, Stopped};
 use rustix::io::Errno;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use rustix::process::{Gid, Resource, Rlimit, Uid, setrlimit};
 use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set, set_no_new_privs};
 use std::fs::File;
-use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::io::{self, IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -24,7 +26,7 @@ pub fn run() -> i32 {
             return 64;
         }
     };
-    let stopped = match read(&mut door).and_then(|launch| become_program(&launch, &door)) {
+    let stopped = match read(&door).and_then(|(launch, input)| become_program(&launch, &door, input.as_ref())) {
         Err(stopped) => stopped,
         Ok(never) => match never {},
     };
@@ -41,10 +43,39 @@ fn take_door() -> io::Result<UnixStream> {
     Ok(UnixStream::from(door))
 }
 
-fn read(door: &mut UnixStream) -> Result<Launch, Stopped> {
-    let mut order = Vec::new();
-    door.take(LARGEST_LAUNCH).read_to_end(&mut order).map_err(|e| failed("read what to start", &e))?;
-    serde_json::from_slice(&order).map_err(|e| failed("read what to start", &e.into()))
+/// What to become, and what that is to read from.
+fn read(door: &UnixStream) -> Result<(Launch, Option<OwnedFd>), Stopped> {
+    let failed = |error: &io::Error| failed("read what to start", error);
+    let (mut order, mut input) = (vec![0; 64 << 10], None);
+    let count = receive(door, &mut order, &mut input).map_err(|e| failed(&e.into()))?;
+    order.truncate(count);
+    let mut rest = door;
+    Read::by_ref(&mut rest).take(LARGEST_LAUNCH).read_to_end(&mut order).map_err(|e| failed(&e))?;
+    let launch = serde_json::from_slice(&order).map_err(|e| failed(&e.into()))?;
+    Ok((launch, input))
+}
+
+/// The first bytes, and the descriptor that came with them.
+fn receive(door: &UnixStream, bytes: &mut [u8], input: &mut Option<OwnedFd>) -> rustix::io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received = rustix::net::recvmsg(door, &mut [IoSliceMut::new(bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(mut descriptors) = message {
+            *input = descriptors.next();
+        }
+    }
+    Ok(received.bytes)
+}
+
+/// Puts what the program reads from in its place; a terminal becomes the one of a session of its own.
+fn take_input(launch: &Launch, input: &OwnedFd) -> rustix::io::Result<()> {
+    rustix::stdio::dup2_stdin(input)?;
+    if launch.terminal {
+        rustix::process::setsid()?;
+        rustix::process::ioctl_tiocsctty(input)?;
+    }
+    Ok(())
 }
 
 fn failed(act: &str, error: &io::Error) -> Stopped {
@@ -52,8 +83,15 @@ fn failed(act: &str, error: &io::Error) -> Stopped {
     Stopped { act: act.into(), errno, at_program: false }
 }
 
-fn become_program(launch: &Launch, door: &UnixStream) -> Result<std::convert::Infallible, Stopped> {
+fn become_program(
+    launch: &Launch,
+    door: &UnixStream,
+    input: Option<&OwnedFd>,
+) -> Result<std::convert::Infallible, Stopped> {
     let jail = &launch.jail;
+    if let Some(input) = input {
+        take_input(launch, input).map_err(|e| failed("take its input", &e.into()))?;
+    }
     // The directories around are the service's own; and what is made for a view must let its user pass.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     if let Some(view) = &jail.view {

@@ -68,6 +68,9 @@ pub struct Launch {
     /// Whether whoever launches it answers its binds (see [`fixed_port`]). One that cannot be asked is started all the same.
     #[serde(default)]
     pub asks_to_bind: bool,
+    /// Whether what it reads from is a terminal, which becomes its own.
+    #[serde(default)]
+    pub terminal: bool,
 }
 
 /// Why a program was not started.
@@ -102,19 +105,22 @@ pub fn command(exe: &Path, marker: (&str, &str)) -> io::Result<(Command, Door)> 
 }
 
 impl Door {
-    /// Sends the launch and waits until the program runs. Blocking. The command has to be dropped before, since it holds
-    /// the other end. Gives the listener for its binds, where the launch says that they are answered and the kernel lets it.
+    /// Sends the launch, with what the program is to read from if that is not nothing, and waits until the program runs.
+    /// Blocking. The command has to be dropped before, since it holds the other end. Gives the listener for its binds, where
+    /// the launch says that they are answered and the kernel lets it.
     ///
     /// # Errors
     /// What failed in the jail, or when the process died.
-    pub fn launch(mut self, launch: &Launch) -> Result<Option<OwnedFd>, Stopped> {
+    pub fn launch(mut self, launch: &Launch, input: Option<BorrowedFd<'_>>) -> Result<Option<OwnedFd>, Stopped> {
         let lost = |e: &io::Error| Stopped {
             act: "set up its jail".into(),
             errno: e.raw_os_error().unwrap_or(rustix::io::Errno::PIPE.raw_os_error()),
             at_program: false,
         };
         let order = serde_json::to_vec(launch).map_err(|e| lost(&e.into()))?;
-        let sent = self.0.write_all(&order).and_then(|()| self.0.shutdown(Shutdown::Write));
+        let sent = send_input(&self.0, input)
+            .and_then(|()| self.0.write_all(&order))
+            .and_then(|()| self.0.shutdown(Shutdown::Write));
         let mut answer = Vec::new();
         // Read even when sending failed: the answer says why.
         let listener = receive_listener(&self.0);
@@ -159,6 +165,19 @@ fn receive_listener(door: &UnixStream) -> io::Result<Option<OwnedFd>> {
         _ => None,
     });
     Ok(messages.flatten().next())
+}
+
+/// Sends a descriptor, with a blank before the order: it needs a byte to go with.
+fn send_input(door: &UnixStream, input: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    let Some(input) = input else { return Ok(()) };
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let descriptors = [input];
+    if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+        return Err(rustix::io::Errno::TOOBIG.into());
+    }
+    rustix::net::sendmsg(door, &[IoSlice::new(b" ")], &mut control, SendFlags::NOSIGNAL)?;
+    Ok(())
 }
 
 #[cfg(test)]

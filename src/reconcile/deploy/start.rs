@@ -98,6 +98,7 @@ pub async fn instance_spec(
         sole: alone && revision.spec.scaling.max_size == 1,
         port_env,
         size: revision.spec.instance,
+        input: crate::model::Input::Empty,
         log: core.logs.instance_log_path(&service.id, id),
     })
 }

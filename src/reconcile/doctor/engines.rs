@@ -10,9 +10,8 @@ use std::path::{Path, PathBuf};
 
 /// Looks at what runs instances.
 pub(super) async fn examine(examination: &Examination) -> Vec<Finding> {
-    let docker = docker(examination.docker_host.as_deref()).await;
-    let answers = docker.verdict == crate::cli::Verdict::Ok;
-    let mut findings = vec![docker];
+    let mut findings = docker(examination.docker_host.as_deref()).await;
+    let answers = findings.iter().all(|docker| docker.verdict == crate::cli::Verdict::Ok);
     findings.extend(user(rustix::process::geteuid().is_root(), answers));
     findings.extend(protections(&examination.data_dir));
     let search = search_path();
@@ -25,17 +24,34 @@ pub(super) async fn examine(examination: &Examination) -> Vec<Finding> {
     findings
 }
 
-async fn docker(host: Option<&str>) -> Finding {
+async fn docker(host: Option<&str>) -> Vec<Finding> {
     const MEND: &str = "without it the process engine runs applications; else install and start Docker 20.10 or later, \
                         or name its socket with `--docker-host`";
     let host: DockerHost = match host.map_or(Ok(DockerHost::default()), str::parse) {
         Ok(host) => host,
-        Err(invalid) => return Finding::problem("docker", invalid.message, invalid.hint.unwrap_or_default()),
+        Err(invalid) => return vec![Finding::problem("docker", invalid.message, invalid.hint.unwrap_or_default())],
     };
     match docker::examine(&host).await {
-        Ok(facts) => Finding::ok("docker", format!("answers at {host}: {facts}")),
-        Err(error) => Finding::warn("docker", error.to_string(), MEND),
+        Ok(facts) => vec![Finding::ok("docker", format!("answers at {host}: {facts}")), storage(&facts)],
+        Err(error) => vec![Finding::warn("docker", error.to_string(), MEND)],
     }
+}
+
+/// What holds instances on Docker to their storage.
+pub(super) fn storage(facts: &docker::DockerFacts) -> Finding {
+    let driver = facts.storage.as_deref().unwrap_or("unknown");
+    let below = facts.backing.as_ref().map(|name| format!(" on {name}")).unwrap_or_default();
+    Finding::ok(
+        "docker",
+        match facts.limits_storage() {
+            true => format!("storage limit: by {driver}{below}; on xfs, if it is mounted with `pquota`"),
+            false => format!(
+                "storage limit: {driver}{below} has none, so instances' files are measured every {} s, and one that takes \
+                 more is replaced; overlay2 on xfs mounted with `pquota`, btrfs and zfs have one",
+                docker::MEASURED.as_secs()
+            ),
+        },
+    )
 }
 
 /// Root and the process engine.

@@ -228,6 +228,11 @@ async fn written_out(core: &Core, repository: &ManifestRepository, commit: Commi
     Ok(Read { files, commit: manifest_commit(commit), directory })
 }
 
+/// Where the manifest of the commit in force lies.
+pub fn place(core: &Core, repository: &ManifestRepository) -> PathBuf {
+    core.config.manifests.join(CURRENT).join(repository.path.as_str())
+}
+
 /// For towpath alone, and without what a crash left, which may be a part.
 async fn make_room(root: &Path, directory: &Path) -> io::Result<()> {
     tokio::fs::DirBuilder::new().recursive(true).mode(0o700).create(root).await?;

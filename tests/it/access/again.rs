@@ -1,7 +1,6 @@
 //! A client that got no answer sends its call again: nothing is done twice, and the answer is the first one.
 
 use super::{Answer, Draft, Server};
-use crate::cli::fixture::NOW;
 use http_body_util::Full;
 use hyper::Request;
 use serde_json::json;
@@ -39,7 +38,6 @@ async fn a_call_that_is_sent_again_is_answered_again_and_done_once() {
     assert_ne!(send(&server, &other, "one").await.text, first.text, "another caller's");
     let nobody = server.user("nobody", &[]).await;
     send(&server, &nobody, "one").await.assert_error(400, "AccessDeniedException");
-    let _ = NOW;
 }
 
 #[tokio::test]

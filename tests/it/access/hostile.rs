@@ -63,6 +63,17 @@ async fn a_body_that_is_too_large_is_refused_before_it_is_read() {
 }
 
 #[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let server = Server::start().await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{").await.unwrap();
+    let mut answer = vec![0; 4096];
+    let read = tokio::time::timeout(Duration::from_secs(60), stream.read(&mut answer)).await;
+    let answer = String::from_utf8_lossy(&answer[..read.expect("an answer in time").unwrap()]).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("RequestTimeoutException"), "{answer}");
+}
+
+#[tokio::test]
 async fn a_signed_request_for_nonsense_is_refused_by_its_kind() {
     let server = Server::start().await;
     for target in ["AppRunner.MakeCoffee", "Logs_19990101.ListServices", "x", "Towpath."] {

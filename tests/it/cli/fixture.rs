@@ -133,6 +133,7 @@ pub fn snapshot() -> Snapshot {
             manifest: version.clone(),
             services: vec![declared("shop"), declared("broken"), declared("orders")],
             secrets: vec![],
+            identities: Default::default(),
             connections: vec![],
         }),
         manifest: ManifestState::InForce { version, warnings: vec![] },

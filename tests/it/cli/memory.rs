@@ -195,7 +195,7 @@ impl ControlPlane for Memory {
                 basis: Digest::of(&2),
             });
         }
-        Ok(PlanAnswer { plan, report: snapshot.report.clone(), problems })
+        Ok(PlanAnswer { plan, report: snapshot.report.clone(), problems, access: Vec::new() })
     }
 
     async fn apply(&self, plan: Option<Plan>, mass: bool, by: Principal) -> Result<Vec<OperationId>, Refusal> {

@@ -2,7 +2,7 @@
 
 use super::lab::DockerInstallation;
 use crate::installation::get;
-use crate::one_offs::{begin, run};
+use crate::one_offs::{STEPS, assert_was_a_terminal, at_a_terminal, begin, command, run};
 use rustix::process::Signal;
 use std::time::Duration;
 
@@ -53,5 +53,26 @@ fn a_release_command_runs_before_the_new_version_and_keeps_a_bad_one_out() {
     assert!(message.contains("release command") && message.contains("exited with code 4"), "{message}");
     assert_eq!(get(i.http, "shop").unwrap().body.trim(), "two");
     assert_eq!(i.containers().len(), 1);
+    i.stop_for_good();
+}
+
+#[test]
+fn a_command_in_a_container_reads_what_is_piped_to_it_and_has_a_terminal_on_demand() {
+    let Some(mut i) = DockerInstallation::new() else { return };
+    i.deploy("shop", "good", "");
+    let file = i.path().join("input");
+    let bytes: Vec<u8> = (0..3_000_001_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    std::fs::write(&file, &bytes).unwrap();
+    let count = "import sys, hashlib; d = sys.stdin.buffer.read(); print(len(d), hashlib.sha256(d).hexdigest())";
+    let digest: String = openssl::sha::sha256(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+    let mut client = command(&i, &[], &["python3", "-c", count]);
+    let output = client.stdin(std::fs::File::open(&file).unwrap()).output().unwrap();
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!((output.status.code(), out), (Some(0), format!("{} {digest}\n", bytes.len())));
+    let mut client = command(&i, &[], &["python3", "-c", "raise SystemExit(3)"]);
+    let output = client.stdin(std::fs::File::open(&file).unwrap()).output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(3), &b""[..]));
+    assert_was_a_terminal(&at_a_terminal(&i, &["sh", "-c", "PS1='ready$ ' exec sh -i"], STEPS));
+    i.until("its container is gone", LIMIT, |i| i.containers().len() == 1);
     i.stop_for_good();
 }

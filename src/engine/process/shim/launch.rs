@@ -4,11 +4,12 @@ use super::super::files::{MARKER, SpecFile};
 use crate::host::cgroup::Cgroups;
 use crate::host::jail::fixed_port::{Move, Mover};
 use crate::host::jail::{self, Launch};
-use crate::model::StartCommand;
+use crate::model::{Input, StartCommand};
 use rustix::fs::{Access, access};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, PipeWriter, Read};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
@@ -21,12 +22,14 @@ pub struct Failure {
     pub message: String,
 }
 
-/// Starts a command in its own process group, jail and control groups: standard input empty, output into the pipe, only
-/// its own environment. Returns its process id, and what answers its binds.
+/// Starts a command in its own process group, jail and control groups: standard input empty or, if it `reads`, this
+/// process' own; output into the pipe, or to the terminal that it has for input; only its own environment. Returns its
+/// process id, and what answers its binds.
 pub fn start(
     spec: &SpecFile,
     command: &StartCommand,
     output: &PipeWriter,
+    reads: bool,
     groups: &mut Cgroups,
     moved: Option<Move>,
 ) -> Result<(i32, Option<Mover>), Failure> {
@@ -35,8 +38,19 @@ pub fn start(
     // The file that this shim itself was started from, also when an upgrade has put another in its place.
     let (mut process, door) =
         jail::command(Path::new("/proc/self/exe"), (MARKER, spec.id.as_str())).map_err(|e| failed(&e))?;
-    let (out, err) = output.try_clone().and_then(|first| Ok((first, output.try_clone()?))).map_err(|e| failed(&e))?;
-    let mut child = process.stdout(out).stderr(err).process_group(0).spawn().map_err(|e| failed(&e))?;
+    let terminal = reads && matches!(spec.input, Input::Terminal(_));
+    let input = reads.then(|| own_input(spec)).transpose().map_err(|e| failed(&e))?;
+    let end = || match &input {
+        Some(input) if terminal => input.try_clone(),
+        _ => output.as_fd().try_clone_to_owned(),
+    };
+    let (out, err) = end().and_then(|first| Ok((first, end()?))).map_err(|e| failed(&e))?;
+    process.stdout(out).stderr(err);
+    if !terminal {
+        // The leader of a session, which has the terminal, is made later and leads a group besides.
+        process.process_group(0);
+    }
+    let mut child = process.spawn().map_err(|e| failed(&e))?;
     // It holds the other end of the door.
     drop(process);
     groups.admit(child.id());
@@ -48,8 +62,9 @@ pub fn start(
         directory: spec.directory.clone(),
         jail: spec.jail.clone(),
         asks_to_bind: moved.is_some(),
+        terminal,
     };
-    let listener = door.launch(&launch).map_err(|stopped| {
+    let listener = door.launch(&launch, input.as_ref().map(AsFd::as_fd)).map_err(|stopped| {
         let _ = child.kill();
         let _ = child.wait();
         if stopped.at_program {
@@ -60,6 +75,15 @@ pub fn start(
     })?;
     let pid = i32::try_from(child.id()).map_err(|_| failure(126, &name, "its process id is out of range"))?;
     Ok((pid, moved.zip(listener).map(|(ports, listener)| Mover::new(listener, ports))))
+}
+
+/// What this process was given to read from, for the command's user: programs open `/dev/stdin` by its path.
+fn own_input(spec: &SpecFile) -> io::Result<OwnedFd> {
+    let input = io::stdin().as_fd().try_clone_to_owned()?;
+    if let Some(user) = spec.files.user {
+        std::os::unix::fs::fchown(&input, Some(user), Some(user))?;
+    }
+    Ok(input)
 }
 
 fn failure(code: i32, name: &str, why: &str) -> Failure {

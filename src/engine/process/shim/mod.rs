@@ -14,7 +14,7 @@ use crate::host::cgroup::{self, Cgroups, Limits};
 use crate::host::jail::fixed_port::{Move, Mover};
 use crate::host::lines::LineSplitter;
 use crate::host::{boot_id, tree};
-use crate::model::{Digest, Memory, StartCommand, Timestamp};
+use crate::model::{Digest, Input, Memory, StartCommand, Timestamp};
 use log::LogFile;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process_group, wait};
@@ -194,8 +194,14 @@ impl Keeper {
     fn start_next(&mut self) -> Result<(), Ended> {
         let (Some(command), Some(input)) = (self.todo.pop_front(), &self.input) else { return Ok(()) };
         // Commands before the last one only prepare.
-        let moved = self.spec.moved.filter(|_| self.todo.is_empty()).map(|from| Move { from, to: self.spec.port });
-        let started = launch::start(&self.spec, &command, input, &mut self.cgroups, moved);
+        let last = self.todo.is_empty();
+        let moved = self.spec.moved.filter(|_| last).map(|from| Move { from, to: self.spec.port });
+        let reads = last && self.spec.input != Input::Empty;
+        let started = launch::start(&self.spec, &command, input, reads, &mut self.cgroups, moved);
+        if reads {
+            // The command alone holds that end, so that whoever writes notices its end.
+            let _ = File::open("/dev/null").and_then(|null| Ok(rustix::stdio::dup2_stdin(null)?));
+        }
         let (pid, mover) = started.map_err(|f| Ended { code: f.code, signal: None, message: f.message })?;
         (self.current, self.mover) = (Some(pid), mover);
         if !std::mem::replace(&mut self.started, true) {
