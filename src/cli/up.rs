@@ -9,12 +9,9 @@ use crate::model::{
     Verify,
 };
 use crate::settings::{
-    ApplyMode, BaseDomain, EndpointSetting, EngineChoice, IngressChoice, ManifestRepository, ManifestSource, PlanPulls,
-    SourceSettings, UpSettings, default_data_dir, default_known_hosts, has_proxy, parse_account, parse_first_user,
-    parse_manifest_path, parse_overcommit, parse_region, parse_runtime_image,
     ApplyMode, BaseDomain, DockerReach, EndpointSetting, EngineChoice, IngressChoice, ManifestRepository,
-    ManifestSource, SourceSettings, UpSettings, default_data_dir, default_known_hosts, has_proxy, parse_account,
-    parse_first_user, parse_manifest_path, parse_overcommit, parse_region, parse_runtime_image,
+    ManifestSource, PlanPulls, SourceSettings, UpSettings, default_data_dir, default_known_hosts, has_proxy,
+    parse_account, parse_first_user, parse_manifest_path, parse_overcommit, parse_region, parse_runtime_image,
 };
 use clap::Args;
 use std::net::SocketAddr;

@@ -132,7 +132,6 @@ fn count_fields(spec: &ServiceSpec, settings: &AppSettings) -> usize {
     // Of the declaration itself: build, env, secrets, tags; its name makes another service. A reference is a branch, a tag
     // or a commit.
     4 + 11 + 3 + 6 + 3 + 5 + 13
-    4 + 9 + 3 + 6 + 3 + 5 + 13
 }
 
 #[test]
