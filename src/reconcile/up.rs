@@ -309,7 +309,10 @@ fn api_url(settings: &UpSettings) -> Result<HostUrl, UpError> {
     if address.ip().is_unspecified() {
         address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
     }
-    HostUrl::of(&format!("{scheme}://{address}")).map_err(UpError::Setting)
+    // Port 0 is any that is free, which is not known yet: an address for tests, where nobody comes back to by a browser.
+    let text =
+        if address.port() == 0 { format!("{scheme}://{}", address.ip()) } else { format!("{scheme}://{address}") };
+    HostUrl::of(&text).map_err(UpError::Setting)
 }
 
 fn config(settings: &UpSettings, data: &DataDir, http_port: u16) -> Result<Config, UpError> {
