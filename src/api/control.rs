@@ -181,6 +181,12 @@ pub trait ControlPlane: Send + Sync + 'static {
     /// Begins an operation on a service. Returns when it is stored, not when it ended.
     async fn act(&self, service: &ServiceId, act: Act, by: Principal) -> Result<OperationId, Refusal>;
 
+    /// Opens a pull request that takes back what a rollback took back, or finds it; its URL.
+    async fn propose_revert(&self, rollback: &OperationId, by: Principal) -> Result<String, Refusal> {
+        drop((rollback, by));
+        Err(Refusal::Internal("this control plane speaks to no git host".into()))
+    }
+
     /// Asks a running operation to stop; the old version goes on.
     async fn cancel(&self, operation: &OperationId, by: Principal) -> Result<(), Refusal>;
 

@@ -57,6 +57,7 @@ pub(super) async fn dispatch(context: &Context, call: Call) -> Result<Value, Api
         "Towpath.Apply" => plans::apply(context, &call).await,
         "Towpath.Export" => export::export(context, call.read()?).await,
         "Towpath.Rollback" => revisions::rollback(context, &call).await,
+        "Towpath.ProposeRevert" => revisions::propose_revert(context, &call).await,
         "Towpath.ListRevisions" => revisions::list(context, call.read()?).await,
         "Towpath.ListOperations" => operations::list_detailed(context, call.read()?).await,
         "Towpath.DescribeOperation" => operations::describe(context, call.read()?).await,

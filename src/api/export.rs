@@ -52,7 +52,9 @@ fn in_force(record: &ServiceRecord) -> Option<ServiceSpec> {
 
 pub(super) async fn export(context: &Context, _input: ExportInput) -> Result<Value, ApiError> {
     let snapshot = context.control.snapshot();
-    let records = snapshot.observed.services.iter().map(|view| &view.record);
+    // Previews come from pull requests, and go with them.
+    let is_preview = |record: &&ServiceRecord| record.applied.as_ref().is_some_and(|spec| spec.preview.is_some());
+    let records = snapshot.observed.services.iter().map(|view| &view.record).filter(|record| !is_preview(record));
     // Left out, it would be deleted where the export is applied.
     let declared = |name: &ServiceName| {
         let services = snapshot.desired.iter().flat_map(|desired| &desired.services);

@@ -1,7 +1,7 @@
 //! Kept revisions, and going back to one.
 
-use super::arn::find;
-use super::control::Act;
+use super::arn::{find, parse_operation};
+use super::control::{Act, Refusal};
 use super::dispatch::{Call, Context, output};
 use super::errors::ApiError;
 use super::views::RevisionView;
@@ -38,4 +38,23 @@ pub(super) async fn rollback(context: &Context, call: &Call) -> Result<Value, Ap
     let act = Act::Rollback(input.revision.map(RevisionNumber));
     let operation = context.control.act(&id, act, call.by(input.reason)).await?;
     Ok(json!({ "OperationId": operation }))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct ProposeRevert {
+    service: String,
+    operation_id: String,
+}
+
+/// Opens the pull request that belongs to a rollback of the service.
+pub(super) async fn propose_revert(context: &Context, call: &Call) -> Result<Value, ApiError> {
+    let input: ProposeRevert = call.read()?;
+    let (id, name) = find(&*context.control, &input.service).await?;
+    let rollback = context.control.operation(&parse_operation(&input.operation_id)?).await?;
+    if rollback.service != id {
+        return Err(Refusal::NotFound(format!("service `{name}` has no operation `{}`", rollback.id)).into());
+    }
+    let url = context.control.propose_revert(&rollback.id, call.by(None)).await?;
+    Ok(json!({ "Url": url }))
 }

@@ -117,6 +117,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     ours("Towpath.ListOperations", Of("Service")),
     ours("Towpath.ListRevisions", Of("Service")),
     ours("Towpath.Plan", All),
+    ours("Towpath.ProposeRevert", Of("Service")),
     ours("Towpath.ResizeCommand", All),
     ours("Towpath.Rollback", Of("Service")),
     ours("Towpath.RunCommand", Of("Service")),

@@ -63,7 +63,31 @@ pub async fn rollback(screen: &Screen, client: &Client, args: &RollbackArgs) -> 
     if let Some(revision) = args.revision {
         input["Revision"] = revision.into();
     }
-    begin(screen, client, "Towpath.Rollback", input, args.wait).await
+    if !args.revert_pr {
+        return begin(screen, client, "Towpath.Rollback", input, args.wait).await;
+    }
+    let Begun { operation_id } = client.call("Towpath.Rollback", &input).await?;
+    // What serves comes first: only then is anybody else asked.
+    if args.wait {
+        follow(screen, client, std::slice::from_ref(&operation_id)).await?;
+    }
+    let asked = json!({ "Service": args.service, "OperationId": operation_id });
+    let proposed: Result<Proposed, _> = client.call("Towpath.ProposeRevert", &asked).await;
+    let operation = describe(client, &operation_id).await?;
+    let Proposed { url } = proposed?;
+    if screen.is_json() {
+        return screen.print_json(&json!({ "operation": operation, "pull_request": url }));
+    }
+    if !args.wait {
+        print_begun(screen, &operation)?;
+    }
+    screen.print(&format!("Pull request {url} reverts what was rolled back from.\n"))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Proposed {
+    url: String,
 }
 
 /// Stops a running operation.

@@ -335,6 +335,9 @@ pub struct RollbackArgs {
     pub service: String,
     /// The revision's number [default: the one before the current]
     pub revision: Option<u32>,
+    /// Open a pull request at GitHub, too, that reverts the commits rolled back from
+    #[arg(long)]
+    pub revert_pr: bool,
     /// Follow the operation to its end; exit with 1 if it fails
     #[arg(long)]
     pub wait: bool,

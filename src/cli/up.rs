@@ -6,14 +6,13 @@ use super::trust_flags::TrustArgs;
 use super::webhook_flags::WebhookArgs;
 use crate::desired::manifest::parse_poll;
 use crate::model::{
-    BranchName, Catalogue, Invalid, Memory, Poll, Reference, RepositoryUrl, RuntimeName, SourceDirectory, Verify,
-    BranchName, Catalogue, ConnectionName, Invalid, Memory, Reference, RepositoryUrl, RuntimeName, SourceDirectory,
-    Verify,
+    BranchName, Catalogue, ConnectionName, Invalid, Memory, Poll, Reference, RepositoryUrl, RuntimeName,
+    SourceDirectory, Verify,
 };
 use crate::settings::{
     ApplyMode, BaseDomain, DockerReach, EndpointSetting, EngineChoice, IngressChoice, ManifestRepository,
-    ManifestSource, SourceSettings, UpSettings, default_data_dir, default_known_hosts, has_proxy, parse_account,
-    parse_first_user, parse_manifest_path, parse_overcommit, parse_region, parse_runtime_image,
+    ManifestSource, PlanPulls, SourceSettings, UpSettings, default_data_dir, default_known_hosts, has_proxy,
+    parse_account, parse_first_user, parse_manifest_path, parse_overcommit, parse_region, parse_runtime_image,
 };
 use clap::Args;
 use std::net::SocketAddr;
@@ -64,6 +63,17 @@ pub struct UpArgs {
     /// The connection that this repository is read by, where it is private
     #[arg(long, value_name = "NAME", requires = "repo", env = "TOWPATH_REPO_CONNECTION", hide_env_values = true)]
     repo_connection: Option<ConnectionName>,
+    /// Which pull requests against that repository get a plan: own, forks too, or none (off)
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHOSE",
+        default_value = "own",
+        hide_possible_values = true,
+        env = "TOWPATH_PLAN_PULL_REQUESTS",
+        hide_env_values = true
+    )]
+    plan_pull_requests: PlanPulls,
     /// What runs instances: process, docker, or auto, which is docker where it answers
     #[arg(
         long,
@@ -301,6 +311,7 @@ impl UpArgs {
             first_user: self.first_user,
             allow_unisolated: self.allow_unisolated,
             webhooks: self.webhooks.settings(),
+            plan_pulls: self.plan_pull_requests,
         })
     }
 }

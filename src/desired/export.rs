@@ -6,12 +6,9 @@ pub(super) mod text;
 use super::ConnectionSpec;
 use super::duration::show_duration;
 use crate::model::{
-    AppSettings, BuildSource, CodeSource, Cpu, DeploySettings, Digest, DockerfileBuild, Drift, EnvName, HealthCheck,
-    HealthProtocol, InstanceSize, KeyText, Memory, Poll, RegistryCredentials, RepositoryPath, RepositoryUrl, Restraint,
-    Scaling, SecretRef, ServiceSpec, Track, Verify, WireSettings,
-    AppSettings, BuildSource, CodeSource, ConnectionName, Cpu, DeploySettings, Digest, DockerfileBuild, EnvName,
-    HealthCheck, HealthProtocol, InstanceSize, KeyText, Means, Memory, RegistryCredentials, RepositoryPath,
-    RepositoryUrl, Scaling, SecretRef, ServiceSpec, Track, Verify, WireSettings,
+    AppSettings, BuildSource, CodeSource, ConnectionName, Cpu, DeploySettings, Digest, DockerfileBuild, Drift, EnvName,
+    HealthCheck, HealthProtocol, InstanceSize, KeyText, Means, Memory, Poll, RegistryCredentials, RepositoryPath,
+    RepositoryUrl, RequiredChecks, Restraint, Scaling, SecretRef, ServiceSpec, Track, Verify, WireSettings,
 };
 use std::collections::BTreeMap;
 use text::Yaml;
@@ -153,8 +150,21 @@ fn secrets<'s>(
 }
 
 fn service(spec: &ServiceSpec, lost: &mut Vec<String>) -> Yaml {
-    let ServiceSpec { name, source, build, instance, env, secrets, health, scaling, deploy, tags, restraint, wire } =
-        spec;
+    let ServiceSpec {
+        name,
+        source,
+        build,
+        instance,
+        env,
+        secrets,
+        health,
+        scaling,
+        deploy,
+        tags,
+        restraint,
+        wire,
+        preview: _,
+    } = spec;
     let mut yaml = Yaml::new();
     yaml.put("source", self::source(source));
     let mut variables: BTreeMap<&EnvName, &String> = BTreeMap::new();
@@ -232,16 +242,8 @@ fn source(source: &CodeSource) -> Yaml {
 
 /// A repository and what of it is followed.
 fn place(yaml: &mut Yaml, source: &CodeSource) {
-    let CodeSource {
-        repository,
-        track: Track { reference, directory },
-        key,
-        credentials: _,
-        auto_deploy: _,
-        verify,
-        poll: _,
-    } = source;
-    let CodeSource { repository, track, key, connection, credentials: _, auto_deploy: _, verify } = source;
+    let CodeSource { repository, track, key, connection, credentials: _, auto_deploy: _, verify, poll: _, host } =
+        source;
     let Track { reference, directory } = track;
     yaml.put("repository", Yaml::text(repository));
     let of = [
@@ -258,6 +260,14 @@ fn place(yaml: &mut Yaml, source: &CodeSource) {
     }
     if let Some(connection) = connection {
         yaml.put("connection", Yaml::text(connection));
+    }
+    if !host.report {
+        yaml.put("report", Yaml::plain(false));
+    }
+    match &host.require_checks {
+        RequiredChecks::None => {}
+        RequiredChecks::All => yaml.put("requireChecks", Yaml::plain(true)),
+        RequiredChecks::Named(names) => yaml.put_some("requireChecks", Yaml::list(names.iter().map(Yaml::text))),
     }
     if let Some(verify) = verify {
         yaml.put("verify", self::verify(verify));

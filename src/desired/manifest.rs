@@ -8,6 +8,7 @@ mod connections;
 mod dockerfile;
 mod identities;
 mod keys;
+mod previews;
 mod restraint;
 mod sealed;
 mod service;
@@ -23,8 +24,7 @@ use super::fields::Fields;
 use super::files::{ManifestFiles, ManifestText};
 use super::findings::Findings;
 use super::yaml::{self, Node, Span};
-use super::{DeclaredSecret, DeclaredService, DeclaredWindow, Desired, ManifestVersion, Parsed};
-use super::{DeclaredConnection, DeclaredSecret, DeclaredService, Desired, ManifestVersion, Parsed};
+use super::{DeclaredConnection, DeclaredSecret, DeclaredService, DeclaredWindow, Desired, ManifestVersion, Parsed};
 use crate::model::{Catalogue, Digest, HostLabel, Place, Problem, ServiceName, ServiceSpec, Severity};
 pub(super) use keys::levels;
 use restraint::Dependent;
@@ -85,10 +85,8 @@ pub fn parse_manifest_files(manifest: &ManifestFiles, catalogue: &Catalogue) -> 
     }
     let secrets = secrets(&shared);
     let version = ManifestVersion { file: manifest.name.clone(), digest: digest(&services, &windows), commit: None };
-    let desired = Desired { manifest: version, services, secrets, windows };
-    let version = ManifestVersion { file: manifest.name.clone(), digest: digest(&services), commit: None };
     let connections = connections(&shared);
-    let desired = Desired { manifest: version, services, secrets, identities, connections };
+    let desired = Desired { manifest: version, services, secrets, windows, identities, connections };
     Parsed { value: Some(desired).filter(|_| !has_errors(&problems)), problems }
 }
 
@@ -237,7 +235,8 @@ fn services_of(
         }
         let service = Fields::open(&entry.value, section.path(&entry.key), findings)
             .and_then(|fields| service::read(fields, name, context, findings));
-        services.extend(service.map(|spec| DeclaredService { spec, place: findings.place(entry.key_span) }));
+        let place = findings.place(entry.key_span);
+        services.extend(service.map(|(spec, previews)| DeclaredService { spec, place, previews }));
     }
     Some(services)
 }

@@ -16,6 +16,7 @@ pub mod identities;
 pub mod import;
 mod keys;
 pub mod manifest;
+pub mod previews;
 pub mod runtimes;
 pub mod schema;
 mod withheld;
@@ -28,9 +29,9 @@ pub use identities::Identities;
 pub use manifest::{Sealed, parse_manifest, parse_manifest_files};
 pub use runtimes::parse_runtimes;
 
-use crate::model::{CommitId, Digest, Place, Problem, ServiceName, ServiceSpec, Timestamp, Window};
 use crate::model::{
-    CommitId, ConnectionName, Digest, HostUrl, Means, Place, Problem, Provider, ServiceName, ServiceSpec, Timestamp,
+    CommitId, ConnectionName, Digest, HostUrl, Means, Place, Previews, Problem, Provider, ServiceName, ServiceSpec,
+    Timestamp, Window,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -90,6 +91,9 @@ pub struct DeclaredService {
     pub spec: ServiceSpec,
     /// Where its name stands.
     pub place: Place,
+    /// How pull requests of its repository are previewed, if they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previews: Option<Previews>,
 }
 
 /// The desired state of an installation, as of one valid manifest.
@@ -105,6 +109,12 @@ pub struct Desired {
     /// The deploy windows.
     #[serde(default)]
     pub windows: Vec<DeclaredWindow>,
+    /// Who may do what.
+    #[serde(default, skip_serializing_if = "Identities::is_empty")]
+    pub identities: Identities,
+    /// The connections, in the order of their names.
+    #[serde(default)]
+    pub connections: Vec<DeclaredConnection>,
 }
 
 /// A deploy window, with its place.
@@ -114,12 +124,6 @@ pub struct DeclaredWindow {
     pub window: Window,
     /// Where it stands.
     pub place: Place,
-    /// Who may do what.
-    #[serde(default, skip_serializing_if = "Identities::is_empty")]
-    pub identities: Identities,
-    /// The connections, in the order of their names.
-    #[serde(default)]
-    pub connections: Vec<DeclaredConnection>,
 }
 
 /// A connection as it is declared (row C1), with its place.

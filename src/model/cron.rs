@@ -320,6 +320,16 @@ pub enum Poll {
     At(Cron),
 }
 
+impl Poll {
+    /// How long to wait after an answer; a day where no time is left to come.
+    pub fn rest(&self, now: Timestamp) -> Duration {
+        match self {
+            Self::Every(interval) => *interval,
+            Self::At(cron) => cron.next(now, &Zone::utc()).map_or(Duration::from_secs(86_400), |next| next.since(now)),
+        }
+    }
+}
+
 #[cfg(test)]
 #[path = "cron/tests.rs"]
 mod tests;

@@ -9,6 +9,7 @@ pub mod cron;
 pub mod docker_host;
 pub mod dockerfile;
 pub mod error;
+pub mod host_rules;
 pub mod ids;
 pub mod image;
 pub mod instance;
@@ -16,6 +17,7 @@ pub mod lines;
 pub mod names;
 mod node_range;
 pub mod operation;
+pub mod preview;
 pub mod problem;
 pub mod quota;
 pub mod record;
@@ -42,6 +44,7 @@ pub use connection::{ConnectionName, Entrance, Handshake, HostUrl, Means, Provid
 pub use docker_host::DockerHost;
 pub use dockerfile::{DockerfileBuild, RepositoryPath};
 pub use error::{Class, Invalid};
+pub use host_rules::{HostRules, RequiredChecks};
 pub use ids::{BuildId, Digest, InstallationId, InstanceId, OperationId, ResourceId, ServiceId};
 pub use image::{ImageName, RegistryCredentials, RegistryLogin};
 pub use instance::{
@@ -54,6 +57,7 @@ pub use operation::{
     Cause, Failure, Operation, OperationKind, OperationStatus, OperationTarget, QUOTES, Reason, ReleaseProgress, Step,
     Undo, headline,
 };
+pub use preview::{OpenPull, PreviewOf, Previews};
 pub use problem::{Place, Problem, Severity};
 pub use quota::Quotas;
 pub use record::{Event, EventSeverity, Held, HeldReason, InstanceRecord, InstanceRole, Owner, Pause, ServiceRecord};

@@ -129,11 +129,12 @@ impl ServiceRecord {
 
     /// The one function that derives a status from facts (house rule 6). `operation` is the one that runs, if any.
     pub fn status(&self, operation: Option<&Operation>) -> ServiceStatus {
-        if self.deleted_at.is_some() {
-            return ServiceStatus::Deleted;
-        }
+        // Before all else: who sees a service deleted finds its deletion succeeded, too, though it ends a moment later.
         if operation.is_some_and(|o| !o.status.is_final()) {
             return ServiceStatus::OperationInProgress;
+        }
+        if self.deleted_at.is_some() {
+            return ServiceStatus::Deleted;
         }
         if self.delete_failed.is_some() {
             return ServiceStatus::DeleteFailed;

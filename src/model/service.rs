@@ -4,6 +4,7 @@ use super::dockerfile::{DockerfileBuild, RepositoryPath};
 use super::error::Invalid;
 use super::instance::StartCommand;
 use super::names::{EnvName, RuntimeName, ServiceName};
+use super::preview::PreviewOf;
 use super::restraint::Restraint;
 use super::secret::SecretRef;
 use super::source::{CodeSource, RepositoryUrl};
@@ -42,6 +43,9 @@ pub struct ServiceSpec {
     /// What only the API says; none of what the manifest declares.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wire: Option<Box<WireSettings>>,
+    /// What it is a preview of, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<Box<PreviewOf>>,
 }
 
 impl ServiceSpec {

@@ -1,8 +1,9 @@
 //! Where a service's code comes from. Untrusted text is parsed into these types at the door (house rule 9).
 
-use super::cron::Poll;
 use super::connection::ConnectionName;
+use super::cron::Poll;
 use super::error::Invalid;
+use super::host_rules::HostRules;
 use super::image::{ImageName, RegistryCredentials};
 use super::names::name;
 use super::ssh_url::{self, SshTarget};
@@ -33,6 +34,8 @@ pub struct CodeSource {
     pub verify: Option<Box<Verify>>,
     /// How often it is asked for new versions; as the installation says if none.
     pub poll: Option<Box<Poll>>,
+    /// What is said to the repository's host, and waited for.
+    pub host: HostRules,
 }
 
 /// A source as it is stored: flat, as the first version wrote it, so that what that version stored is read.
@@ -57,36 +60,29 @@ struct Written {
     verify: Option<Box<Verify>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     poll: Option<Box<Poll>>,
+    #[serde(default, skip_serializing_if = "HostRules::is_default")]
+    host: HostRules,
 }
 
 impl From<CodeSource> for Written {
     fn from(source: CodeSource) -> Self {
-        let CodeSource {
-            repository,
-            track: Track { reference, directory },
-            key,
-            credentials,
-            auto_deploy,
-            verify,
-            poll,
-        } = source;
-        let mut written = Self {
-            repository,
-            branch: None,
-            tag: None,
-            commit: None,
-            directory,
-            key,
-            credentials,
-            auto_deploy,
-            verify,
-            poll,
-        };
-        let CodeSource { repository, track, key, connection, credentials, auto_deploy, verify } = source;
+        let CodeSource { repository, track, key, connection, credentials, auto_deploy, verify, poll, host } = source;
         let Track { reference, directory } = track;
         let (branch, tag, commit) = (None, None, None);
-        let mut written =
-            Self { repository, branch, tag, commit, directory, key, connection, credentials, auto_deploy, verify };
+        let mut written = Self {
+            repository,
+            branch,
+            tag,
+            commit,
+            directory,
+            key,
+            connection,
+            credentials,
+            auto_deploy,
+            verify,
+            poll,
+            host,
+        };
         match reference {
             Reference::Default => {}
             Reference::Branch(branch) => written.branch = Some(branch),
@@ -100,9 +96,20 @@ impl From<CodeSource> for Written {
 impl TryFrom<Written> for CodeSource {
     type Error = Invalid;
     fn try_from(written: Written) -> Result<Self, Invalid> {
-        let Written { repository, branch, tag, commit, directory, key, credentials, auto_deploy, verify, poll } =
-        let Written { repository, branch, tag, commit, directory, key, connection, credentials, auto_deploy, verify } =
-            written;
+        let Written {
+            repository,
+            branch,
+            tag,
+            commit,
+            directory,
+            key,
+            connection,
+            credentials,
+            auto_deploy,
+            verify,
+            poll,
+            host,
+        } = written;
         let reference = match (branch, tag, commit) {
             (None, None, None) => Reference::Default,
             (Some(branch), None, None) => Reference::Branch(branch),
@@ -110,7 +117,6 @@ impl TryFrom<Written> for CodeSource {
             (None, None, Some(commit)) => Reference::Commit(commit),
             _ => return Err(Invalid::new("a source follows one of branch, tag and commit")),
         };
-        Ok(Self { repository, track: Track { reference, directory }, key, credentials, auto_deploy, verify, poll })
         Ok(Self {
             repository,
             track: Track { reference, directory },
@@ -119,6 +125,8 @@ impl TryFrom<Written> for CodeSource {
             credentials,
             auto_deploy,
             verify,
+            poll,
+            host,
         })
     }
 }

@@ -3,8 +3,8 @@
 //! The types import `model` only; collecting them is the reconciler's, from engine, store and sources.
 
 use crate::model::{
-    Commit, CommitId, Contents, Digest, InstanceRecord, Memory, ObservedInstance, Operation, RepositoryUrl, Revision,
-    ServiceRecord, Timestamp, Track,
+    Commit, CommitId, Contents, Digest, InstanceRecord, Memory, ObservedInstance, Operation, RepositoryUrl,
+    RequiredChecks, Revision, ServiceRecord, Timestamp, Track,
 };
 use serde::{Deserialize, Serialize};
 
@@ -154,4 +154,24 @@ pub struct HeadView {
     /// Its last forced push, as far as one was seen since the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rewritten: Option<Rewritten>,
+    /// What its checks say, where some are required: then `commit` is the newest that passed them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checks: Option<Checks>,
+}
+
+/// What the checks of a track's newest commit say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Checks {
+    /// Which are required.
+    pub required: RequiredChecks,
+    /// The newest commit, whatever its checks say.
+    pub newest: Option<CommitId>,
+    /// Commits that came after the one that passed, newest first: what runs one of them does not go back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub newer: Vec<CommitId>,
+    /// Why it does not count, if it does not.
+    pub why: Option<String>,
+    /// Whether that is for good, unless they are run again.
+    pub failed: bool,
 }

@@ -23,6 +23,7 @@ pub(super) enum Fate {
 /// Who is deleted, and whether a person has to allow it first.
 pub(super) struct Deletions<'a> {
     doomed: HashSet<&'a ServiceName>,
+    previews: HashSet<&'a ServiceName>,
     guarded: bool,
     of: usize,
 }
@@ -31,14 +32,20 @@ impl<'a> Deletions<'a> {
     /// Finds what a desired state deletes. Services whose deletion has begun are decided already and count on neither
     /// side, so that finishing some deletions never changes the verdict on the others.
     pub(super) fn find(desired: Option<&Desired>, observed: &'a Observed, policy: &Policy) -> Self {
-        let Some(desired) = desired else { return Self { doomed: HashSet::new(), guarded: false, of: 0 } };
+        let Some(desired) = desired else {
+            return Self { doomed: HashSet::new(), previews: HashSet::new(), guarded: false, of: 0 };
+        };
         let declared: HashSet<&ServiceName> = desired.services.iter().map(|d| &d.spec.name).collect();
         let ours: Vec<&ServiceName> =
             observed.services.iter().filter(|v| is_deletable(v)).map(|v| &v.record.name).collect();
         let doomed: HashSet<&ServiceName> = ours.iter().copied().filter(|name| !declared.contains(name)).collect();
         let allowed = policy.mass_delete_allowed.as_ref() == Some(&desired.manifest.digest);
-        let guarded = !allowed && is_mass(doomed.len(), ours.len());
-        Self { doomed, guarded, of: ours.len() }
+        // Previews come and go by themselves: neither do they make a manifest look large, nor their end dangerous.
+        let previews: HashSet<&ServiceName> =
+            observed.services.iter().filter(|v| is_preview(v)).map(|v| &v.record.name).collect();
+        let of = ours.iter().filter(|name| !previews.contains(*name)).count();
+        let lost = doomed.difference(&previews).count();
+        Self { doomed, previews, guarded: !allowed && is_mass(lost, of), of }
     }
 
     pub(super) fn fate(&self, name: &ServiceName) -> Fate {
@@ -57,7 +64,7 @@ impl<'a> Deletions<'a> {
 
     /// The one note that names all that waits for a person.
     pub(super) fn note(&self) -> Option<Note> {
-        let mut names: Vec<String> = self.doomed.iter().map(ToString::to_string).collect();
+        let mut names: Vec<String> = self.doomed.difference(&self.previews).map(ToString::to_string).collect();
         names.sort();
         let message = format!(
             "the manifest leaves out {} of {} ({}): nothing is deleted or created until `towpath apply --allow-mass-delete` \
@@ -74,6 +81,11 @@ impl<'a> Deletions<'a> {
 /// All, or at least three and more than half.
 pub(super) fn is_mass(deleted: usize, of: usize) -> bool {
     deleted > 0 && (deleted == of || (deleted >= 3 && deleted * 2 > of))
+}
+
+fn is_preview(view: &ServiceView) -> bool {
+    let target = view.operation.as_ref().and_then(|o| o.target.spec.as_ref());
+    view.record.applied.as_ref().or(target).is_some_and(|spec| spec.preview.is_some())
 }
 
 fn is_deletable(view: &ServiceView) -> bool {

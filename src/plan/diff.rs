@@ -17,8 +17,21 @@ use std::time::Duration;
 /// make another service). Values of secrets are never known here: references are shown.
 pub fn diff(from: &ServiceSpec, to: &ServiceSpec) -> Vec<FieldChange> {
     let mut out = Differences(Vec::new());
-    let ServiceSpec { name, source, build, instance, env, secrets, health, scaling, deploy, tags, restraint, wire } =
-        from;
+    let ServiceSpec {
+        name,
+        source,
+        build,
+        instance,
+        env,
+        secrets,
+        health,
+        scaling,
+        deploy,
+        tags,
+        restraint,
+        wire,
+        preview: _,
+    } = from;
     out.text("name", name, &to.name);
     out.source(source, &to.source);
     out.build(build, &to.build);
@@ -50,6 +63,7 @@ pub fn replaces(from: &ServiceSpec, to: &ServiceSpec) -> bool {
         tags: _,
         restraint: _,
         wire: _,
+        preview: _,
     } = from;
     !same_source(source, &to.source)
         || (name, build, instance, env, secrets) != (&to.name, &to.build, &to.instance, &to.env, &to.secrets)
@@ -123,16 +137,8 @@ impl Differences {
     }
 
     fn source(&mut self, from: &CodeSource, to: &CodeSource) {
-        let CodeSource {
-            repository,
-            track: Track { reference, directory },
-            key,
-            credentials,
-            auto_deploy,
-            verify,
-            poll: poll_from,
-        } = from;
-        let CodeSource { repository, track, key, connection, credentials, auto_deploy, verify } = from;
+        let CodeSource { repository, track, key, connection, credentials, auto_deploy, verify, poll: poll_from, host } =
+            from;
         let Track { reference, directory } = track;
         let next = &to.track;
         self.text("source.repository", repository, &to.repository);
@@ -145,6 +151,8 @@ impl Differences {
         self.option("source.credentials", credentials.as_ref(), to.credentials.as_ref());
         self.option("source.connection", connection.as_ref(), to.connection.as_ref());
         self.text("source.autoDeploy", auto_deploy, &to.auto_deploy);
+        self.text("source.report", &host.report, &to.host.report);
+        self.text("source.requireChecks", &host.require_checks, &to.host.require_checks);
         self.verify(verify.as_deref(), to.verify.as_deref());
         let poll = |poll: Option<&Poll>| {
             poll.map(|poll| match poll {

@@ -47,7 +47,7 @@ pub use mask::HIDDEN;
 pub use planner::plan;
 pub use render::{exit_code, render_comparison, render_text};
 pub use restraint::may_deploy;
-pub use stale::{Stale, check_stale};
+pub use stale::{Stale, check_stale, moved_since};
 pub use trusted::{Question, questions};
 pub use windows::{Closed, closed};
 

@@ -72,6 +72,7 @@ pub(super) struct Surroundings<'a> {
 /// Decides on one service.
 pub(super) fn decide<'a>(subject: &Subject<'a>, fate: Fate, around: &Surroundings<'a>) -> Decision<'a> {
     let mut decision = match (subject.declared, subject.view) {
+        (Some(_), None) if subject.is_unchecked() => Decision::default(),
         (Some(_), None) => create(subject, around),
         (_, Some(view)) => existing(subject, view, fate, around.now),
         (None, None) => Decision::default(),
@@ -84,6 +85,7 @@ pub(super) fn decide<'a>(subject: &Subject<'a>, fate: Fate, around: &Surrounding
         decision.proposed = None;
         decision.notes.push(note);
     }
+    decision.notes.extend(subject.checks_note());
     decision.notes.extend(unread_source(subject));
     decision
 }
@@ -117,6 +119,7 @@ fn existing<'a>(subject: &Subject<'a>, view: &'a ServiceView, fate: Fate, now: T
     let mut decision = match (&view.record.paused, &view.current) {
         _ if view.record.delete_failed.is_some() || fate == Fate::Delete => deletion::decide(subject, view, fate, now),
         (Some(pause), _) => paused(subject, view, pause),
+        (None, None) if subject.is_unchecked() => Decision::default(),
         (None, None) => rebuild(subject, view, now),
         (None, Some(current)) => running::decide(subject, view, current),
     };

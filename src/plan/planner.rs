@@ -11,8 +11,8 @@ use super::trusted::Verdicts;
 use super::words::count;
 use super::{Action, Change, Note, NoteKind, Plan, Policy, Report, stale};
 use crate::desired::{DeclaredService, Desired};
-use crate::model::{Digest, InstanceId, OperationKind, Owner, ServiceName, ServiceSpec, Timestamp};
-use crate::observed::{EngineView, Observed, ServiceView};
+use crate::model::{Digest, InstanceId, OperationKind, Owner, RequiredChecks, ServiceName, ServiceSpec, Timestamp};
+use crate::observed::{EngineView, HeadView, Observed, ServiceView};
 use std::collections::{BTreeSet, HashMap};
 
 /// Plans: what has to be done so that what runs is what is declared, and what is not done, and why. Pure: the same
@@ -210,7 +210,10 @@ pub(super) fn verb(next: &Next) -> &'static str {
 
 /// All services: the declared in the order of the manifest, then the others by name.
 pub(super) fn subjects<'a>(desired: Option<&'a Desired>, observed: &'a Observed) -> Vec<Subject<'a>> {
-    let heads: Heads = observed.heads.iter().map(|h| ((&h.repository, &h.track), h)).collect();
+    let heads: Heads = {
+        let required = |head: &'a HeadView| head.checks.as_ref().map_or(&RequiredChecks::None, |c| &c.required);
+        observed.heads.iter().map(|head| ((&head.repository, &head.track, required(head)), head)).collect()
+    };
     let verdicts = Verdicts::of(observed);
     let mut views: HashMap<&ServiceName, &ServiceView> =
         observed.services.iter().map(|v| (&v.record.name, v)).collect();

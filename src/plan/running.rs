@@ -88,6 +88,9 @@ fn move_source<'a>(
         return Decision::wait(held_note(subject, held));
     }
     // Without its head neither can a held commit be told from another, nor a failure be held.
+    if subject.is_unchecked() {
+        return Decision::default();
+    }
     if head.is_none() {
         let message = "its new source waits until it can be read; the old version goes on";
         return Decision::wait(subject.note(NoteKind::Waits, message));

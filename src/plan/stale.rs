@@ -97,6 +97,23 @@ pub fn check_stale(stored: &Plan, fresh: &Plan, report: &Report) -> Result<(), V
     if stale.is_empty() { Ok(()) } else { Err(stale) }
 }
 
+/// What of a manifest's changes is another thing now than it was in a plan that was made of the same manifest before:
+/// [`check_stale`] both ways. New commits of services, and healing, have nothing to do with the manifest.
+pub fn moved_since(planned: &Plan, now: &Plan, report: &Report) -> Vec<Stale> {
+    let declared = |plan: &Plan| -> Vec<Change> {
+        let ours = |c: &&Change| c.action.operation().is_some() && !matches!(c.action, Action::Deploy { .. });
+        plan.changes.iter().filter(ours).cloned().collect()
+    };
+    let (before, after) = (declared(planned), declared(now));
+    let mut moved: Vec<Stale> = before.iter().filter_map(|change| stale_change(change, now, report)).collect();
+    let unplanned = after.iter().filter(|c| !before.iter().any(|b| b.service == c.service));
+    moved.extend(unplanned.filter_map(|change| {
+        let moved = format!("{} came to it, which was not in the plan", kind(&change.action));
+        Some(Stale { service: change.service.clone()?, moved })
+    }));
+    moved
+}
+
 fn stale_change(stored: &Change, fresh: &Plan, report: &Report) -> Option<Stale> {
     let service = stored.service.clone()?;
     let now = fresh.changes.iter().find(|c| c.service.as_ref() == Some(&service) && c.action.operation().is_some());

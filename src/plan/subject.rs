@@ -4,13 +4,14 @@ use super::trusted::{Trust, Verdicts};
 use super::{Note, NoteKind};
 use crate::desired::DeclaredService;
 use crate::model::{
-    CommitId, Digest, Held, Operation, Place, RepositoryUrl, Revision, ServiceName, ServiceSpec, Timestamp, Track,
+    CommitId, Digest, Held, Operation, Place, RepositoryUrl, RequiredChecks, Revision, ServiceName, ServiceSpec,
+    Timestamp, Track,
 };
 use crate::observed::{HeadView, ServiceView};
 use std::collections::HashMap;
 
-/// What polling found, by repository and track.
-pub(super) type Heads<'a> = HashMap<(&'a RepositoryUrl, &'a Track), &'a HeadView>;
+/// What polling found, by repository, track and the checks that are required.
+pub(super) type Heads<'a> = HashMap<(&'a RepositoryUrl, &'a Track, &'a RequiredChecks), &'a HeadView>;
 
 /// One service to plan for. At least one of `declared` and `view` is there.
 #[derive(Clone, Copy)]
@@ -33,7 +34,9 @@ impl<'a> Subject<'a> {
         wanted: Option<&'a ServiceSpec>,
         heads: &Heads<'a>,
     ) -> Self {
-        let head = wanted.and_then(|spec| heads.get(&(&spec.source.repository, &spec.source.track)));
+        let head = wanted.and_then(|spec| {
+            heads.get(&(&spec.source.repository, &spec.source.track, &spec.source.host.require_checks))
+        });
         Self { name, declared, view, wanted, head: head.copied(), trust: Trust::NotAsked }
     }
 
@@ -63,7 +66,8 @@ impl<'a> Subject<'a> {
     /// is none (row L1).
     pub(super) fn head_after(&self, commit: &CommitId) -> Option<&'a CommitId> {
         let head = self.head?;
-        head.commit.as_ref().filter(|h| *h != commit && !head.alike.contains(commit))
+        let overtaken = head.checks.as_ref().is_some_and(|checks| checks.newer.contains(commit));
+        head.commit.as_ref().filter(|h| *h != commit && !head.alike.contains(commit) && !overtaken)
     }
 
     /// As [`Subject::head_after`] a revision, which knows what it has in its directory.
@@ -74,6 +78,9 @@ impl<'a> Subject<'a> {
     /// The head, where it is another commit than the revision's, without a change in the directory.
     pub(super) fn aside(&self, revision: &Revision) -> Option<&'a CommitId> {
         let other = self.head_commit().filter(|h| *h != &revision.commit.id)?;
+        if self.head.and_then(|h| h.checks.as_ref()).is_some_and(|checks| checks.newer.contains(&revision.commit.id)) {
+            return None;
+        }
         self.news(revision).is_none().then_some(other)
     }
 
@@ -81,6 +88,34 @@ impl<'a> Subject<'a> {
         let same_place = self.wanted.is_some_and(|w| w.source.track.directory == revision.spec.source.track.directory);
         let contents = self.head.and_then(|h| h.contents.as_ref());
         same_place && contents.is_some() && contents == revision.contents.as_ref()
+    }
+
+    /// Whether checks are required of which none has passed yet, as far as it is known.
+    pub(super) fn is_unchecked(&self) -> bool {
+        let requires = self.wanted.is_some_and(|w| !w.source.host.require_checks.is_none());
+        requires && self.head_commit().is_none()
+    }
+
+    /// What the newest commit waits for, where it has to pass checks.
+    pub(super) fn checks_note(&self) -> Option<Note> {
+        let required = &self.wanted?.source.host.require_checks;
+        let Some(checks) = self.head.and_then(|h| h.checks.as_ref()) else {
+            let waits = "its newest commit waits until its checks are known";
+            return (!required.is_none()).then(|| self.note(NoteKind::Waits, waits));
+        };
+        let (newest, why) = (checks.newest.as_ref()?, checks.why.as_ref()?);
+        // What runs already has nothing to wait for.
+        if self.view.and_then(|v| v.current.as_ref()).is_some_and(|current| current.commit.id == *newest) {
+            return None;
+        }
+        let (short, name) = (newest.short(), self.name);
+        Some(match checks.failed {
+            true => {
+                let rest = format!("a newer commit, the checks run again or `towpath deploy {name}` goes on");
+                self.note(NoteKind::Held, format!("commit {short} is not deployed: {why}; {rest}"))
+            }
+            false => self.note(NoteKind::Waits, format!("commit {short} is not deployed yet: {why}")),
+        })
     }
 
     /// The operation in flight.

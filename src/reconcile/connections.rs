@@ -346,3 +346,15 @@ fn made(core: &Core, name: &str, spec: &ConnectionSpec) -> Resource {
     let kind = ResourceKind::Connection { provider: spec.provider, host, declared: true, handshake: None };
     Resource::made(ResourceId::from_random(core.random()), name.to_owned(), kind, core.now())
 }
+
+/// The connection that a service is bound to, by its name.
+pub fn bound(core: &Core, spec: &ServiceSpec) -> Option<String> {
+    name_of(&core.state().world, spec)
+}
+
+/// What a connection gives, as it was read last, and whose repositories it is for.
+pub fn opened(core: &Core, name: &str) -> Option<(Provider, Arc<Access>)> {
+    let provider = known(&core.state(), name)?.provider;
+    let read = core.connections.read.lock().unwrap_or_else(PoisonError::into_inner);
+    Some((provider, read.get(name)?.access.clone()))
+}

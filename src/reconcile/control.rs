@@ -3,10 +3,8 @@
 use super::core::{Core, StopReason};
 use super::{commands, managed, operation, pass, snapshot, steps};
 use crate::api::collection::{Collection, Extent};
-use crate::api::commands::{CommandBegun, CommandOutput, CommandRequest};
-use crate::api::control::{Act, ControlPlane, PlanAnswer, Principal, Refusal, Snapshot, Windows};
 use crate::api::commands::{CommandBegun, CommandInput, CommandInputTaken, CommandOutput, CommandRequest};
-use crate::api::control::{Act, ControlPlane, PlanAnswer, Principal, Refusal, Snapshot};
+use crate::api::control::{Act, ControlPlane, PlanAnswer, Principal, Refusal, Snapshot, Windows};
 use crate::api::facts::{Configure, Edit, Facts};
 use crate::api::handshake::{AppWanted, Given};
 use crate::desired::ManifestFiles;
@@ -17,7 +15,7 @@ use crate::model::{
     Cause, Event, InstanceId, Operation, OperationId, OperationKind, OperationTarget, Owner, Revision, RevisionNumber,
     ServiceId, ServiceName, ServiceRecord, ServiceSpec, Severity, TerminalSize,
 };
-use crate::observed::Observed;
+use crate::observed::{HeadView, Observed};
 use crate::plan::{Plan, Policy};
 use crate::store::{StoreError, World, Write};
 use async_trait::async_trait;
@@ -98,6 +96,10 @@ impl ControlPlane for Control {
         operation::spawn(core, &id);
         core.look_again();
         Ok(id)
+    }
+
+    async fn propose_revert(&self, rollback: &OperationId, by: Principal) -> Result<String, Refusal> {
+        super::feedback::revert::propose(&self.0, rollback, &by).await
     }
 
     async fn cancel(&self, id: &OperationId, by: Principal) -> Result<(), Refusal> {
@@ -413,7 +415,12 @@ impl Prepared {
         let spec = spec_to_deploy(record, self.desired.as_ref())
             .ok_or_else(|| state_error(record, "has no configuration", "declare it in the manifest"))?;
         let source = &spec.source;
-        let head = self.observed.heads.iter().find(|h| h.repository == source.repository && h.track == source.track);
+        let head = {
+            // The newest, whatever its checks say: who asks for a deployment decides that.
+            let plain =
+                |h: &&HeadView| h.checks.is_none() && h.repository == source.repository && h.track == source.track;
+            self.observed.heads.iter().find(plain)
+        };
         let commit = head.filter(|h| h.error.is_none()).and_then(|h| h.commit.clone());
         Ok(OperationTarget::deploying(spec, commit))
     }

@@ -81,6 +81,10 @@ pub struct Config {
     pub environment: BTreeMap<String, Secret>,
     /// How many builds run at once.
     pub parallel_builds: usize,
+    /// How often git hosts are asked for what they have besides commits.
+    pub poll: crate::model::Poll,
+    /// What pull requests against the manifest's repository are planned.
+    pub plan_pulls: crate::settings::PlanPulls,
 }
 
 /// Why a running operation is asked to stop.
@@ -98,6 +102,17 @@ pub struct Running {
     pub token: CancellationToken,
     /// Why, once it should.
     pub reason: Option<StopReason>,
+}
+
+/// What was planned when a commit of the manifest came into force.
+#[derive(Debug)]
+pub struct FirstPlan {
+    /// The commit.
+    pub commit: crate::model::CommitId,
+    /// The plan.
+    pub plan: crate::plan::Plan,
+    /// Beside it.
+    pub report: crate::plan::Report,
 }
 
 /// The state in memory. Its lock is never held across an await.
@@ -119,6 +134,10 @@ pub struct State {
     pub health: BTreeMap<InstanceId, health::Record>,
     /// What the last valid manifest declares.
     pub desired: Option<Desired>,
+    /// The same without the previews in it: as it stands in the files.
+    pub declared: Option<Desired>,
+    /// The pull requests that have a preview now.
+    pub previews: crate::desired::previews::Open,
     /// The manifest's state.
     pub manifest: ManifestState,
     /// What was read of it last.
@@ -127,6 +146,12 @@ pub struct State {
     pub manifest_has_secrets: bool,
     /// How its repository is followed, where it is pulled from git.
     pub manifest_followed: super::manifest::repository::Followed,
+    /// What is held back until its checks have passed.
+    pub gates: BTreeMap<super::feedback::gate::Followed, super::feedback::gate::Gate>,
+    /// What was planned first with the commit of the manifest that is in force, where it is pulled from git.
+    pub manifest_first_plan: Option<Arc<FirstPlan>>,
+    /// The commit that was planned with last, in this process or before it.
+    pub manifest_planned: Option<crate::model::CommitId>,
     /// What was told of instances that were changed by hand.
     pub drift_told: super::drift::Told,
     /// The last known heads of branches that are followed.
@@ -232,6 +257,10 @@ pub struct Core {
     pub manifest_directories: tokio::sync::watch::Sender<super::manifest::Directories>,
     /// *Look again.*
     pub wake: Notify,
+    /// What speaks to GitHub, by the connection.
+    pub clients: super::feedback::Clients,
+    /// Changes whenever a git host says that something happened.
+    pub host_hints: tokio::sync::watch::Sender<u64>,
     /// Every event, for whoever prints them. Slow readers lose the oldest.
     pub events: broadcast::Sender<Event>,
     /// Cancelled when the control plane goes; what runs is left as after a crash.
@@ -260,6 +289,7 @@ impl Core {
         let token_key = super::managed::token_key(&world).unwrap_or_else(super::random);
         let installed = super::managed::installed(&parts.config, parts.engine.name());
         let snapshot = Arc::new(super::snapshot::empty(&parts.config, parts.engine.name()));
+        let manifest_planned = super::manifest::repository::remembered_commit(&world);
         let state = State {
             world,
             instances: BTreeMap::new(),
@@ -269,10 +299,15 @@ impl Core {
             live: Liveness::default(),
             health: BTreeMap::new(),
             desired: None,
+            declared: None,
+            previews: BTreeMap::new(),
             manifest: ManifestState::None,
             manifest_read: None,
             manifest_has_secrets: false,
             manifest_followed: Default::default(),
+            gates: BTreeMap::new(),
+            manifest_first_plan: None,
+            manifest_planned,
             manifest_converged: None,
             drift_told: super::drift::Told::default(),
             heads: super::rewritten::Heads::default(),
@@ -299,6 +334,8 @@ impl Core {
             sweeping: tokio::sync::Mutex::new(()),
             manifest_directories: tokio::sync::watch::Sender::default(),
             wake: Notify::new(),
+            clients: super::feedback::Clients::default(),
+            host_hints: tokio::sync::watch::Sender::default(),
             events: broadcast::channel(EVENT_BACKLOG).0,
             stopping: CancellationToken::new(),
             down: CancellationToken::new(),
@@ -439,6 +476,11 @@ impl Core {
     /// The turn of a service: whoever holds its lock may change which instances it has.
     pub fn turn_of(&self, service: &ServiceId) -> Arc<tokio::sync::Mutex<()>> {
         self.state().turns.entry(service.clone()).or_default().clone()
+    }
+
+    /// How long git hosts are left alone after they were asked.
+    pub fn poll_rest(&self) -> Duration {
+        self.config.poll.rest(self.now())
     }
 
     /// What planning obeys.

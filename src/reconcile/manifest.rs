@@ -73,7 +73,7 @@ async fn take(core: &Arc<Core>, files: ManifestFiles, from: Option<(&ManifestRep
         let changed = held.manifest != state;
         held.manifest = state.clone();
         if let Some(desired) = parsed.value {
-            held.desired = Some(desired);
+            super::feedback::previews::declare(&mut held, desired);
             // Secrets are looked at in each pass: what is the same stays reached.
             if changed || !same {
                 held.manifest_converged = None;
@@ -86,6 +86,7 @@ async fn take(core: &Arc<Core>, files: ManifestFiles, from: Option<(&ManifestRep
     }
     if valid {
         keep_windows(core).await;
+    }
     if valid && core.config.apply_automatically {
         super::identities::converge(core).await;
     }

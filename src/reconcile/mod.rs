@@ -21,6 +21,7 @@ mod endpoints;
 pub mod engines;
 pub mod entry;
 pub mod fault;
+pub mod feedback;
 pub mod handshake;
 pub mod heal;
 pub mod health;

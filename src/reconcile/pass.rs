@@ -1,7 +1,7 @@
 //! One pass: look at everything, plan, execute what happens by itself. Wake-ups carry no input (law 1).
 
 use super::contained::contained;
-use super::core::{Core, StopReason};
+use super::core::{Core, FirstPlan, StopReason};
 use super::heal::{self, Healing};
 use super::monitor::Monitor;
 use super::{drift, manifest, operation, retry, rewritten, snapshot, steps, vetting};
@@ -82,6 +82,7 @@ pub async fn pass(core: &Arc<Core>) {
     let policy = core.policy();
     let now = core.now();
     let (plan, report) = crate::plan::plan(desired.as_ref(), &observed, &policy, now);
+    note_first_plan(core, &plan, &report);
     note_convergence(core, &plan);
     snapshot::store(core, observed.clone(), plan.clone(), report);
     let planned = Planned { plan, observed };
@@ -92,6 +93,17 @@ pub async fn pass(core: &Arc<Core>) {
         if let Err(error) = execute(core, change, &planned, None).await {
             tracing::warn!(error = %super::chain(&error), "a change could not be begun; the next pass looks again");
         }
+    }
+}
+
+/// Keeps what is planned first with a commit of the manifest: what a review had planned is compared with it.
+fn note_first_plan(core: &Core, plan: &Plan, report: &crate::plan::Report) {
+    let Some(commit) = plan.manifest.as_ref().and_then(|m| m.commit.as_ref()).map(|c| c.id.clone()) else { return };
+    let mut state = core.state();
+    if state.manifest_planned.as_ref() != Some(&commit) {
+        state.manifest_planned = Some(commit.clone());
+        let first = FirstPlan { commit, plan: plan.clone(), report: report.clone() };
+        state.manifest_first_plan = Some(Arc::new(first));
     }
 }
 

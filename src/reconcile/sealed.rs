@@ -45,6 +45,48 @@ pub async fn resolve(core: &Arc<Core>, mut parsed: Parsed<Desired>) -> Parsed<De
     parsed
 }
 
+/// As [`resolve`] for a manifest that is only looked at: its files lie in `directory`, where they would be behind `link`.
+/// Nothing is kept, and nothing outside of the directory is read.
+pub async fn preview(core: &Arc<Core>, mut parsed: Parsed<Desired>, link: &Path, directory: &Path) -> Parsed<Desired> {
+    let mut declared = parsed.value.as_ref().map(|d| d.secrets.clone()).unwrap_or_default();
+    if declared.is_empty() {
+        return parsed;
+    }
+    let outside: Vec<Problem> = declared.iter_mut().filter_map(|secret| move_inside(secret, link, directory)).collect();
+    let keys = core.config.secrets.clone();
+    let opened = match outside.is_empty() {
+        false => Err(outside),
+        true => tokio::task::spawn_blocking(move || open_all(&keys, &declared))
+            .await
+            .unwrap_or_else(|error| Err(vec![problem(None, &core.config.manifest_shown, error.to_string(), None)])),
+    };
+    match (opened, &mut parsed.value) {
+        (Ok(texts), Some(desired)) => name_values(desired, &texts),
+        (Ok(_), None) => {}
+        (Err(problems), _) => {
+            parsed.problems.extend(problems);
+            parsed.value = None;
+        }
+    }
+    parsed
+}
+
+/// Makes the file of a secret the one in the directory; a problem if it is not in there.
+fn move_inside(secret: &mut DeclaredSecret, link: &Path, directory: &Path) -> Option<Problem> {
+    let Sealed::File(path) = &secret.sealed else { return None };
+    let inside = path.strip_prefix(link).ok().and_then(|rest| directory.join(rest).canonicalize().ok());
+    match inside.filter(|path| directory.canonicalize().is_ok_and(|directory| path.starts_with(directory))) {
+        Some(path) => {
+            secret.sealed = Sealed::File(path);
+            None
+        }
+        None => {
+            let message = format!("the file of the secret `{}` is not in the commit", secret.name);
+            Some(problem(Some(secret), "", message, None))
+        }
+    }
+}
+
 fn problem(secret: Option<&DeclaredSecret>, manifest: &str, message: String, hint: Option<String>) -> Problem {
     let place = match secret {
         Some(secret) => secret.place.clone(),

@@ -2,7 +2,7 @@
 
 use super::core::Core;
 use crate::desired::files::read_text;
-use crate::model::{CodeSource, EnvName, RegistryLogin, Revision, Secret, SecretRef, ValueFrom};
+use crate::model::{CodeSource, EnvName, RegistryLogin, Revision, Secret, SecretRef, ServiceSpec, ValueFrom};
 use crate::secrets::{self, Keyring, MAX_SEALED};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -89,6 +89,15 @@ fn member(value: &Secret, key: &str) -> Option<Secret> {
         other => other.to_string(),
     };
     Some(Secret::new(text))
+}
+
+/// The values of a declaration's secrets, as far as they can be read: to be kept out of what is told to others.
+pub async fn values(spec: &ServiceSpec, core: &Core) -> Vec<Secret> {
+    let mut values = Vec::with_capacity(spec.secrets.len());
+    for reference in spec.secrets.values() {
+        values.extend(resolve(reference, core).await.ok());
+    }
+    values
 }
 
 /// The value of a secret.

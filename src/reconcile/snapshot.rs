@@ -33,8 +33,9 @@ pub fn empty(config: &Config, engine: &str) -> Snapshot {
 
 /// What runs, as of memory now.
 pub fn observed(core: &Core) -> Observed {
-    let heads = core.poller.heads();
+    let mut heads = core.poller.heads();
     let state = core.state();
+    heads.extend(super::feedback::gate::views(&state.gates, &heads));
     let services = state.world.services.values().filter(|r| r.deleted_at.is_none());
     Observed {
         services: services.map(|r| view(&state, r)).collect(),

@@ -133,9 +133,11 @@ pub async fn run(settings: UpSettings) -> Result<(), UpError> {
     // Before the take-over: a store that was restored is nothing to keep from whoever looks at the terminal.
     let printer = tokio::spawn(printer::print(core.clone(), core.events.subscribe(), settings.output));
     take_over(&core, &opened).await?;
+    super::feedback::previews::load(&core).await;
     let servers = serve(&core, &data, &settings).await?;
     super::watch::follow(&core);
     forward_changes(&core);
+    super::feedback::begin(&core);
     give_up_half_healings(&core).await;
     sweep_one_offs(&core).await;
     operation::spawn_open(&core);
@@ -309,7 +311,10 @@ fn api_url(settings: &UpSettings) -> Result<HostUrl, UpError> {
     if address.ip().is_unspecified() {
         address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
     }
-    HostUrl::of(&format!("{scheme}://{address}")).map_err(UpError::Setting)
+    // Port 0 is any that is free, which is not known yet: an address for tests, where nobody comes back to by a browser.
+    let text =
+        if address.port() == 0 { format!("{scheme}://{}", address.ip()) } else { format!("{scheme}://{address}") };
+    HostUrl::of(&text).map_err(UpError::Setting)
 }
 
 fn config(settings: &UpSettings, data: &DataDir, http_port: u16) -> Result<Config, UpError> {
@@ -343,6 +348,8 @@ fn config(settings: &UpSettings, data: &DataDir, http_port: u16) -> Result<Confi
         keep: settings.keep,
         quotas: settings.quotas,
         environment,
+        poll: settings.poll.clone(),
+        plan_pulls: settings.plan_pulls,
         parallel_builds: std::thread::available_parallelism().map_or(1, std::num::NonZero::get).clamp(1, 4),
     })
 }

@@ -78,6 +78,7 @@ pub async fn listen(
 #[async_trait]
 impl Hints for Control {
     fn look_at(&self, repositories: &[RepositoryUrl]) -> usize {
+        super::feedback::hint(&self.0, repositories);
         self.0.poller.hint(repositories)
     }
 

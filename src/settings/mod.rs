@@ -83,6 +83,20 @@ pub struct UpSettings {
     pub sources: SourceSettings,
     /// What git hosts may say.
     pub webhooks: WebhookSettings,
+    /// What pull requests against the manifest's repository are planned.
+    pub plan_pulls: PlanPulls,
+}
+
+/// Whose pull requests are planned. A plan runs no code, but shows what runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum PlanPulls {
+    /// Nobody's.
+    Off,
+    /// Those from the repository itself.
+    #[default]
+    Own,
+    /// Those from forks too: anybody's.
+    Forks,
 }
 
 /// What git hosts may say.

@@ -18,11 +18,15 @@ mod ls_refs;
 mod mirror;
 mod objects;
 mod pkt;
+mod pull;
+mod revert;
 mod ssh;
 mod tree;
 
 pub use export::{Names, NotFetched};
 pub(in crate::source) use failure::{plain, transport_text};
+pub use pull::Merged;
+pub use revert::{Content, Reversal};
 pub use ssh::SshOptions;
 
 use self::bounds::Bounds;
@@ -404,6 +408,50 @@ impl GitSource {
             Ok(found)
         })
         .await
+    }
+
+    /// What a pull request comes to: its head, brought into the mirror and merged there into a commit that the mirror has.
+    ///
+    /// # Errors
+    /// [`SourceError::NoCommit`] when it was pushed to again, or is gone.
+    pub async fn merge_pull(
+        &self,
+        repository: &RepositoryUrl,
+        number: u64,
+        head: &CommitId,
+        base: &CommitId,
+    ) -> Result<Merged, SourceError> {
+        let (head, base) = (head.clone(), base.clone());
+        let shown = self.show(repository).await?;
+        self.write(repository, shown, move |mirror, repository, bounds| {
+            pull::merge(mirror, repository, (number, &head), &base, bounds)
+        })
+        .await
+    }
+
+    /// What takes back what came after one commit up to another, at a head that the mirror has; why not, in words.
+    ///
+    /// # Errors
+    /// [`SourceError::Mirror`] when the mirror cannot be read.
+    pub async fn revert(
+        &self,
+        repository: &RepositoryUrl,
+        (good, bad): (&CommitId, &CommitId),
+        head: &CommitId,
+    ) -> Result<Result<Reversal, String>, SourceError> {
+        let (good, bad, head) = (good.clone(), bad.clone(), head.clone());
+        self.write(repository, None, move |mirror, repository, _| {
+            revert::revert(mirror, repository, (&good, &bad), &head)
+        })
+        .await
+    }
+
+    /// Lets go of what [`GitSource::merge_pull`] keeps of a pull request.
+    ///
+    /// # Errors
+    /// [`SourceError::Mirror`] when the mirror cannot be written.
+    pub async fn forget_pull(&self, repository: &RepositoryUrl, number: u64) -> Result<(), SourceError> {
+        self.write(repository, None, move |mirror, _, _| pull::forget(mirror, number)).await
     }
 
     /// A file of a commit in the mirror, at most 1 MiB; `None` when the path is not a file there.

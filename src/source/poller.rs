@@ -405,6 +405,7 @@ fn unknown(repository: &RepositoryUrl, track: Track) -> HeadView {
         details: None,
         error: None,
         seen_at: None,
+        checks: None,
         rewritten: None,
     }
 }

@@ -47,7 +47,9 @@ fn flags(text: &str) -> BTreeSet<String> {
 fn own_flags(command: &[&str]) -> BTreeSet<String> {
     let help = help(command);
     let section = help.split("Commands:\n").nth(1).and_then(|s| s.split("\n\n").next()).unwrap_or_default();
-    let inner = section.lines().filter_map(|l| l.split_whitespace().next()).filter(|c| *c != "help");
+    // Further lines of a description are indented more.
+    let lines = section.lines().filter(|l| l.starts_with("  ") && !l.starts_with("   "));
+    let inner = lines.filter_map(|l| l.split_whitespace().next()).filter(|c| *c != "help");
     let inner: BTreeSet<String> = inner.flat_map(|name| own_flags(&[command, &[name]].concat())).collect();
     let options = help.split("Options:\n").nth(1).unwrap();
     let heads = options.lines().map(str::trim_start).filter(|l| l.starts_with('-'));

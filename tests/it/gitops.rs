@@ -99,8 +99,11 @@ fn a_commit_that_is_no_good_changes_nothing_and_says_so() {
 }
 
 #[test]
-fn a_restart_needs_no_repository_to_know_what_is_declared() {
+fn a_restart_needs_no_repository_to_know_what_is_declared_not_even_on_a_full_disk() {
     let mut team = Team::new("towpath.yaml");
+    let url = team.infra.path().to_string_lossy().into_owned();
+    // Above the watermark everything goes that nothing needs: the manifest needs its mirror.
+    team.installation.pulls(&["--repo", &url, "--branch", "main", "--disk-high", "1%"]);
     let commit = team.infra.commit("towpath.yaml", &team.shop(""));
     team.installation.up();
     team.installation.until_status("shop", "RUNNING");

@@ -46,6 +46,7 @@ pub fn spec(name: &str) -> ServiceSpec {
             credentials: None,
             connection: None,
             auto_deploy: true,
+            host: Default::default(),
             verify: None,
             poll: None,
         },
@@ -58,6 +59,7 @@ pub fn spec(name: &str) -> ServiceSpec {
         deploy: DeploySettings::default(),
         tags: BTreeMap::new(),
         wire: None,
+        preview: None,
     }
 }
 
@@ -80,7 +82,7 @@ pub fn settings() -> AppSettings {
 }
 
 pub fn declared(spec: ServiceSpec, line: u32) -> DeclaredService {
-    DeclaredService { spec, place: Place { file: "towpath.yaml".into(), line, column: 3 } }
+    DeclaredService { spec, place: Place { file: "towpath.yaml".into(), line, column: 3 }, previews: None }
 }
 
 pub fn desired(services: Vec<DeclaredService>) -> Desired {
@@ -206,6 +208,7 @@ pub fn head(spec: &ServiceSpec, at: Option<CommitId>) -> HeadView {
         alike: Vec::new(),
         details: None,
         error: None,
+        checks: None,
         rewritten: None,
     }
 }

@@ -126,7 +126,6 @@ fn a_service_waits_for_one_that_it_depends_on_and_goes_after_it_is_deleted_befor
         let names = i.json(&["status"]);
         names.as_array().is_some_and(|all| all.iter().all(|s| s["name"] != "shop" && s["name"] != "orders"))
     });
-    let log = installation.log();
     let events = installation.json(&["events"]);
     let deleted = |name: &str| {
         let of_it = |event: &&serde_json::Value| {

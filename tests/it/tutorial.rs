@@ -97,7 +97,11 @@ impl Lived {
             self.status,
             place.display()
         );
-        let ran = self.bash(&script).output().unwrap();
+        // A command that waits for somebody fails by its name, not by the end of the whole test.
+        let file = self.root.path().join("script");
+        std::fs::write(&file, script).unwrap();
+        let ran = self.bash(&format!("exec timeout 240 bash '{}'", file.display())).output().unwrap();
+        assert_ne!(ran.status.code(), Some(124), "`{command}` did not end\n{}", String::from_utf8_lossy(&ran.stdout));
         self.status = ran.status.code().unwrap_or(1);
         if let Ok(place) = std::fs::read_to_string(place) {
             self.directory = place.trim().into();
@@ -408,7 +412,7 @@ fn every_command_of_every_page_is_run_or_says_why_not() {
 }
 
 const MOST_ARE_RUN: usize = 30;
-const FEW_ARE_NOT: usize = 14;
+const FEW_ARE_NOT: usize = 15;
 
 #[test]
 fn lines_are_compared_without_what_differs_from_run_to_run() {

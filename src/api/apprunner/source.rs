@@ -7,8 +7,8 @@ use super::service_shape::CATALOGUE;
 use crate::api::control::Refusal;
 use crate::api::facts::Facts;
 use crate::model::{
-    AppSettings, BuildSource, CodeSource, EnvName, ImageName, Invalid, Reference, RepositoryUrl, ResourceType,
-    RuntimeName, ServiceSpec, SourceDirectory, Track, ValueFrom, WireSettings,
+    AppSettings, BuildSource, CodeSource, EnvName, HostRules, ImageName, Invalid, Reference, RepositoryUrl,
+    ResourceType, RuntimeName, ServiceSpec, SourceDirectory, Track, ValueFrom, WireSettings,
 };
 use std::collections::BTreeMap;
 
@@ -110,8 +110,10 @@ fn image(
     );
     let credentials = kept.and_then(|old| old.source.credentials.clone());
     let (repository, track) = (RepositoryUrl::Image(name), reference.into());
+    let poll = kept.and_then(|old| old.source.poll.clone());
+    let (verify, host) = (None, HostRules::default());
     let source =
-        CodeSource { repository, track, key: None, connection: None, credentials, auto_deploy, verify: None, poll: None };
+        CodeSource { repository, track, key: None, connection: None, credentials, auto_deploy, verify, poll, host };
     Ok((source, build))
 }
 
@@ -191,8 +193,19 @@ fn repository(code: Members<'_>, old: Option<&ServiceSpec>) -> Result<(CodeSourc
     };
     let auto_deploy = old.is_none_or(|old| old.source.auto_deploy);
     let key = old.and_then(|old| old.source.key.clone());
-    let source =
-        CodeSource { repository, track, key, connection: None, credentials: None, auto_deploy, verify: None, poll: None };
+    let poll = old.and_then(|old| old.source.poll.clone());
+    let host = old.map(|old| old.source.host.clone()).unwrap_or_default();
+    let source = CodeSource {
+        repository,
+        track,
+        key,
+        connection: None,
+        credentials: None,
+        auto_deploy,
+        verify: None,
+        poll,
+        host,
+    };
     Ok((source, build))
 }
 

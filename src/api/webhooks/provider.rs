@@ -20,12 +20,13 @@ pub enum Provider {
     Generic,
 }
 
-/// Events that tell of new commits, or that a check of one ended.
+/// Events that tell of new commits, of pull requests, or that a check ended.
 const EVENTS: &[&str] = &[
     "push",
     "create",
     "delete",
     "release",
+    "pull_request",
     "check_run",
     "check_suite",
     "workflow_run",

@@ -214,6 +214,7 @@ fn spec() -> impl Strategy<Value = ServiceSpec> {
             },
             tags,
             wire: None,
+            preview: None,
         },
     )
 }

@@ -1,9 +1,9 @@
 //! One service of the manifest.
 
-use super::{Context, build, keys, restraint, settings, source, values};
+use super::{Context, build, keys, previews, restraint, settings, source, values};
 use crate::desired::fields::Fields;
 use crate::desired::findings::Findings;
-use crate::model::{BuildSource, ServiceName, ServiceSpec};
+use crate::model::{BuildSource, Previews, ServiceName, ServiceSpec};
 
 /// Reads a service; `None` where something that it needs is wrong, which is among the findings then.
 pub(super) fn read(
@@ -11,8 +11,19 @@ pub(super) fn read(
     name: Option<ServiceName>,
     context: &Context,
     findings: &mut Findings,
-) -> Option<ServiceSpec> {
+) -> Option<(ServiceSpec, Option<Previews>)> {
     let fields = &keys::check(fields, "service", findings);
+    let spec = declared(fields, name, context, findings);
+    let previews = previews::read(fields, spec.as_ref(), context.shared, findings);
+    Some((spec?, previews))
+}
+
+fn declared(
+    fields: &Fields,
+    name: Option<ServiceName>,
+    context: &Context,
+    findings: &mut Findings,
+) -> Option<ServiceSpec> {
     let source = source::read(fields, context, findings);
     let port = fields.number("port", 1..=65535, findings).and_then(|port| u16::try_from(port).ok());
     let build = build::read(fields, port, context, findings);
@@ -43,6 +54,7 @@ pub(super) fn read(
         tags,
         restraint,
         wire: None,
+        preview: None,
     })
 }
 

@@ -109,7 +109,7 @@ pub(super) fn seconds_within(
     u32::try_from(duration.as_secs()).ok()
 }
 
-fn duration(
+pub(super) fn duration(
     fields: &Fields,
     key: &str,
     range: RangeInclusive<Duration>,

@@ -1,12 +1,14 @@
 //! `source`: where a service's code comes from.
 
-use super::{Context, keys, signers, values};
-use crate::desired::duration::parse_duration;
 use super::{Context, connections, keys, signers, values};
-use crate::desired::fields::{Fields, checked};
+use crate::desired::duration::parse_duration;
+use crate::desired::fields::{Fields, checked, text_of};
 use crate::desired::findings::{Findings, quote};
-use crate::desired::yaml::{Entry, Span};
-use crate::model::{CodeSource, ImageName, Invalid, Poll, Reference, RegistryCredentials, RepositoryUrl, Track};
+use crate::desired::yaml::{Entry, Span, Value};
+use crate::model::{
+    CodeSource, HostRules, ImageName, Invalid, Poll, Reference, RegistryCredentials, RepositoryUrl, RequiredChecks,
+    Track,
+};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,7 +17,8 @@ use std::time::Duration;
 const LONGEST_POLL: Duration = Duration::from_secs(7 * 86_400);
 
 /// What is said of git repositories only.
-const OF_REPOSITORIES: &[&str] = &["repository", "branch", "tag", "commit", "directory", "connection", "key", "verify"];
+const OF_REPOSITORIES: &[&str] =
+    &["repository", "branch", "tag", "commit", "directory", "connection", "key", "verify", "report", "requireChecks"];
 
 /// Reads `source` (rows S1, S2).
 pub(super) fn read(service: &Fields, context: &Context, findings: &mut Findings) -> Option<CodeSource> {
@@ -31,24 +34,53 @@ pub(super) fn read(service: &Fields, context: &Context, findings: &mut Findings)
     let auto_deploy = fields.flag("autoDeploy", findings).unwrap_or(true);
     let verify = signers::verify(&fields, context, findings);
     let poll = poll(&fields, findings);
+    let host = host_rules(&fields, findings);
     let hint = "write the URL or path of a git repository, or `image: registry.example.com/acme/hello:1.2`";
     fields.required("repository", hint, findings)?;
     let (text, span) = fields.value("repository").and_then(|_| fields.text("repository", findings))?;
     let repository = checked(repository(text, context.directory), "repository", span, findings)?;
     warn_of_plain_http(&repository, span, findings);
     refuse_credentials(&fields, findings)?;
-    Some(CodeSource {
-        repository,
-        track: Track { reference, directory },
-        key,
-        credentials: None,
-        auto_deploy,
-        verify,
-        poll,
-    })
     let connection = connections::named(&fields, &repository, context.shared, findings);
+    check_that_checks_are_seen(&fields, &host, findings);
     let track = Track { reference, directory };
-    Some(CodeSource { repository, track, key, connection, credentials: None, auto_deploy, verify })
+    Some(CodeSource { repository, track, key, connection, credentials: None, auto_deploy, verify, poll, host })
+}
+
+/// What is said to the host of the repository.
+fn host_rules(fields: &Fields, findings: &mut Findings) -> HostRules {
+    let report = fields.flag("report", findings).unwrap_or(true);
+    let require_checks = required_checks(fields, findings).unwrap_or_default();
+    HostRules { report, require_checks }
+}
+
+/// Checks that nobody can see would be waited for for ever.
+fn check_that_checks_are_seen(fields: &Fields, host: &HostRules, findings: &mut Findings) {
+    let Some(entry) = fields.entry("requireChecks") else { return };
+    if !host.require_checks.is_none() && fields.entry("connection").is_none() {
+        let message =
+            format!("`{}` needs a connection to GitHub, which the source does not name", fields.path("requireChecks"));
+        findings
+            .error("checks", entry.key_span, message)
+            .hint("declare one under `connections` and name it: `connection: NAME`");
+    }
+}
+
+/// `true` for all, a list for some.
+fn required_checks(fields: &Fields, findings: &mut Findings) -> Option<RequiredChecks> {
+    let node = fields.present("requireChecks", "`true`, or a list of names", findings)?;
+    let path = fields.path("requireChecks");
+    let Value::Sequence(items) = &node.value else {
+        let all = fields.flag("requireChecks", findings)?;
+        return Some(if all { RequiredChecks::All } else { RequiredChecks::None });
+    };
+    if items.is_empty() {
+        findings
+            .error("checks", node.span, format!("`{path}` names no check"))
+            .hint("name checks as GitHub shows them, or write `true` for all");
+    }
+    let name = |item| text_of(item, &path, findings).map(|(text, _)| text.to_owned());
+    Some(RequiredChecks::Named(items.iter().filter_map(name).collect()))
 }
 
 /// `image: registry.example.com/acme/orders:1.2` (row S2).
@@ -65,8 +97,8 @@ fn image(fields: &Fields, context: &Context, findings: &mut Findings) -> Option<
     let (name, reference) = checked(ImageName::parse_reference(text), "image", span, findings)?;
     let (repository, track) = (RepositoryUrl::Image(name), reference.into());
     let poll = poll(fields, findings);
-    let source = CodeSource { repository, track, key: None, credentials, auto_deploy, verify: None, poll };
-    let source = CodeSource { repository, track, key: None, connection: None, credentials, auto_deploy, verify: None };
+    let (connection, verify, host) = (None, None, HostRules::default());
+    let source = CodeSource { repository, track, key: None, connection, credentials, auto_deploy, verify, poll, host };
     fits.then_some(source)
 }
 

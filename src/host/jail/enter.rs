@@ -2,12 +2,11 @@
 
 use super::{Launch, Stopped};
 use rustix::io::Errno;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+use rustix::net::RecvFlags;
 use rustix::process::{Gid, Resource, Rlimit, Uid, setrlimit};
 use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set, set_no_new_privs};
 use std::fs::File;
-use std::io::{self, IoSliceMut, Read, Write};
-use std::mem::MaybeUninit;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -46,26 +45,13 @@ fn take_door() -> io::Result<UnixStream> {
 /// What to become, and what that is to read from.
 fn read(door: &UnixStream) -> Result<(Launch, Option<OwnedFd>), Stopped> {
     let failed = |error: &io::Error| failed("read what to start", error);
-    let (mut order, mut input) = (vec![0; 64 << 10], None);
-    let count = receive(door, &mut order, &mut input).map_err(|e| failed(&e.into()))?;
+    let mut order = vec![0; 64 << 10];
+    let (count, input) = super::receive(door, &mut order, RecvFlags::empty()).map_err(|e| failed(&e.into()))?;
     order.truncate(count);
     let mut rest = door;
     Read::by_ref(&mut rest).take(LARGEST_LAUNCH).read_to_end(&mut order).map_err(|e| failed(&e))?;
     let launch = serde_json::from_slice(&order).map_err(|e| failed(&e.into()))?;
     Ok((launch, input))
-}
-
-/// The first bytes, and the descriptor that came with them.
-fn receive(door: &UnixStream, bytes: &mut [u8], input: &mut Option<OwnedFd>) -> rustix::io::Result<usize> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received = rustix::net::recvmsg(door, &mut [IoSliceMut::new(bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(mut descriptors) = message {
-            *input = descriptors.next();
-        }
-    }
-    Ok(received.bytes)
 }
 
 /// Puts what the program reads from in its place; a terminal becomes the one of a session of its own.
@@ -120,7 +106,7 @@ fn become_program(
     }
     if launch.asks_to_bind {
         // After all else, which needs no answers. Where it cannot be had, an application has to listen on its `PORT`.
-        super::send_listener(door, crate::host::seccomp::listen_for_binds().ok())
+        super::send(door, super::LISTENER, crate::host::seccomp::listen_for_binds().ok().as_ref().map(AsFd::as_fd))
             .map_err(|e| failed("hand over the listener for its ports", &e))?;
     }
     let error =

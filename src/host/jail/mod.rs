@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -118,7 +118,8 @@ impl Door {
             at_program: false,
         };
         let order = serde_json::to_vec(launch).map_err(|e| lost(&e.into()))?;
-        let sent = send_input(&self.0, input)
+        let sent = input
+            .map_or(Ok(()), |input| send(&self.0, BLANK, Some(input)))
             .and_then(|()| self.0.write_all(&order))
             .and_then(|()| self.0.shutdown(Shutdown::Write));
         let mut answer = Vec::new();
@@ -135,49 +136,42 @@ impl Door {
 
 /// Comes before the answer, if the launch says that binds are answered: one byte, and the listener if there is one.
 const LISTENER: u8 = b'+';
+/// Comes before the order, with what the program is to read from.
+const BLANK: u8 = b' ';
 
-fn send_listener(door: &UnixStream, listener: Option<OwnedFd>) -> io::Result<()> {
+/// Sends a byte, and with it a descriptor if there is one: that needs a byte to go with.
+fn send(door: &UnixStream, mark: u8, descriptor: Option<BorrowedFd<'_>>) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    let descriptors: Vec<BorrowedFd<'_>> = listener.iter().map(AsFd::as_fd).collect();
-    if !descriptors.is_empty() {
-        control.push(SendAncillaryMessage::ScmRights(&descriptors));
+    let descriptors: Vec<BorrowedFd<'_>> = descriptor.into_iter().collect();
+    if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+        return Err(rustix::io::Errno::TOOBIG.into());
     }
-    rustix::net::sendmsg(door, &[IoSlice::new(&[LISTENER])], &mut control, SendFlags::NOSIGNAL)?;
+    rustix::net::sendmsg(door, &[IoSlice::new(&[mark])], &mut control, SendFlags::NOSIGNAL)?;
     Ok(())
+}
+
+/// Receives bytes, and the descriptor that came with the first of them.
+fn receive(door: &UnixStream, bytes: &mut [u8], flags: RecvFlags) -> rustix::io::Result<(usize, Option<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let flags = flags | RecvFlags::CMSG_CLOEXEC;
+    let received = rustix::net::recvmsg(door, &mut [IoSliceMut::new(bytes)], &mut control, flags)?;
+    let descriptors = control.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+        _ => None,
+    });
+    Ok((received.bytes, descriptors.flatten().next()))
 }
 
 /// Takes the listener, if one comes. Of an answer that is not one it takes nothing.
 fn receive_listener(door: &UnixStream) -> io::Result<Option<OwnedFd>> {
     let mut first = [0];
-    let look = |space: &mut RecvAncillaryBuffer<'_>, first: &mut [u8; 1], flags| {
-        rustix::net::recvmsg(door, &mut [IoSliceMut::new(first)], space, flags | RecvFlags::CMSG_CLOEXEC)
-    };
-    let peeked = look(&mut RecvAncillaryBuffer::new(&mut []), &mut first, RecvFlags::PEEK)?;
-    if peeked.bytes == 0 || first != [LISTENER] {
+    let (count, _) = receive(door, &mut first, RecvFlags::PEEK)?;
+    if count == 0 || first != [LISTENER] {
         return Ok(None);
     }
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    look(&mut control, &mut first, RecvFlags::empty())?;
-    let messages = control.drain().filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
-        _ => None,
-    });
-    Ok(messages.flatten().next())
-}
-
-/// Sends a descriptor, with a blank before the order: it needs a byte to go with.
-fn send_input(door: &UnixStream, input: Option<BorrowedFd<'_>>) -> io::Result<()> {
-    let Some(input) = input else { return Ok(()) };
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let descriptors = [input];
-    if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
-        return Err(rustix::io::Errno::TOOBIG.into());
-    }
-    rustix::net::sendmsg(door, &[IoSlice::new(b" ")], &mut control, SendFlags::NOSIGNAL)?;
-    Ok(())
+    Ok(receive(door, &mut first, RecvFlags::empty())?.1)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::host::files::{read_small, remove_tree, tree_size};
 use crate::model::{BuildId, Digest, RevisionNumber, ServiceId, Timestamp};
 use crate::reconcile::chain;
 use crate::reconcile::core::Core;
+use crate::settings::ManifestSource;
 use crate::store::Write;
 use crate::telemetry::{InUse, Retention};
 use std::collections::BTreeSet;
@@ -104,7 +105,7 @@ async fn builds(core: &Core, found: &mut Vec<(Stored, Target)>, left: &mut Vec<S
     }
 }
 
-/// The names of mirrors that a service needs.
+/// The names of mirrors that a service needs, or the manifest itself.
 fn needed_mirrors(core: &Core) -> BTreeSet<String> {
     let state = core.state();
     let declared = state.desired.iter().flat_map(|d| d.services.iter().map(|s| &s.spec));
@@ -113,7 +114,12 @@ fn needed_mirrors(core: &Core) -> BTreeSet<String> {
     let running = state.world.operations.values().filter(|o| !o.status.is_final());
     let targets = running.filter_map(|o| o.target.spec.as_ref());
     let specs = declared.chain(applied).chain(kept).chain(targets);
-    specs.map(|spec| Digest::of(&spec.source.repository).as_str().to_owned()).collect()
+    let followed = match &core.config.manifest {
+        ManifestSource::Repository(repository) => Some(&repository.url),
+        ManifestSource::Path(_) => None,
+    };
+    let repositories = specs.map(|spec| &spec.source.repository).chain(followed);
+    repositories.map(|repository| Digest::of(repository).as_str().to_owned()).collect()
 }
 
 /// What lies in a directory of ours: mirrors or caches.

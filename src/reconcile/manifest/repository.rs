@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The link to what is in force, beside the commits.
-const CURRENT: &str = "current";
+pub(crate) const CURRENT: &str = "current";
 /// How long a commit that could not be read rests: this, doubled with each try.
 const FIRST_REST: Duration = Duration::from_secs(2);
 const LONGEST_REST: Duration = Duration::from_secs(300);
@@ -120,6 +120,12 @@ fn wanted(core: &Core, repository: &ManifestRepository) -> (Option<CommitId>, Op
         return (commit, error);
     }
     (remembered(core, repository).map(|known| known.commit), error)
+}
+
+/// The commit that was in force when the control plane ended.
+pub fn remembered_commit(world: &crate::store::World) -> Option<CommitId> {
+    let stored = world.meta.get(crate::reconcile::META_MANIFEST_COMMIT).cloned()?;
+    serde_json::from_value::<Remembered>(stored).ok().map(|known| known.commit)
 }
 
 fn remembered(core: &Core, repository: &ManifestRepository) -> Option<Remembered> {

@@ -183,7 +183,7 @@ fn bring(open: &Repository, repository: &RepositoryUrl, reference: &Reference, b
     Ok(head)
 }
 
-fn oid(repository: &RepositoryUrl, commit: &CommitId) -> Result<Oid, SourceError> {
+pub(super) fn oid(repository: &RepositoryUrl, commit: &CommitId) -> Result<Oid, SourceError> {
     Oid::from_str(commit.as_str()).map_err(|error| transport(repository, &error))
 }
 
@@ -211,7 +211,7 @@ fn download(
 }
 
 /// Downloads what the mirror has not of some references of an open connection.
-fn download_names(
+pub(super) fn download_names(
     connection: &mut RemoteConnection<'_, '_, '_>,
     repository: &RepositoryUrl,
     names: &[String],

@@ -263,7 +263,9 @@ impl Mirror {
     /// data directory is locked by one process, so none of them is another's. What cannot be removed is met again later.
     fn sweep(&self) {
         let leftover = |name: &str| name.ends_with(".lock") || name.starts_with("pack_git2_");
-        for directory in ["", "refs/heads", "refs/tags", "refs/seen", "objects/pack"].map(|name| self.path.join(name)) {
+        for directory in
+            ["", "refs/heads", "refs/tags", "refs/seen", "refs/pulls", "objects/pack"].map(|name| self.path.join(name))
+        {
             let Ok(entries) = fs::read_dir(directory) else { continue };
             for entry in entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(leftover)) {
                 let _ = fs::remove_file(entry.path());

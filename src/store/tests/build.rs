@@ -93,6 +93,7 @@ impl Seeded {
                 }),
                 connection: self.maybe(|_| "acme-github".parse().unwrap()),
                 auto_deploy: self.0.bool(),
+                host: Default::default(),
                 verify: None,
                 poll: None,
             },
@@ -108,6 +109,7 @@ impl Seeded {
             deploy: DeploySettings::default(),
             tags: [(self.text(), self.text())].into(),
             wire: self.maybe(|s| Box::new(WireSettings::bound_to(s.resource_id()))),
+            preview: None,
         }
     }
 

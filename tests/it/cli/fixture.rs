@@ -21,6 +21,7 @@ pub fn spec(name: &str) -> ServiceSpec {
             credentials: None,
             connection: None,
             auto_deploy: true,
+            host: Default::default(),
             verify: None,
             poll: None,
         },
@@ -33,6 +34,7 @@ pub fn spec(name: &str) -> ServiceSpec {
         deploy: DeploySettings::default(),
         tags: BTreeMap::new(),
         wire: None,
+        preview: None,
     }
 }
 
@@ -110,6 +112,7 @@ pub fn snapshot() -> Snapshot {
     let declared = |name: &str| DeclaredService {
         spec: spec(name),
         place: Place { file: "towpath.yaml".into(), line: 2, column: 3 },
+        previews: None,
     };
     let version = ManifestVersion { file: "towpath.yaml".into(), digest: Digest::of(&"m"), commit: None };
     let waits = Note {

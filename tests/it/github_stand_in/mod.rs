@@ -5,11 +5,14 @@
 //! a runtime can use it.
 
 mod app;
+mod git;
 mod server;
 
 pub use app::{App, Caller};
 
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -87,6 +90,8 @@ struct State {
     personal: Vec<String>,
     seen: Vec<Asked>,
     faults: Vec<String>,
+    /// Work trees of repositories, by owner and name.
+    repositories: BTreeMap<String, PathBuf>,
     /// How long tokens of installations live.
     lifetime: Option<Duration>,
     /// Where its git repositories are served.
@@ -165,6 +170,12 @@ impl StandIn {
         let code = format!("code-{}", app.id);
         self.state().codes.push((code.clone(), app.clone()));
         (code, app)
+    }
+
+    /// Has a repository of this machine as `OWNER/NAME`. Returns its URL.
+    pub fn repository(&self, name: &str, work_tree: &Path) -> String {
+        self.state().repositories.insert(name.to_owned(), work_tree.to_owned());
+        format!("{}/{name}", self.url())
     }
 
     /// Every request that was taken, in order.

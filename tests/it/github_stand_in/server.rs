@@ -1,6 +1,6 @@
 //! The stand-in's server: takes a request, looks at it, finds its answer, sends that at its pace.
 
-use super::{Answer, Asked, Pace, State, app, fits};
+use super::{Answer, Asked, Pace, State, app, fits, git};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-type Body = UnsyncBoxBody<Bytes, io::Error>;
+pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// Starts it on a thread of its own, until the sender is dropped.
 pub(super) fn start(state: Arc<Mutex<State>>) -> (u16, oneshot::Sender<()>) {
@@ -56,9 +56,12 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<
         let may = app::may_read(&state.lock().unwrap_or_else(std::sync::PoisonError::into_inner), shown);
         return if may { forward(port, parts, body).await } else { who() };
     }
-    let mut state = state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let answer = decide(&mut state, &parts, &body);
-    drop(state);
+    let held = || state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let meant = git::meant(&held(), parts.uri.path());
+    if let Some((repository, below)) = meant {
+        return Ok(tokio::task::spawn_blocking(move || git::answer(&repository, &below, &parts, &body)).await.unwrap());
+    }
+    let answer = decide(&mut held(), &parts, &body);
     send(&answer)
 }
 
