@@ -124,7 +124,7 @@ pub struct UpArgs {
     /// How often sources are asked for new versions: a duration, or a line of crontab by universal time
     #[arg(
         long,
-        value_name = "DURATION|CRON",
+        value_name = "DURATION-OR-CRON",
         default_value = "30s",
         value_parser = parse_poll,
         env = "TOWPATH_POLL",

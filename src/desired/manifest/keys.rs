@@ -14,7 +14,6 @@ const LEVELS: &[Level] = &[
         &[
             "services",
             "connections",
-            "rules",
             "autoscaling",
             "health",
             "env",
