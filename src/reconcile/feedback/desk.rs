@@ -229,32 +229,22 @@ impl Desk {
         act: Act,
     ) -> Result<Option<Value>, GitHubError> {
         let (commit, link) = (&report.commit, &look.link);
-        let (path, is_ours): (String, Box<dyn Fn(&Value) -> bool + Send + Sync>) = match act {
-            Act::Deploy => {
-                let id = operation.id.to_string();
-                (
-                    format!("/deployments?sha={commit}&task=deploy&per_page={PAGE}"),
-                    Box::new(move |d: &Value| d["payload"]["operation"] == id.as_str()),
-                )
-            }
-            Act::Status(stage) => {
-                let (context, description) = (report.context(), report.description.clone());
-                (
-                    format!("/commits/{commit}/statuses?per_page={PAGE}"),
-                    Box::new(move |s: &Value| {
-                        s["context"] == context.as_str()
-                            && s["state"] == stage.status()
-                            && s["description"] == description.as_str()
-                    }),
-                )
-            }
-            Act::Deployed(stage) => {
+        let path = match act {
+            Act::Deploy => format!("/deployments?sha={commit}&task=deploy&per_page={PAGE}"),
+            Act::Status(_) => format!("/commits/{commit}/statuses?per_page={PAGE}"),
+            Act::Deployed(_) => {
                 let id = look.deployment(self, operation).unwrap_or_default();
-                (
-                    format!("/deployments/{id}/statuses?per_page={PAGE}"),
-                    Box::new(move |s: &Value| s["state"] == stage.deployment()),
-                )
+                format!("/deployments/{id}/statuses?per_page={PAGE}")
             }
+        };
+        let is_ours = |one: &Value| match act {
+            Act::Deploy => one["payload"]["operation"] == operation.id.as_str(),
+            Act::Status(stage) => {
+                one["context"] == report.context().as_str()
+                    && one["state"] == stage.status()
+                    && one["description"] == report.description.as_str()
+            }
+            Act::Deployed(stage) => one["state"] == stage.deployment(),
         };
         let found = link.get(&path).await?;
         Ok(found.as_array().into_iter().flatten().find(|one| is_ours(one)).cloned())

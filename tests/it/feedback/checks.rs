@@ -15,7 +15,7 @@ impl Checks {
         let (runs, statuses) = (said.clone(), said.clone());
         shop.hub.github.route("GET", "/repos/acme/shop/commits/*/check-runs", move |asked| {
             let known = runs.lock().unwrap()[asked.part(4)].clone();
-            let list: Vec<Value> = known.as_str().map(|conclusion| run(conclusion)).into_iter().collect();
+            let list: Vec<Value> = known.as_str().map(run).into_iter().collect();
             Answer::new(200, json!({ "total_count": list.len(), "check_runs": list }))
         });
         shop.hub.github.route("GET", "/repos/acme/shop/commits/*/status", move |_| {

@@ -169,7 +169,7 @@ impl Hub {
             Answer::new(200, open.cloned().collect())
         });
         self.route("GET", "/repos/acme/*/pulls/*", |kept, asked| {
-            match kept.pulls.iter().find(|p| p["number"].to_string() == asked.part(4)) {
+            match kept.pulls.iter().find(|p| p["number"].as_u64() == asked.part(4).parse().ok()) {
                 Some(pull) => Answer::new(200, pull.clone()),
                 None => Answer::refusal(404, "Not Found"),
             }

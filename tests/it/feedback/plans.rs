@@ -92,8 +92,8 @@ fn a_pull_request_gets_its_plan_in_one_comment_that_is_kept_up_to_date() {
     assert_eq!(team.shop.installation.service("billing"), Value::Null);
     // A manifest that is no good, with its place.
     let bad = team.propose(7, &team.manifest("  cart: { sourc: x }\n"), false);
-    team.until_comment(7, "towpath.yaml:");
-    assert!(team.comment(7).contains("did you mean"), "{}", team.comment(7));
+    team.until_comment(7, "did you mean");
+    assert!(team.comment(7).contains("towpath.yaml:"), "{}", team.comment(7));
     team.until_checked(&bad, "failure");
 }
 

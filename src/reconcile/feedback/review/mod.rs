@@ -282,11 +282,14 @@ impl Reviews {
         let (merge, since) = match reviewed.merged.clone() {
             Some(known) => known,
             None => {
-                let pull = match pulls::one(link, number).await {
-                    Err(GitHubError::NotFound(_)) => return Ok(self.forget(number).await),
-                    pull => pull?,
+                let merge = match pulls::one(link, number).await {
+                    Err(GitHubError::NotFound(_)) => None,
+                    pull => pull?.merged,
                 };
-                let Some(merge) = pull.merged else { return Ok(self.forget(number).await) };
+                let Some(merge) = merge else {
+                    self.forget(number).await;
+                    return Ok(());
+                };
                 let merged = (merge, self.core.now());
                 if let Some(reviewed) = self.known.get_mut(&number) {
                     reviewed.merged = Some(merged.clone());
@@ -298,7 +301,10 @@ impl Reviews {
         let first = self.core.state().manifest_first_plan.clone();
         match first.filter(|first| first.commit == merge) {
             Some(first) => self.compare(link, number, &reviewed, &first).await,
-            None if self.core.now().since(since) > PATIENCE => Ok(self.forget(number).await),
+            None if self.core.now().since(since) > PATIENCE => {
+                self.forget(number).await;
+                Ok(())
+            }
             None => Ok(()),
         }
     }
