@@ -121,7 +121,7 @@ pub struct UpArgs {
         hide_env_values = true
     )]
     base_domain: BaseDomain,
-    /// How often sources are asked for new versions: a duration, or a line of crontab by universal time
+    /// How often sources are asked for new versions: a duration, or a line of crontab
     #[arg(
         long,
         value_name = "DURATION-OR-CRON",

@@ -15,6 +15,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+/// What says the zone of a line.
+const ZONE: &str = "CRON_TZ=";
 /// So many days are looked through: the longest that a date stays away is from one 29 February to the next but one.
 const MOST_DAYS: i32 = 366 * 8 + 2;
 
@@ -310,14 +312,66 @@ fn moments(clock: DateTime, rules: &TimeZone, both: bool) -> impl Iterator<Item 
     found.into_iter().flatten().map(|at| Timestamp(at.as_millisecond()))
 }
 
+/// Times that come back by the clocks of a zone, as one line: `0 6 * * *` by universal time, and as cron programs have it
+/// `CRON_TZ=Asia/Seoul 0 6 * * *`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Times {
+    cron: Cron,
+    zone: Zone,
+}
+
+impl Times {
+    /// The first time after a moment.
+    pub fn next(&self, after: Timestamp) -> Option<Timestamp> {
+        self.cron.next(after, &self.zone)
+    }
+}
+
+impl FromStr for Times {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let text = text.trim();
+        let Some(zoned) = text.strip_prefix(ZONE) else {
+            return Ok(Self { cron: text.parse()?, zone: Zone::utc() });
+        };
+        let (zone, cron) = zoned.split_once(char::is_whitespace).unwrap_or((zoned, ""));
+        Ok(Self { zone: zone.parse()?, cron: cron.parse()? })
+    }
+}
+
+impl fmt::Display for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.zone == Zone::utc() {
+            true => self.cron.fmt(f),
+            false => write!(f, "{ZONE}{} {}", self.zone.as_str(), self.cron),
+        }
+    }
+}
+
+impl TryFrom<String> for Times {
+    type Error = Invalid;
+
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        text.parse()
+    }
+}
+
+impl From<Times> for String {
+    fn from(times: Times) -> Self {
+        times.to_string()
+    }
+}
+
 /// How often a source is asked for new versions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Poll {
     /// At this distance.
     Every(Duration),
-    /// At these times, by universal time.
-    At(Cron),
+    /// At these times.
+    At(Times),
 }
 
 impl Poll {
@@ -325,7 +379,7 @@ impl Poll {
     pub fn rest(&self, now: Timestamp) -> Duration {
         match self {
             Self::Every(interval) => *interval,
-            Self::At(cron) => cron.next(now, &Zone::utc()).map_or(Duration::from_secs(86_400), |next| next.since(now)),
+            Self::At(times) => times.next(now).map_or(Duration::from_secs(86_400), |next| next.since(now)),
         }
     }
 }

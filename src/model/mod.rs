@@ -38,7 +38,7 @@ pub mod verify;
 pub mod window;
 pub mod wire_settings;
 
-pub use self::cron::{Cron, Poll, Zone};
+pub use self::cron::{Cron, Poll, Times, Zone};
 pub use build_network::{BUILD_HOST, BuildNetwork, Guarded};
 pub use connection::{ConnectionName, Entrance, Handshake, HostUrl, Means, Provider};
 pub use docker_host::DockerHost;

@@ -190,6 +190,8 @@ pub(super) fn kind_word(kind: NoteKind) -> &'static str {
 
 /// A note in one sentence.
 pub(super) fn note_text(note: &Note) -> String {
-    let until = note.until.map(|at| format!(" (until {at})")).unwrap_or_default();
+    // What says it in its own words, by the clocks that count there, is not said again.
+    let until = note.until.filter(|_| !note.message.contains(" until "));
+    let until = until.map(|at| format!(" (until {at})")).unwrap_or_default();
     format!("{}: {}{until}", kind_word(note.kind), escaped(&note.message))
 }

@@ -44,7 +44,7 @@ fn verb(one: &Decided<'_>) -> &'static str {
 
 fn suspended(one: &Decided<'_>, now: Timestamp) -> Option<Note> {
     let suspend = one.subject.wanted?.restraint.suspended(now)?;
-    let message = format!("its {} waits: suspended ({})", verb(one), suspend.reason);
+    let message = format!("its {} waits: suspended until {} ({})", verb(one), suspend.until, suspend.reason);
     Some(one.subject.note_until(suspend.until, message))
 }
 

@@ -3,7 +3,7 @@
 //! A clock that jumps neither stalls polling (what was asked in the future is due) nor makes a
 //! burst (after each poll the next is a whole wait away from *then*; missed polls are not made up for).
 
-use crate::model::{Cron, Poll, Timestamp, Zone};
+use crate::model::{Poll, Times, Timestamp};
 use std::time::Duration;
 
 /// Nothing is polled more often than this, whatever the settings say.
@@ -54,7 +54,7 @@ pub enum Pace {
     /// At a distance.
     Every(PollSchedule),
     /// At times.
-    At(Vec<Cron>),
+    At(Vec<Times>),
 }
 
 impl Pace {
@@ -68,10 +68,10 @@ impl Pace {
             return Some(Self::Every(PollSchedule::every(shortest)));
         }
         let times = polls.iter().filter_map(|poll| match poll {
-            Poll::At(cron) => Some(cron.clone()),
+            Poll::At(times) => Some(times.clone()),
             Poll::Every(_) => None,
         });
-        let times: Vec<Cron> = times.collect();
+        let times: Vec<Times> = times.collect();
         (!times.is_empty()).then_some(Self::At(times))
     }
 
@@ -83,7 +83,7 @@ impl Pace {
             (Self::Every(schedule), Outcome::Succeeded) => return state.succeeded(schedule, now, random),
             (Self::Every(schedule), Outcome::Failed) => return state.failed(schedule, now, random),
             (Self::At(times), _) => {
-                let next = times.iter().filter_map(|cron| cron.next(now, &Zone::utc())).min();
+                let next = times.iter().filter_map(|times| times.next(now)).min();
                 next.map_or(CALMEST, |next| next.since(now))
             }
         };

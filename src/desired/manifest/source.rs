@@ -167,15 +167,19 @@ fn poll(fields: &Fields, findings: &mut Findings) -> Option<Box<Poll>> {
     Some(Box::new(poll))
 }
 
-/// How often something is asked: `5m`, or `*/10 * * * *`.
+/// How often something is asked: `5m`, `*/10 * * * *`, or `CRON_TZ=Asia/Seoul */10 6-20 * * *`.
 ///
 /// # Errors
 /// What it is not, and how it is written.
 pub fn parse_poll(text: &str) -> Result<Poll, Invalid> {
-    let is_cron = text.trim().contains(char::is_whitespace) && text.contains(['*', ',', '/', '-'])
-        || text.trim_start().starts_with('@');
-    let words = text.split_whitespace().count();
-    if is_cron || words >= 5 { text.parse().map(Poll::At) } else { parse_duration(text).map(Poll::Every) }
+    let has_fields = text.trim().contains(char::is_whitespace) && text.contains(['*', ',', '/', '-', '=']);
+    if has_fields || text.trim_start().starts_with('@') || text.split_whitespace().count() >= 5 {
+        return text.parse().map(Poll::At);
+    }
+    parse_duration(text).map(Poll::Every).map_err(|_| {
+        Invalid::new(format!("{} is neither a duration nor a crontab time", quote(text)))
+            .hint("write it like `5m`, or like `*/10 6-20 * * *`")
+    })
 }
 
 /// A repository; a relative path is relative to the manifest.

@@ -107,7 +107,7 @@ const KEYS: &[Key] = &[
     key("source", "report", Flag, "Whether what becomes of deployments is said at GitHub, where the source has a connection to it.").default("true"),
     key("source", "requireChecks", AnyOf(&[Flag, List(&Text)]), "Whether a new commit waits until its checks at GitHub have passed: `true` for all of them, or a list of names. Needs a connection.").default("false"),
     key("source", "verify", Level("verify"), "What has to hold of a commit before it is deployed."),
-    key("source", "poll", Text, "How often it is asked for new versions: a duration from `1s` to `7d`, or a line of crontab by universal time, such as `*/10 6-20 * * *`; as `towpath up --poll` says if nothing is said.").example("5m"),
+    key("source", "poll", Text, "How often it is asked for new versions: a duration from `1s` to `7d`, or a line of crontab, such as `*/10 6-20 * * *`, by universal time or by a zone that is said in front of it: `CRON_TZ=Asia/Seoul */10 6-20 * * *`; as `towpath up --poll` says if nothing is said.").example("5m"),
     key("verify", "signedBy", AnyOf(&[Like(SHARED_NAME), List(&Like(SHARED_NAME))]), "Names under `keys`: the commit that is deployed has to be signed by one of their keys."),
     key("verify", "fastForwardOnly", Flag, "Whether only commits that descend from the one that runs are deployed.").default("false"),
     key("build", "runtime", Runtime, "The managed runtime.").required().example("python311"),

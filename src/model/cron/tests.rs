@@ -16,6 +16,22 @@ fn next(cron: &str, after: &str, name: &str) -> String {
 }
 
 #[test]
+fn a_line_may_say_the_zone_by_whose_clocks_it_is() {
+    let next = |line: &str| line.parse::<Times>().unwrap().next(at("2026-11-26T00:00:00Z")).unwrap().to_string();
+    assert_eq!(next("0 6 * * *"), "2026-11-26T06:00:00.000Z");
+    assert_eq!(next("CRON_TZ=Asia/Seoul 0 12 * * *"), "2026-11-26T03:00:00.000Z");
+    for line in ["*/10 6-20 * * *", "CRON_TZ=Asia/Seoul  0 12 * * *", "CRON_TZ=UTC @daily"] {
+        let times: Times = line.parse().unwrap();
+        assert_eq!(times.to_string().parse::<Times>().unwrap(), times, "{line}");
+    }
+    for (bad, why) in
+        [("CRON_TZ=Mars/Olympus 0 6 * * *", "no time zone"), ("CRON_TZ=UTC", "five fields"), ("", "five fields")]
+    {
+        assert!(bad.parse::<Times>().unwrap_err().to_string().contains(why), "{bad}");
+    }
+}
+
+#[test]
 fn times_are_those_of_crontab() {
     for (cron, after, expected) in [
         ("30 18 * * FRI", "2026-11-26T18:00:00Z", "2026-11-27T18:30:00.000Z"),
