@@ -152,7 +152,8 @@ fn form(core: &Core, state: &str, waiting: &Waiting) -> Page {
             "checks": "write",
             "pull_requests": "write",
         },
-        "default_events": ["push", "create", "delete", "pull_request", "check_run", "workflow_run"],
+        // Each is covered by a permission above; GitHub refuses others.
+        "default_events": ["push", "create", "delete", "pull_request", "check_run", "check_suite", "status"],
     });
     let owner = organization.as_ref().map(|name| format!("/organizations/{name}")).unwrap_or_default();
     let text = format!(

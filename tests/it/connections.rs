@@ -2,8 +2,8 @@
 
 use crate::conformance;
 use crate::faults::node;
+use crate::feedback::hub::Hub;
 use crate::git_source::served;
-use crate::github_stand_in::StandIn;
 use crate::installation::{Installation, get_with};
 use serde_json::Value;
 use std::path::Path;
@@ -163,7 +163,8 @@ fn a_github_app_is_made_in_a_browser_and_reads_a_private_repository() {
     let mut installation = Installation::new();
     let app = installation.repository("app");
     node::greet(&app, "one");
-    let (server, github) = (served(installation.path()), StandIn::start());
+    let (server, hub) = (served(installation.path()), Hub::new());
+    let github = &hub.github;
     github.serve_git(server.port());
     let host = github.url();
     let url = format!("{host}/acme/app");
@@ -183,6 +184,17 @@ fn a_github_app_is_made_in_a_browser_and_reads_a_private_repository() {
     let back = format!("http://127.0.0.1:{}/connections/callback", installation.api);
     assert_eq!((&asked["redirect_url"], &asked["public"]), (&back.into(), &false.into()), "{asked}");
     assert_eq!(asked["default_permissions"]["contents"], "read", "{asked}");
+    // GitHub refuses events that no permission covers ("Webhook events and payloads", *Availability*).
+    for event in asked["default_events"].as_array().unwrap() {
+        let covered_by = match event.as_str().unwrap() {
+            "push" | "create" | "delete" => "contents",
+            "pull_request" => "pull_requests",
+            "check_run" | "check_suite" => "checks",
+            "status" => "statuses",
+            other => panic!("{other}: by which permission?"),
+        };
+        assert!(asked["default_permissions"][covered_by].is_string(), "{event} needs {covered_by}");
+    }
     // GitHub makes the App, and sends the browser back with a code.
     let (code, made) = github.make_of_manifest(&[7]);
     let (status, _, page) = browse(&installation, &format!("/connections/callback?code={code}&state=guessed"));
@@ -205,6 +217,12 @@ fn a_github_app_is_made_in_a_browser_and_reads_a_private_repository() {
     github.revoke_tokens();
     node::greet(&app, "two");
     installation.until_answer("shop", "two");
+    // The App reports what became of both.
+    let (first, second) = (app.git(&["rev-parse", "HEAD~1"]), app.git(&["rev-parse", "HEAD"]));
+    for commit in [first.trim(), second.trim()] {
+        let said = || hub.last(commit, "towpath/shop")["state"] == "success";
+        installation.until(&format!("{commit} is reported"), Duration::from_secs(30), |_| said());
+    }
     let secrets = [made.pem.lines().nth(3).unwrap().to_owned(), format!("webhook secret of {}", made.id)];
     for secret in secrets {
         assert_eq!(holds(&installation.data(), &secret), Vec::<String>::new());

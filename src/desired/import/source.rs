@@ -71,8 +71,9 @@ fn authentication(field: &Field, draft: &mut Draft) {
         draft.missing(
             &connection,
             "the connection is AWS' own access to the repository",
-            "nothing, if everybody may read the repository; else give towpath a deploy key: the URL as \
-             `ssh://git@HOST/PATH`, and `source.key: { file: … }`",
+            "nothing, if everybody may read the repository; else make a connection of towpath's own, \
+             `connections: { NAME: { provider: GITHUB } }`, complete it with `towpath connections handshake NAME`, and name it \
+             in `source.connection`",
         );
     }
     if let Some(role) = members.take("AccessRoleArn") {

@@ -1,7 +1,7 @@
 //! What towpath says at GitHub and reads there: against a stand-in that holds every request against GitHub's documentation.
 
 mod checks;
-mod hub;
+pub mod hub;
 mod plans;
 mod previews;
 mod reports;
@@ -23,6 +23,8 @@ pub struct Shop {
     pub app: Repository,
     /// The URL of the repository.
     pub url: String,
+    /// How the connection gets in, as a manifest says it.
+    pub means: String,
 }
 
 impl Shop {
@@ -35,13 +37,13 @@ impl Shop {
         std::fs::write(installation.path().join("token"), TOKEN).unwrap();
         let app = installation.repository("app");
         let url = hub.repository("shop", app.path());
-        Self { installation, hub, app, url }
+        Self { installation, hub, app, url, means: "token: { file: ./token }".into() }
     }
 
     /// The connections of a manifest.
     pub fn connections(&self) -> String {
         let github = self.hub.github.url();
-        format!("connections:\n  acme-github: {{ provider: GITHUB, url: \"{github}\", token: {{ file: ./token }} }}\n")
+        format!("connections:\n  acme-github: {{ provider: GITHUB, url: \"{github}\", {} }}\n", self.means)
     }
 
     /// A service of the repository, with more about its source and more lines.

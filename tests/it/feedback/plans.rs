@@ -28,16 +28,39 @@ impl Team {
         team
     }
 
+    /// The same, by an App that is installed for the repositories.
+    fn by_an_app() -> Self {
+        let mut team = Self::new(&[]);
+        let app = team.shop.hub.github.app(&[7]);
+        team.shop.means = format!("app: {{ id: {}, privateKey: {{ file: ./app.pem }} }}", app.id);
+        std::fs::write(team.infra.path().join("app.pem"), &app.pem).unwrap();
+        team.infra.commit("towpath.yaml", &team.manifest(""));
+        team
+    }
+
     fn manifest(&self, more: &str) -> String {
         format!("{}services:\n{}{more}", self.shop.connections(), self.shop.service("shop", ", report: false", ""))
+    }
+
+    /// Has more services; the commit of theirs.
+    fn infra_declares(&self, more: &str) -> String {
+        self.infra.commit("towpath.yaml", &self.manifest(more));
+        self.shop.app.git(&["rev-parse", "HEAD"]).trim().to_owned()
     }
 
     fn up(&mut self) {
         let i = &mut self.shop.installation;
         i.up();
         i.ok(&["connections", "create", "acme-github", "--url", &self.shop.hub.github.url()]);
-        let token = i.path().join("token");
-        i.ok(&["connections", "handshake", "acme-github", "--token", &token.to_string_lossy()]);
+        let handshake = ["connections", "handshake", "acme-github"];
+        let of = |file: &str| self.infra.path().join(file).to_string_lossy().into_owned();
+        match self.shop.means.strip_prefix("app: { id: ") {
+            Some(id) => {
+                let id = id.split(',').next().unwrap();
+                i.ok(&[&handshake[..], &["--app-id", id, "--app-key", &of("app.pem")]].concat())
+            }
+            None => i.ok(&[&handshake[..], &["--token", &of("token")]].concat()),
+        };
         i.until_status("shop", "RUNNING");
     }
 
@@ -95,6 +118,30 @@ fn a_pull_request_gets_its_plan_in_one_comment_that_is_kept_up_to_date() {
     team.until_comment(7, "did you mean");
     assert!(team.comment(7).contains("towpath.yaml:"), "{}", team.comment(7));
     team.until_checked(&bad, "failure");
+}
+
+#[test]
+fn an_app_writes_a_check_run_and_a_comment_and_its_services_report() {
+    let mut team = Team::by_an_app();
+    let first = team.infra_declares(&team.shop.service("site", "", ""));
+    team.up();
+    team.shop.until("the service reports", |hub| hub.last(&first, "towpath/site")["state"] == "success");
+    let orders = team.shop.service("site", "", "") + &team.shop.service("orders", ", report: false", "");
+    let head = team.propose(11, &team.manifest(&orders), false);
+    team.until_comment(11, "Create `orders`");
+    let run = |head: &str| {
+        let kept = team.shop.hub.kept();
+        let of: Vec<Value> = kept.runs.iter().filter(|r| r["head_sha"] == head).cloned().collect();
+        assert!(of.len() <= 1, "more than one run of a commit: {of:?}");
+        of.into_iter().next().unwrap_or_default()
+    };
+    team.shop.until("its check ran", |_| run(&head)["conclusion"] == "success");
+    assert_eq!(run(&head)["name"], "towpath/plan");
+    assert!(run(&head)["output"]["summary"].as_str().unwrap().contains("Create `orders`"), "{}", run(&head));
+    // No commit status beside it: an App has its checks.
+    assert_eq!(team.shop.hub.said(&head, "towpath/plan"), Vec::<String>::new());
+    let bad = team.propose(11, &team.manifest("  cart: { sourc: x }\n"), false);
+    team.shop.until("the next check ran", |_| run(&bad)["conclusion"] == "failure");
 }
 
 #[test]
