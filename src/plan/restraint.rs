@@ -11,6 +11,9 @@ use crate::model::{HeldReason, InstanceRole, InstanceState, ServiceName, Service
 use crate::observed::{Health, InstanceView};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Words of messages that say themselves until when.
+pub(super) const SAY_WHEN: [&str; 2] = ["deploy window closed until ", "waits: suspended until "];
+
 /// Withdraws what is held back, and says why.
 pub(super) fn restrain(decided: &mut [Decided<'_>], windows: &[DeclaredWindow], now: Timestamp) {
     // What is suspended is as it should be: nothing waits for what comes after.
