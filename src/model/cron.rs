@@ -87,7 +87,7 @@ impl From<Zone> for String {
 #[serde(try_from = "String", into = "String")]
 pub struct Cron {
     text: String,
-    fields: Schedule,
+    fields: Box<Schedule>,
     /// Both kinds of days are named: either will do.
     either_day: bool,
 }
@@ -154,6 +154,7 @@ impl FromStr for Cron {
         let whole = format!("{seconds} {minutes} {hours} {days_of_crate} {months} {weekdays_from_one}");
         let fields =
             Schedule::from_str(&whole).map_err(|_| bad("one of its fields has a value that it cannot have"))?;
+        let fields = Box::new(fields);
         let cron = Self { text: text.trim().to_owned(), fields, either_day: is_named(days) && is_named(weekdays) };
         if !cron.comes() {
             return Err(bad("there is no such day"));
