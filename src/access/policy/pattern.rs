@@ -186,47 +186,21 @@ fn read_variable(inside: &str) -> Result<Piece, String> {
     Ok(Piece::Variable(Box::new(Variable { key: key.to_owned(), default })))
 }
 
-/// Whether a text matches: greedy, going back to the last `*` only, which is enough.
+/// Whether a text matches. Nearly all are ASCII, whose characters are bytes: they are looked at with every call of the API.
 fn glob(pattern: &[Piece], text: &str) -> bool {
-    if text.is_ascii() { glob_ascii(pattern, text.as_bytes()) } else { glob_any(pattern, text) }
+    if text.is_ascii() { glob_of(pattern, text.bytes().map(char::from)) } else { glob_of(pattern, text.chars()) }
 }
 
-/// The same of a text whose characters are bytes, as nearly all are: it is looked at with every call of the API.
-fn glob_ascii(pattern: &[Piece], text: &[u8]) -> bool {
-    let (mut at, mut next) = (0, 0);
-    // Where to go on after the last `*`: behind it in the pattern, and in the text.
-    let mut back: Option<(usize, usize)> = None;
-    loop {
-        let step = match (pattern.get(at), text.get(next)) {
-            // At the end it takes all that is left.
-            (Some(Piece::Any), _) if at + 1 == pattern.len() => return true,
-            (Some(Piece::Any), _) => {
-                back = Some((at + 1, next));
-                at += 1;
-                continue;
-            }
-            (Some(Piece::Char(c)), Some(t)) => u32::from(*c) == u32::from(*t),
-            (Some(Piece::One), Some(_)) => true,
-            (None, None) => return true,
-            _ => false,
-        };
-        if step {
-            (at, next) = (at + 1, next + 1);
-            continue;
-        }
-        let Some((after, from)) = back.filter(|(_, from)| *from < text.len()) else { return false };
-        back = Some((after, from + 1));
-        (at, next) = (after, from + 1);
-    }
-}
-
-fn glob_any(pattern: &[Piece], text: &str) -> bool {
-    let (mut at, mut rest) = (0, text.chars());
+/// Greedy, going back to the last `*` only, which is enough.
+fn glob_of(pattern: &[Piece], text: impl Iterator<Item = char> + Clone) -> bool {
+    let (mut at, mut rest) = (0, text);
     // Where to go on after the last `*`: behind it in the pattern, and one character later in the text.
-    let mut back: Option<(usize, std::str::Chars<'_>)> = None;
+    let mut back = None;
     loop {
         let mut ahead = rest.clone();
         let step = match (pattern.get(at), ahead.next()) {
+            // At the end it takes all that is left.
+            (Some(Piece::Any), _) if at + 1 == pattern.len() => return true,
             (Some(Piece::Any), _) => {
                 back = Some((at + 1, rest.clone()));
                 at += 1;
