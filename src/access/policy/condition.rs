@@ -1,6 +1,6 @@
 //! One condition: an operator, a key, and the values that it is compared with.
 
-use super::context::{Context, Values};
+use super::context::{Context, Key, Values};
 use super::operator::{Operand, Operator, Sense};
 use super::pattern::Dialect;
 
@@ -27,7 +27,7 @@ enum Absent {
 /// A condition on one key.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Condition {
-    key: String,
+    key: Key,
     test: Test,
 }
 
@@ -61,9 +61,8 @@ impl Condition {
             Some(bare) => (bare, Absent::Passes),
             None => (bare, Absent::Compares),
         };
-        let key = key.to_owned();
         if bare == "Null" && set == Set::None && absent == Absent::Compares {
-            return Ok(Self { key, test: Test::Null(read_null(values)?) });
+            return Ok(Self { key: Key::new(key), test: Test::Null(read_null(values)?) });
         }
         let unknown = || format!("`{}` is not a condition operator", name.escape_debug());
         let (operator, sense) = Operator::of(bare).ok_or_else(unknown)?;
@@ -72,7 +71,7 @@ impl Condition {
             read.map_err(|why| format!("`{}` of `{name}` on `{key}` {why}", value.escape_debug()))
         });
         let operands = operands.collect::<Result<_, _>>()?;
-        Ok(Self { key, test: Test::Compare { set, absent, sense, operands } })
+        Ok(Self { key: Key::new(key), test: Test::Compare { set, absent, sense, operands } })
     }
 
     /// Whether it holds.

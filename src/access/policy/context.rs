@@ -21,6 +21,20 @@ impl Values {
     }
 }
 
+/// A key as a policy names it. Policies are read once and asked with every call: how it is looked for is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Key {
+    spelling: String,
+    lower: String,
+}
+
+impl Key {
+    /// The key of this name.
+    pub fn new(spelling: &str) -> Self {
+        Self { spelling: spelling.to_owned(), lower: spelling.to_ascii_lowercase() }
+    }
+}
+
 /// Condition keys with their values. Names are found without regard to case, tag keys in them too (row A6).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Context {
@@ -53,16 +67,14 @@ impl Context {
     }
 
     /// A key's values. Where two tags differ in case only, the one that is spelt as asked for is meant.
-    pub fn get(&self, key: &str) -> Option<&Values> {
-        // Most are written in small letters or are found by their lower-case twin; only others need a copy.
-        let is_lower = !key.bytes().any(|b| b.is_ascii_uppercase());
-        let spellings = if is_lower { self.keys.get(key)? } else { self.keys.get(&key.to_ascii_lowercase())? };
-        let exact = spellings.iter().find(|(spelling, _)| spelling == key);
+    pub(super) fn get(&self, key: &Key) -> Option<&Values> {
+        let spellings = self.keys.get(&key.lower)?;
+        let exact = spellings.iter().find(|(spelling, _)| *spelling == key.spelling);
         exact.or_else(|| spellings.first()).map(|(_, values)| values)
     }
 
     /// The value of a key that has one, for policy variables.
-    pub(super) fn single(&self, key: &str) -> Option<&str> {
+    pub(super) fn single(&self, key: &Key) -> Option<&str> {
         match self.get(key)? {
             Values::One(value) => Some(value),
             Values::Many(_) => None,

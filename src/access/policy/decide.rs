@@ -25,8 +25,8 @@ impl Resource {
 
     /// Policies may leave out the id at an ARN's end (row R6).
     fn matches(&self, pattern: &Pattern, context: &Context) -> bool {
-        let Some(pattern) = pattern.resolve(context) else { return false };
-        pattern.matches_arn(&self.arn) || short_form(&self.arn).is_some_and(|short| pattern.matches_arn(short))
+        let matches = |arn: &str| pattern.matches_arn(arn, context);
+        matches(&self.arn) || short_form(&self.arn).is_some_and(matches)
     }
 }
 

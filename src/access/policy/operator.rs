@@ -157,13 +157,11 @@ impl Operand {
     /// Whether a value of a request is what this one says.
     pub fn matches(&self, value: &str, context: &Context) -> bool {
         match self {
-            Self::String(pattern, Case::Ignored) => {
-                pattern.resolve(context).is_some_and(|pattern| pattern.matches_ignoring_case(value))
-            }
+            Self::String(pattern, Case::Ignored) => pattern.matches_ignoring_case(value, context),
             Self::String(pattern, _) => pattern.matches(value, context),
             Self::Arn(pattern) => {
-                let Some(pattern) = pattern.resolve(context) else { return false };
-                pattern.matches_arn(value) || short_form(value).is_some_and(|short| pattern.matches_arn(short))
+                let matches = |arn: &str| pattern.matches_arn(arn, context);
+                matches(value) || short_form(value).is_some_and(matches)
             }
             Self::Numeric(number, relation) => {
                 parse_number(value).and_then(|v| v.partial_cmp(number)).is_some_and(|order| relation.holds(order))

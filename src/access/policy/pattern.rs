@@ -1,6 +1,7 @@
 //! Patterns: text with `*`, `?` and policy variables (`${aws:username}`, `${aws:PrincipalTag/team, 'none'}`).
 
-use super::context::Context;
+use super::context::{Context, Key};
+use std::borrow::Cow;
 
 /// The longest pattern; longer than any ARN.
 pub(super) const LONGEST: usize = 2048;
@@ -24,20 +25,28 @@ pub(super) struct Pattern {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
-    /// This character.
-    Char(char),
+    /// This text, in which no colon is.
+    Text(Box<str>),
+    /// A colon. Apart, because ARNs are taken apart at theirs.
+    Colon,
     /// Any one character.
     One,
     /// Any characters.
     Any,
-    /// What the request says of a key. Apart, so that a piece is no larger than a word: patterns are looked at with every call.
+    /// What the request says of a key.
     Variable(Box<Variable>),
+}
+
+/// What one step of reading yields.
+enum Token {
+    Char(char),
+    Piece(Piece),
 }
 
 /// What the request says of a key; the default where it says nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Variable {
-    key: String,
+    key: Key,
     default: Option<String>,
 }
 
@@ -50,9 +59,6 @@ pub(super) enum Wild {
     No,
 }
 
-/// A pattern without variables, or with their values in their places.
-pub(super) struct Resolved<'a>(std::borrow::Cow<'a, [Piece]>);
-
 impl Pattern {
     /// Reads a pattern.
     ///
@@ -62,102 +68,120 @@ impl Pattern {
         if text.len() > LONGEST {
             return Err(format!("is longer than {LONGEST} bytes"));
         }
-        let (mut pieces, mut varies, mut rest) = (Vec::with_capacity(text.len()), false, text);
+        let (mut pieces, mut literal, mut rest) = (Vec::new(), String::new(), text);
         while let Some(c) = rest.chars().next() {
-            if dialect == Dialect::Variables && rest.starts_with("${") {
-                let (inside, after) = variable(rest)?;
-                pieces.push(read_variable(inside)?);
-                varies |= matches!(pieces.last(), Some(Piece::Variable(_)));
-                rest = after;
-                continue;
+            let (token, after) = match c {
+                '$' if dialect == Dialect::Variables && rest.starts_with("${") => {
+                    let (inside, after) = variable(rest)?;
+                    (read_variable(inside)?, after)
+                }
+                '*' if wild == Wild::Yes => (Token::Piece(Piece::Any), &rest[1..]),
+                '?' if wild == Wild::Yes => (Token::Piece(Piece::One), &rest[1..]),
+                c => (Token::Char(c), &rest[c.len_utf8()..]),
+            };
+            match token {
+                Token::Char(c) => literal.push(c),
+                Token::Piece(piece) => {
+                    push_text(&mut pieces, &std::mem::take(&mut literal));
+                    pieces.push(piece);
+                }
             }
-            pieces.push(match c {
-                '*' if wild == Wild::Yes => Piece::Any,
-                '?' if wild == Wild::Yes => Piece::One,
-                c => Piece::Char(c),
-            });
-            rest = &rest[c.len_utf8()..];
+            rest = after;
         }
+        push_text(&mut pieces, &literal);
+        let varies = pieces.iter().any(|piece| matches!(piece, Piece::Variable(_)));
         Ok(Self { pieces, varies })
     }
 
-    /// The pattern with the request's values in place of variables; `None` where one has neither value nor default.
-    /// Values are themselves: a `*` in one matches only a `*`.
-    pub fn resolve(&self, context: &Context) -> Option<Resolved<'_>> {
-        if !self.varies {
-            return Some(Resolved(self.pieces.as_slice().into()));
-        }
-        let mut pieces = Vec::with_capacity(self.pieces.len());
-        for piece in &self.pieces {
-            match piece {
-                Piece::Variable(variable) => {
-                    let value = context.single(&variable.key).or(variable.default.as_deref())?;
-                    pieces.extend(value.chars().map(Piece::Char));
-                }
-                other => pieces.push(other.clone()),
-            }
-        }
-        Some(Resolved(pieces.into()))
-    }
-
-    /// Whether a text matches in this context.
+    /// Whether a text matches. The request's values are themselves: a `*` in one matches only a `*`. A variable that has neither
+    /// value nor default matches nothing.
     pub fn matches(&self, text: &str, context: &Context) -> bool {
-        // Most of what does not match does not begin alike, which is seen without putting values in their places.
-        self.begins_like(text, context) && self.resolve(context).is_some_and(|pattern| pattern.matches(text))
+        glob(&self.pieces, text, context)
     }
 
-    /// Whether a text begins with what stands before the first `*` or `?`.
-    fn begins_like(&self, text: &str, context: &Context) -> bool {
-        let mut rest = text.chars();
-        for piece in &self.pieces {
-            let same = match piece {
-                Piece::Any | Piece::One => return true,
-                Piece::Char(c) => rest.next() == Some(*c),
-                Piece::Variable(variable) => {
-                    let value = context.single(&variable.key).or(variable.default.as_deref());
-                    value.is_some_and(|value| value.chars().all(|c| rest.next() == Some(c)))
-                }
-            };
-            if !same {
-                return false;
-            }
-        }
-        rest.next().is_none()
-    }
-}
-
-impl Resolved<'_> {
-    /// Whether a text matches.
-    pub fn matches(&self, text: &str) -> bool {
-        glob(&self.0, text)
-    }
-
-    /// Whether a text matches without regard to case.
-    pub fn matches_ignoring_case(&self, text: &str) -> bool {
-        let lower = |c: char| c.to_lowercase().collect::<String>();
-        let ours: String =
-            self.0.iter().map(|p| if let Piece::Char(c) = p { lower(*c) } else { String::new() }).collect();
-        ours == text.chars().map(lower).collect::<String>()
+    /// Whether a text matches without regard to case. `*` and `?` are not asked for here.
+    pub fn matches_ignoring_case(&self, text: &str, context: &Context) -> bool {
+        let lower = |text: &str| text.chars().flat_map(char::to_lowercase).collect::<String>();
+        let ours: Option<String> = self.pieces.iter().map(|piece| piece.literal(context)).collect();
+        ours.is_some_and(|ours| lower(&ours) == lower(text))
     }
 
     /// Whether an ARN matches, each of its six parts by itself, so that a `*` does not reach over a colon into the next.
-    pub fn matches_arn(&self, text: &str) -> bool {
-        if matches!(self.0.as_ref(), [Piece::Any]) {
+    pub fn matches_arn(&self, arn: &str, context: &Context) -> bool {
+        let Some(resolved) = self.resolve(context) else { return false };
+        if matches!(resolved.as_ref(), [Piece::Any]) {
             return true;
         }
-        let mut given = text.splitn(6, ':');
-        let mut pieces = self.0.as_ref();
+        let mut given = arn.splitn(6, ':');
+        let mut pieces = resolved.as_ref();
         for n in 0..6 {
-            let end = if n == 5 { None } else { pieces.iter().position(|p| matches!(p, Piece::Char(':'))) };
+            let end = if n == 5 { None } else { pieces.iter().position(|p| *p == Piece::Colon) };
             let (part, rest) = end.map_or((pieces, &[][..]), |end| (&pieces[..end], &pieces[end + 1..]));
             let Some(text) = given.next() else { return false };
-            if !glob(part, text) || (n < 5 && end.is_none()) {
+            if !glob(part, text, context) || (n < 5 && end.is_none()) {
                 return false;
             }
             pieces = rest;
         }
         true
     }
+
+    /// The pieces with the request's values in place of variables, which may bring colons along.
+    fn resolve(&self, context: &Context) -> Option<Cow<'_, [Piece]>> {
+        if !self.varies {
+            return Some(self.pieces.as_slice().into());
+        }
+        let mut pieces = Vec::with_capacity(self.pieces.len());
+        for piece in &self.pieces {
+            match piece {
+                Piece::Variable(variable) => push_text(&mut pieces, variable.value(context)?),
+                other => pieces.push(other.clone()),
+            }
+        }
+        Some(pieces.into())
+    }
+}
+
+fn push_text(pieces: &mut Vec<Piece>, text: &str) {
+    for (n, part) in text.split(':').enumerate() {
+        if n > 0 {
+            pieces.push(Piece::Colon);
+        }
+        if !part.is_empty() {
+            pieces.push(Piece::Text(part.into()));
+        }
+    }
+}
+
+impl Variable {
+    fn value<'a>(&'a self, context: &'a Context) -> Option<&'a str> {
+        context.single(&self.key).or(self.default.as_deref())
+    }
+}
+
+impl Piece {
+    /// The one text that it stands for, if there is one.
+    fn literal<'a>(&'a self, context: &'a Context) -> Option<&'a str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Colon => Some(":"),
+            Self::Variable(variable) => variable.value(context),
+            Self::One | Self::Any => None,
+        }
+    }
+
+    /// What is left of a text that begins with it.
+    fn strip<'a>(&self, text: &'a str, context: &Context) -> Option<&'a str> {
+        match self {
+            Self::One => without_first(text),
+            other => text.strip_prefix(other.literal(context)?),
+        }
+    }
+}
+
+fn without_first(text: &str) -> Option<&str> {
+    let mut chars = text.chars();
+    chars.next().map(|_| chars.as_str())
 }
 
 /// The inside of a variable at the beginning of a text, and what comes after it.
@@ -167,9 +191,11 @@ fn variable(text: &str) -> Result<(&str, &str), String> {
     Ok((&inside[..end], &inside[end + 1..]))
 }
 
-fn read_variable(inside: &str) -> Result<Piece, String> {
+fn read_variable(inside: &str) -> Result<Token, String> {
     match inside {
-        "*" | "?" | "$" => return Ok(Piece::Char(inside.chars().next().unwrap_or('$'))),
+        "*" => return Ok(Token::Char('*')),
+        "?" => return Ok(Token::Char('?')),
+        "$" => return Ok(Token::Char('$')),
         _ => {}
     }
     let (key, default) = match inside.split_once(',') {
@@ -183,44 +209,34 @@ fn read_variable(inside: &str) -> Result<Piece, String> {
     if key.is_empty() || key.contains("${") {
         return Err("has a variable without a name".into());
     }
-    Ok(Piece::Variable(Box::new(Variable { key: key.to_owned(), default })))
-}
-
-/// Whether a text matches. Nearly all are ASCII, whose characters are bytes: they are looked at with every call of the API.
-fn glob(pattern: &[Piece], text: &str) -> bool {
-    if text.is_ascii() { glob_of(pattern, text.bytes().map(char::from)) } else { glob_of(pattern, text.chars()) }
+    Ok(Token::Piece(Piece::Variable(Box::new(Variable { key: Key::new(key), default }))))
 }
 
 /// Greedy, going back to the last `*` only, which is enough.
-fn glob_of(pattern: &[Piece], text: impl Iterator<Item = char> + Clone) -> bool {
+fn glob(pieces: &[Piece], text: &str, context: &Context) -> bool {
     let (mut at, mut rest) = (0, text);
     // Where to go on after the last `*`: behind it in the pattern, and one character later in the text.
     let mut back = None;
     loop {
-        let mut ahead = rest.clone();
-        let step = match (pattern.get(at), ahead.next()) {
+        let ahead = match pieces.get(at) {
             // At the end it takes all that is left.
-            (Some(Piece::Any), _) if at + 1 == pattern.len() => return true,
-            (Some(Piece::Any), _) => {
-                back = Some((at + 1, rest.clone()));
+            Some(Piece::Any) if at + 1 == pieces.len() => return true,
+            Some(Piece::Any) => {
                 at += 1;
+                back = Some((at, rest));
                 continue;
             }
-            (Some(Piece::Char(c)), Some(t)) => *c == t,
-            (Some(Piece::One), Some(_)) => true,
-            (None, None) => return true,
-            _ => false,
+            Some(piece) => piece.strip(rest, context),
+            None if rest.is_empty() => return true,
+            None => None,
         };
-        if step {
-            at += 1;
-            rest = ahead;
+        if let Some(ahead) = ahead {
+            (at, rest) = (at + 1, ahead);
             continue;
         }
-        let Some((after, mut from)) = back.take() else { return false };
-        if from.next().is_none() {
-            return false;
-        }
-        back = Some((after, from.clone()));
+        let Some((after, from)) = back else { return false };
+        let Some(from) = without_first(from) else { return false };
+        back = Some((after, from));
         (at, rest) = (after, from);
     }
 }
