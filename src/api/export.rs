@@ -54,7 +54,8 @@ pub(super) async fn export(context: &Context, _input: ExportInput) -> Result<Val
     let snapshot = context.control.snapshot();
     // Previews come from pull requests, and go with them.
     let is_preview = |record: &&ServiceRecord| record.applied.as_ref().is_some_and(|spec| spec.preview.is_some());
-    let records = snapshot.observed.services.iter().map(|view| &view.record).filter(|record| !is_preview(record));
+    let records =
+        snapshot.observed.services.iter().map(|view| view.record.as_ref()).filter(|record| !is_preview(record));
     // Left out, it would be deleted where the export is applied.
     let declared = |name: &ServiceName| {
         let services = snapshot.desired.iter().flat_map(|desired| &desired.services);

@@ -8,6 +8,7 @@ use crate::model::{
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// How an installation is called in ARNs and domains.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +49,7 @@ pub struct Facts<'a> {
     /// The installation.
     pub installed: &'a Installed,
     /// All services, deleted ones that are still describable too.
-    pub services: &'a BTreeMap<ServiceId, ServiceRecord>,
+    pub services: &'a BTreeMap<ServiceId, Arc<ServiceRecord>>,
     /// Those that are not deleted, by name.
     pub by_name: &'a BTreeSet<(ServiceName, ServiceId)>,
     /// The operations that have not ended, by service.
@@ -90,7 +91,7 @@ pub type Configure = Box<dyn FnOnce(&Facts<'_>, Option<&ServiceRecord>) -> Resul
 impl<'a> Facts<'a> {
     /// Services that are not deleted.
     pub fn live(&self) -> impl Iterator<Item = &'a ServiceRecord> + use<'a> {
-        self.services.values().filter(|r| r.deleted_at.is_none())
+        self.services.values().map(Arc::as_ref).filter(|r| r.deleted_at.is_none())
     }
 
     /// The services that are not deleted, in the order of their names, from the one after `last`.
@@ -103,7 +104,7 @@ impl<'a> Facts<'a> {
         };
         let services = self.services;
         let after = range.skip_while(move |(name, _)| last.is_some_and(|last| name.as_str() <= last));
-        after.filter_map(move |(_, id)| services.get(id))
+        after.filter_map(move |(_, id)| services.get(id).map(Arc::as_ref))
     }
 
     /// The operation of a service that has not ended.
@@ -208,7 +209,7 @@ fn updates(record: &ServiceRecord, operation: &Operation) -> bool {
 /// A copy of the state that [`Facts`] can be made of, where nothing better is at hand.
 pub struct Owned {
     installed: Installed,
-    services: BTreeMap<ServiceId, ServiceRecord>,
+    services: BTreeMap<ServiceId, Arc<ServiceRecord>>,
     by_name: BTreeSet<(ServiceName, ServiceId)>,
     operations: Vec<Operation>,
     resources: BTreeMap<ResourceId, Resource>,

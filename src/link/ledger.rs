@@ -117,10 +117,11 @@ impl Ledger {
     }
 
     fn changes_since(&self, sent: Generation) -> Vec<Down> {
-        let removed =
-            self.removed.iter().map(|(service, g)| (*g, Down::Remove { service: service.clone(), generation: *g }));
-        let put = self.entries.values().map(|(entry, g)| (*g, Down::Put { entry: entry.clone(), generation: *g }));
-        let mut changes: Vec<_> = removed.chain(put).filter(|(g, _)| *g > sent).collect();
+        let removed = self.removed.iter().filter(|(_, g)| **g > sent);
+        let removed = removed.map(|(service, g)| (*g, Down::Remove { service: service.clone(), generation: *g }));
+        let put = self.entries.values().filter(|(_, g)| *g > sent);
+        let put = put.map(|(entry, g)| (*g, Down::Put { entry: entry.clone(), generation: *g }));
+        let mut changes: Vec<_> = removed.chain(put).collect();
         changes.sort_by_key(|(g, _)| *g);
         changes.into_iter().map(|(_, down)| down).collect()
     }

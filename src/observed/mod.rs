@@ -7,6 +7,7 @@ use crate::model::{
     RequiredChecks, Revision, ServiceRecord, Timestamp, Track,
 };
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Everything that planning knows of the present.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,9 +94,9 @@ pub enum EngineView {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServiceView {
     /// Its record.
-    pub record: ServiceRecord,
+    pub record: Arc<ServiceRecord>,
     /// The revision that serves.
-    pub current: Option<Revision>,
+    pub current: Option<Arc<Revision>>,
     /// The operation that runs or is pending.
     pub operation: Option<Operation>,
     /// Its instances, by record; the engine's view of each beside it.

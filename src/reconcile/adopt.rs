@@ -36,7 +36,7 @@ fn taken_over(world: &World, observed: &[ObservedInstance], now: Timestamp) -> (
         let Some(service) = world.services.get(&instance.service).filter(|r| serves_on(world, r, instance)) else {
             continue;
         };
-        let record = records.entry(&service.id).or_insert_with(|| service.clone());
+        let record = records.entry(&service.id).or_insert_with(|| ServiceRecord::clone(service));
         record.next_revision = record.next_revision.max(instance.revision.0 + 1);
         writes.push(Write::PutInstance(serving(instance, now)));
     }

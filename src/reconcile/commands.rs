@@ -199,7 +199,7 @@ pub async fn begin(
 }
 
 /// What a service runs now.
-fn current(core: &Core, service: &ServiceId) -> Result<(ServiceRecord, Revision), Refusal> {
+fn current(core: &Core, service: &ServiceId) -> Result<(Arc<ServiceRecord>, Arc<Revision>), Refusal> {
     let state = core.state();
     let record = state.world.services.get(service).filter(|r| r.deleted_at.is_none());
     let record = record.ok_or_else(|| Refusal::NotFound("the service is deleted".into()))?;
@@ -231,7 +231,7 @@ fn recorded(words: &[String]) -> String {
 async fn live(
     core: Arc<Core>,
     session: Arc<Session>,
-    record: ServiceRecord,
+    record: Arc<ServiceRecord>,
     spec: InstanceSpec,
     limit: Duration,
     streams: Streams,

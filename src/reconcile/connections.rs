@@ -125,7 +125,8 @@ fn readers(state: &State, manifest: &ManifestSource) -> Vec<(RepositoryUrl, Stri
     let stored = live.flat_map(|r| r.applied.iter().chain(r.requested.as_deref()));
     let targets = state.world.open_operations().filter_map(|o| o.target.spec.as_ref());
     let services = declared.chain(stored).chain(targets);
-    let services = services.filter_map(|spec| Some((spec.source.repository.clone(), name_of(&state.world, spec)?)));
+    let services =
+        services.filter_map(|spec| name_of(&state.world, spec).map(|name| (spec.source.repository.clone(), name)));
     let own = match manifest {
         ManifestSource::Repository(repository) => {
             repository.connection.as_ref().map(|name| (repository.url.clone(), name.to_string()))

@@ -130,7 +130,7 @@ impl ControlPlane for Control {
     async fn revisions(&self, service: &ServiceId) -> Result<Vec<Revision>, Refusal> {
         let state = self.0.state();
         let ours = state.world.revisions.iter().filter(|((s, _), _)| s == service);
-        Ok(ours.rev().map(|(_, r)| r.clone()).collect())
+        Ok(ours.rev().map(|(_, r)| Revision::clone(r)).collect())
     }
 
     async fn events(

@@ -5,6 +5,7 @@ use super::core::Core;
 use crate::model::{Drift, EventSeverity, InstanceId, ServiceRecord};
 use crate::observed::Observed;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What was told of each instance.
 pub type Told = BTreeMap<InstanceId, Vec<String>>;
@@ -12,7 +13,7 @@ pub type Told = BTreeMap<InstanceId, Vec<String>>;
 /// Tells what is new.
 pub async fn tell(core: &Core, observed: &Observed) {
     let mut found = Told::new();
-    let mut events: Vec<(ServiceRecord, String)> = Vec::new();
+    let mut events: Vec<(Arc<ServiceRecord>, String)> = Vec::new();
     let told = core.state().drift_told.clone();
     let left =
         |record: &ServiceRecord| record.applied.as_ref().is_some_and(|spec| spec.restraint.drift == Drift::Report);

@@ -199,7 +199,7 @@ impl Beginning<'_> {
         let mut writes = Vec::new();
         if record.applied.is_none() {
             let requested = target.spec.clone().map(Box::new);
-            writes.push(Write::PutService(Box::new(ServiceRecord { requested, ..record.clone() })));
+            writes.push(Write::PutService(Box::new(ServiceRecord { requested, ..ServiceRecord::clone(record) })));
         }
         let number = world.next_operation_number(id);
         writes.push(self.operation((record, number), OperationKind::UpdateService, target, facts.now));

@@ -24,7 +24,7 @@ pub struct Run {
     /// The operation as it was last written.
     pub operation: Operation,
     /// The service as it was when the operation began; its name and id do not change.
-    pub service: ServiceRecord,
+    pub service: Arc<ServiceRecord>,
     /// Cancelled when it should stop.
     pub token: CancellationToken,
     /// The operation's own log.
@@ -359,7 +359,7 @@ impl Run {
         let state = self.core.state();
         let revision = self.operation.revision.or(self.operation.target.revision);
         let revision = revision.and_then(|n| state.world.revisions.get(&(self.service.id.clone(), n)));
-        deploy::details::succeeded(&self.operation, revision, &url)
+        deploy::details::succeeded(&self.operation, revision.map(Arc::as_ref), &url)
     }
 
     async fn announce(&self, kind: &str, severity: EventSeverity, message: String, detail: String) {
@@ -407,7 +407,7 @@ fn overdue(step: Step, deadline: Duration) -> Failure {
 
 /// What a failed operation changes in its service: the version is held, a creation is marked failed (row R5).
 fn after_failure(world: &World, operation: &Operation, failure: &Failure, now: crate::model::Timestamp) -> Vec<Write> {
-    let Some(mut record) = world.services.get(&operation.service).cloned() else { return Vec::new() };
+    let Some(mut record) = world.draft(&operation.service) else { return Vec::new() };
     record.updated_at = now;
     if record.current.is_none() && operation.target.spec.is_some() {
         record.create_failed = Some(failure.clone());

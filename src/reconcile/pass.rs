@@ -157,7 +157,7 @@ pub async fn observe(core: &Arc<Core>) {
             .cloned()
             .collect();
         let fresh: Vec<InstanceId> = ended.difference(&state.live.ended).cloned().collect();
-        let exited: Vec<(ServiceRecord, InstanceId, String)> =
+        let exited: Vec<(Arc<ServiceRecord>, InstanceId, String)> =
             fresh.iter().filter_map(|id| exit_of(&state, id)).collect();
         let changed: BTreeSet<ServiceId> = ended
             .symmetric_difference(&state.live.ended)
@@ -177,7 +177,7 @@ pub async fn observe(core: &Arc<Core>) {
 }
 
 /// A serving instance that has ended since the last look.
-fn exit_of(state: &super::core::State, id: &InstanceId) -> Option<(ServiceRecord, InstanceId, String)> {
+fn exit_of(state: &super::core::State, id: &InstanceId) -> Option<(Arc<ServiceRecord>, InstanceId, String)> {
     let instance = state.world.instances.get(id).filter(|i| i.role == crate::model::InstanceRole::Serving)?;
     let record = state.world.services.get(&instance.service)?.clone();
     let message = match state.instances.get(id).map(|o| o.state.clone()) {
@@ -248,7 +248,7 @@ async fn let_go_of_transient(core: &Core) {
             let kept: Vec<Held> =
                 record.held.iter().filter(|h| !retry::is_due(world, record, h, now)).cloned().collect();
             if kept.len() < record.held.len() {
-                writes.push(Write::PutService(Box::new(ServiceRecord { held: kept, ..record.clone() })));
+                writes.push(Write::PutService(Box::new(ServiceRecord { held: kept, ..ServiceRecord::clone(record) })));
             }
         }
         (writes, ())
@@ -269,7 +269,7 @@ pub struct Planned {
 impl Planned {
     /// A service as it was then.
     fn record(&self, service: &ServiceId) -> Option<&ServiceRecord> {
-        self.observed.services.iter().map(|v| &v.record).find(|r| &r.id == service)
+        self.observed.services.iter().map(|v| v.record.as_ref()).find(|r| &r.id == service)
     }
 }
 

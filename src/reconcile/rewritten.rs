@@ -4,7 +4,7 @@
 
 use super::core::Core;
 use super::vetting::source_of_manifest;
-use crate::model::{CommitId, EventSeverity, Reference, RepositoryUrl, ServiceRecord, Track};
+use crate::model::{CommitId, EventSeverity, Reference, RepositoryUrl, Revision, ServiceRecord, Track};
 use crate::observed::{Observed, Rewritten};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -60,8 +60,7 @@ fn is_branch(repository: &RepositoryUrl, track: &Track) -> bool {
 /// The commit of a source that a service runs.
 fn running(observed: &Observed, (repository, track): &(RepositoryUrl, Track)) -> Option<CommitId> {
     let revisions = observed.services.iter().filter_map(|view| view.current.as_ref());
-    let of_source =
-        |r: &&crate::model::Revision| &r.spec.source.repository == repository && &r.spec.source.track == track;
+    let of_source = |r: &&Arc<Revision>| &r.spec.source.repository == repository && &r.spec.source.track == track;
     revisions.filter(of_source).max_by_key(|r| r.created_at).map(|r| r.commit.id.clone())
 }
 
@@ -94,10 +93,10 @@ fn named(track: &Track) -> String {
     track.reference.branch().map_or_else(|| "the default branch".into(), |branch| format!("branch `{branch}`"))
 }
 
-fn followers(core: &Core, repository: &RepositoryUrl, track: &Track) -> Vec<ServiceRecord> {
+fn followers(core: &Core, repository: &RepositoryUrl, track: &Track) -> Vec<Arc<ServiceRecord>> {
     let state = core.state();
     let live = state.world.services.values().filter(|record| record.deleted_at.is_none());
-    let follows = |record: &&ServiceRecord| {
+    let follows = |record: &&Arc<ServiceRecord>| {
         let source = record.applied.as_ref().map(|spec| &spec.source);
         source.is_some_and(|source| &source.repository == repository && &source.track == track)
     };

@@ -2,9 +2,10 @@
 
 use super::core::{Config, Core, State};
 use crate::api::control::{Following, ManifestState, Snapshot};
-use crate::model::{InstanceRecord, ServiceRecord};
+use crate::model::{InstanceRecord, ServiceId, ServiceRecord};
 use crate::observed::{EngineView, Health, InstanceView, Observed, ServiceView};
 use crate::plan::{Plan, Report};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The snapshot before anything is known.
@@ -36,9 +37,14 @@ pub fn observed(core: &Core) -> Observed {
     let mut heads = core.poller.heads();
     let state = core.state();
     heads.extend(super::feedback::gate::views(&state.gates, &heads));
+    let mut instances: BTreeMap<&ServiceId, Vec<&InstanceRecord>> = BTreeMap::new();
+    for instance in state.world.instances.values() {
+        instances.entry(&instance.service).or_default().push(instance);
+    }
+    let of = |service| instances.get(service).into_iter().flatten().copied();
     let services = state.world.services.values().filter(|r| r.deleted_at.is_none());
     Observed {
-        services: services.map(|r| view(&state, r)).collect(),
+        services: services.map(|r| view(&state, r, of(&r.id))).collect(),
         heads,
         engine: state.engine.clone(),
         strays: state.instances.values().filter(|i| !state.world.instances.contains_key(&i.id)).cloned().collect(),
@@ -48,26 +54,27 @@ pub fn observed(core: &Core) -> Observed {
 }
 
 /// One service, deleted ones too (row D6).
-pub fn describe(core: &Core, service: &crate::model::ServiceId) -> Option<ServiceView> {
+pub fn describe(core: &Core, service: &ServiceId) -> Option<ServiceView> {
     let state = core.state();
-    state.world.services.get(service).map(|record| view(&state, record))
+    let instances = state.world.instances.values().filter(|i| &i.service == service);
+    state.world.services.get(service).map(|record| view(&state, record, instances))
 }
 
-fn view(state: &State, record: &ServiceRecord) -> ServiceView {
+fn view<'a>(
+    state: &State,
+    record: &Arc<ServiceRecord>,
+    instances: impl Iterator<Item = &'a InstanceRecord>,
+) -> ServiceView {
     let current = record.current.and_then(|n| state.world.revisions.get(&(record.id.clone(), n))).cloned();
     let size = record.applied.as_ref().map_or(1, |s| s.scaling.min_size.max(1));
     ServiceView {
         record: record.clone(),
         current,
         operation: state.world.open_operation(&record.id).cloned(),
-        instances: instances(state, record),
+        instances: instances.map(|i| instance(state, i)).collect(),
         target_size: if record.paused.is_some() || record.current.is_none() { 0 } else { size },
         heals: state.heals.get(&record.id).cloned().unwrap_or_default(),
     }
-}
-
-fn instances(state: &State, record: &ServiceRecord) -> Vec<InstanceView> {
-    state.world.instances.values().filter(|i| i.service == record.id).map(|i| instance(state, i)).collect()
 }
 
 fn instance(state: &State, record: &InstanceRecord) -> InstanceView {

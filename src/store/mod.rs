@@ -29,6 +29,7 @@ use crate::model::{
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// One change of the stored state.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,10 +61,10 @@ pub enum Write {
 /// The stored state, as it is read at start.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct World {
-    /// All services.
-    pub services: BTreeMap<ServiceId, ServiceRecord>,
+    /// All services. Shared, as every look at all of them takes them along.
+    pub services: BTreeMap<ServiceId, Arc<ServiceRecord>>,
     /// All revisions that are kept.
-    pub revisions: BTreeMap<(ServiceId, RevisionNumber), Revision>,
+    pub revisions: BTreeMap<(ServiceId, RevisionNumber), Arc<Revision>>,
     /// Operations: all that are not final, and of each service the newest hundred.
     pub operations: BTreeMap<OperationId, Operation>,
     /// All instances.
@@ -73,7 +74,7 @@ pub struct World {
     /// Values of the installation.
     pub meta: BTreeMap<String, serde_json::Value>,
     /// The operations that have not ended, by service: asked for on every pass, for every service.
-    open: BTreeSet<(ServiceId, OperationId)>,
+    open: BTreeMap<ServiceId, BTreeSet<OperationId>>,
     /// The services that are not deleted, by name: listed page by page, however many there are.
     live: BTreeSet<(ServiceName, ServiceId)>,
 }

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sqlx::SqliteConnection;
 use std::path::Path;
+use std::sync::Arc;
 
 impl Store {
     /// Operations of a service, newest first.
@@ -114,7 +115,7 @@ pub(super) async fn collect_world(c: &mut SqliteConnection, path: &Path) -> Resu
     let resources = rows::<Resource>(c, path, "resources", "SELECT id, record, checksum FROM resources").await?;
     let meta = rows::<Value>(c, path, "meta", "SELECT name, record, checksum FROM meta").await?;
     let mut world = World {
-        services: services.into_iter().map(|(_, s)| (s.id.clone(), s)).collect(),
+        services: services.into_iter().map(|(_, s)| (s.id.clone(), Arc::new(s))).collect(),
         operations: operations.into_iter().map(|(_, o)| (o.id.clone(), o)).collect(),
         instances: instances.into_iter().map(|(_, i)| (i.id.clone(), i)).collect(),
         resources: resources.into_iter().map(|(_, r)| (r.id.clone(), r)).collect(),
@@ -146,7 +147,7 @@ async fn collect_revisions(c: &mut SqliteConnection, path: &Path, world: &mut Wo
         // The id was checked when it was written, and the checksum holds for it.
         let id = ServiceId::try_from(service)
             .map_err(|e| StoreError::Damaged { path: path.to_owned(), detail: e.to_string() })?;
-        world.revisions.insert((id, revision.number), revision);
+        world.revisions.insert((id, revision.number), Arc::new(revision));
     }
     Ok(())
 }

@@ -3,13 +3,17 @@
 use super::{World, Write};
 use crate::model::{Operation, OperationId, ServiceId, ServiceName, ServiceRecord};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 impl World {
     /// The operation of a service that has not ended: there is at most one.
     pub fn open_operation(&self, service: &ServiceId) -> Option<&Operation> {
-        let from = (service.clone(), OperationId::from_random([0; 16]));
-        let (_, id) = self.open.range(from..).next().filter(|(owner, _)| owner == service)?;
-        self.operations.get(id)
+        self.operations.get(self.open.get(service)?.first()?)
+    }
+
+    /// A copy of a service's record, to be changed.
+    pub fn draft(&self, service: &ServiceId) -> Option<ServiceRecord> {
+        self.services.get(service).map(|record| ServiceRecord::clone(record))
     }
 
     /// The number of a service's next operation.
@@ -20,7 +24,7 @@ impl World {
 
     /// All operations that have not ended.
     pub fn open_operations(&self) -> impl Iterator<Item = &Operation> {
-        self.open.iter().filter_map(|(_, id)| self.operations.get(id))
+        self.open.values().flatten().filter_map(|id| self.operations.get(id))
     }
 
     /// The services that are not deleted, in the order of their names.
@@ -30,8 +34,10 @@ impl World {
 
     /// Finds the operations that have not ended and the services that are not deleted, where a world was not made by [`World::apply`].
     pub(super) fn index(&mut self) {
-        let open = self.operations.values().filter(|o| !o.status.is_final());
-        self.open = open.map(|o| (o.service.clone(), o.id.clone())).collect();
+        self.open.clear();
+        for operation in self.operations.values().filter(|o| !o.status.is_final()) {
+            self.open.entry(operation.service.clone()).or_default().insert(operation.id.clone());
+        }
         let live = self.services.values().filter(|s| s.deleted_at.is_none());
         self.live = live.map(|s| (s.name.clone(), s.id.clone())).collect();
     }
@@ -45,10 +51,10 @@ impl World {
 
     fn apply_one(&mut self, write: Write) {
         match write {
-            Write::PutService(record) => self.put_service(*record),
+            Write::PutService(record) => self.put_service(Arc::from(record)),
             Write::PutOperation(operation) => self.put_operation(*operation),
             Write::PutRevision(service, revision) => {
-                self.revisions.insert((service, revision.number), *revision);
+                self.revisions.insert((service, revision.number), Arc::from(revision));
             }
             Write::DeleteRevision(service, number) => drop(self.revisions.remove(&(service, number))),
             Write::PutInstance(instance) => drop(self.instances.insert(instance.id.clone(), instance)),
@@ -79,7 +85,7 @@ impl World {
         }
     }
 
-    fn put_service(&mut self, record: ServiceRecord) {
+    fn put_service(&mut self, record: Arc<ServiceRecord>) {
         let place = (record.name.clone(), record.id.clone());
         if record.deleted_at.is_some() {
             self.live.remove(&place);
@@ -90,17 +96,20 @@ impl World {
     }
 
     fn put_operation(&mut self, operation: Operation) {
-        let place = (operation.service.clone(), operation.id.clone());
+        let open = self.open.entry(operation.service.clone()).or_default();
         if operation.status.is_final() {
-            self.open.remove(&place);
+            open.remove(&operation.id);
         } else {
-            self.open.insert(place);
+            open.insert(operation.id.clone());
+        }
+        if open.is_empty() {
+            self.open.remove(&operation.service);
         }
         self.operations.insert(operation.id.clone(), operation);
     }
 
     fn forget(&mut self, service: &ServiceId) {
-        self.open.retain(|(owner, _)| owner != service);
+        self.open.remove(service);
         self.live.retain(|(_, owner)| owner != service);
         self.services.remove(service);
         self.revisions.retain(|(owner, _), _| owner != service);

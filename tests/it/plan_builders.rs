@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use towpath::desired::{DeclaredService, Desired, ManifestVersion};
 use towpath::model::{
     AppSettings, Artifact, BuildSource, CodeSource, Commit, CommitId, DeploySettings, Digest, HealthCheck, HostLabel,
@@ -195,7 +196,14 @@ pub fn running_view(spec: &ServiceSpec, number: u32, at_commit: CommitId, instan
     let instances =
         (0..instances).map(|i| serving(instance_id(name, usize::from(i)), &id, &current, port + i, at)).collect();
     let target_size = spec.scaling.min_size;
-    ServiceView { record, current: Some(current), operation: None, instances, target_size, heals: Vec::new() }
+    ServiceView {
+        record: Arc::new(record),
+        current: Some(Arc::new(current)),
+        operation: None,
+        instances,
+        target_size,
+        heals: Vec::new(),
+    }
 }
 
 pub fn head(spec: &ServiceSpec, at: Option<CommitId>) -> HeadView {

@@ -4,7 +4,7 @@ use crate::plan_builders::{NOON, commit, declared, desired, head, operation, pol
 use towpath::desired::Desired;
 use towpath::model::{
     Digest, Held, HeldReason, InstanceId, InstanceRole, OperationKind, OperationStatus, OperationTarget, Owner, Pause,
-    RevisionNumber, Step,
+    RevisionNumber, ServiceRecord, Step,
 };
 use towpath::observed::{EngineView, Observed};
 use towpath::plan::checker::{Rule, check, check_plan};
@@ -34,6 +34,11 @@ fn rules_of_state(breaks: fn(&mut Observed)) -> Vec<Rule> {
     check(&observed).into_iter().map(|v| v.rule).collect()
 }
 
+/// A service's record, to be changed.
+fn record(observed: &mut Observed, service: usize) -> &mut ServiceRecord {
+    std::sync::Arc::make_mut(&mut observed.services[service].record)
+}
+
 #[test]
 fn a_clean_state_is_clean() {
     assert_eq!(rules_of_state(|_| ()), []);
@@ -43,9 +48,9 @@ fn a_clean_state_is_clean() {
 fn every_broken_state_is_found() {
     type Case = (Rule, fn(&mut Observed));
     let cases: [Case; 11] = [
-        (Rule::UniqueNames, |o| o.services[1].record.id = o.services[0].record.id.clone()),
-        (Rule::UniqueNames, |o| o.services[1].record.name = o.services[0].record.name.clone()),
-        (Rule::UniqueNames, |o| o.services[1].record.label = o.services[0].record.label.clone()),
+        (Rule::UniqueNames, |o| record(o, 1).id = o.services[0].record.id.clone()),
+        (Rule::UniqueNames, |o| record(o, 1).name = o.services[0].record.name.clone()),
+        (Rule::UniqueNames, |o| record(o, 1).label = o.services[0].record.label.clone()),
         (Rule::UniqueNames, |o| o.strays.extend(o.services[0].instances[0].observed.clone())),
         (Rule::OwnedRecords, |o| o.services[0].instances[0].record.service = o.services[1].record.id.clone()),
         (Rule::ServingHasAddress, |o| o.services[0].instances[0].record.address = None),
@@ -58,9 +63,9 @@ fn every_broken_state_is_found() {
             ended.status = OperationStatus::Succeeded;
             o.services[0].operation = Some(ended);
         }),
-        (Rule::RevisionsFit, |o| o.services[0].record.current = Some(RevisionNumber(3))),
-        (Rule::RevisionsFit, |o| o.services[0].record.next_revision = 7),
-        (Rule::RevisionsFit, |o| o.services[0].record.applied = None),
+        (Rule::RevisionsFit, |o| record(o, 0).current = Some(RevisionNumber(3))),
+        (Rule::RevisionsFit, |o| record(o, 0).next_revision = 7),
+        (Rule::RevisionsFit, |o| record(o, 0).applied = None),
     ];
     for (at, (rule, breaks)) in cases.into_iter().enumerate() {
         let found = rules_of_state(breaks);
@@ -106,7 +111,7 @@ fn every_broken_plan_is_found() {
     let cases: [Case; 15] = [
         (Rule::OneChangePerService, |p, _| p.changes.push(p.changes[0].clone())),
         (Rule::FreshIds, |p, _| p.changes.push(p.changes[1].clone())),
-        (Rule::PausedIsLeftAlone, |_, o| o.services[0].record.paused = Some(pause())),
+        (Rule::PausedIsLeftAlone, |_, o| record(o, 0).paused = Some(pause())),
         (Rule::ChangesFitWhatExists, |_, o| drop(o.services.remove(0))),
         (Rule::OneOperationAtATime, |_, o| {
             let target = OperationTarget { spec: None, commit: None, revision: None, in_place: false };
@@ -121,7 +126,7 @@ fn every_broken_plan_is_found() {
         (Rule::HeldIsNotDeployed, |_, o| {
             let why = HeldReason::Failed;
             let held = Held { commit: commit("bbb"), spec: None, why, message: String::new(), at: NOON };
-            o.services[0].record.held.push(held);
+            record(o, 0).held.push(held);
         }),
         (Rule::HealingKeepsServing, |p, o| {
             o.services[1].instances[0].observed = clean().1.services[1].instances[0].observed.clone();
@@ -149,7 +154,7 @@ fn every_broken_plan_is_found() {
         }),
         (Rule::DeletesOnlyWhatIsAllowed, |p, _| delete(p, 0)),
         (Rule::DeletesOnlyWhatIsAllowed, |p, o| {
-            o.services[1].record.owner = Owner::Managed;
+            record(o, 1).owner = Owner::Managed;
             delete(p, 1);
         }),
     ];

@@ -1,6 +1,7 @@
 //! Whether a stored plan still fits: it is refused with the name of what moved, and only for that.
 
 use crate::plan_builders::{NOON, commit, declared, desired, head, parse, policy, running_view, spec};
+use std::sync::Arc;
 use std::time::Duration;
 use towpath::desired::Desired;
 use towpath::model::{ServiceSpec, Timestamp};
@@ -75,7 +76,8 @@ fn what_was_done_meanwhile_makes_a_plan_stale_and_the_reason_is_told() {
     let spec = spec("shop");
     let state = desired(vec![declared(spec.clone(), 9)]);
     let mut now = world(&spec, "bbb");
-    now.services[0].record.paused = Some(towpath::model::Pause { principal: "alice".into(), reason: None, at: NOON });
+    Arc::make_mut(&mut now.services[0].record).paused =
+        Some(towpath::model::Pause { principal: "alice".into(), reason: None, at: NOON });
     now.services[0].target_size = 0;
     let moved = moved((&state, &world(&spec, "bbb")), (&state, &now));
     assert_eq!(moved.len(), 1);

@@ -3,6 +3,7 @@
 use crate::api::control::Refusal;
 use crate::api::facts::{Facts, Installed};
 use crate::model::{Resource, ResourceId, ResourceType, ServiceId, ServiceName, ServiceRecord};
+use std::sync::Arc;
 
 /// The ARN of a service.
 pub(super) fn service_arn(installed: &Installed, record: &ServiceRecord) -> String {
@@ -53,7 +54,7 @@ pub(super) fn service<'a>(facts: &Facts<'a>, arn: &str) -> Result<&'a ServiceRec
     name.parse::<ServiceName>().map_err(|_| wrong())?;
     let found = match id {
         // An id finds deleted services too; the name beside it must be that service's.
-        Some(id) => facts.services.get(&id).filter(|r| r.name.as_str() == name),
+        Some(id) => facts.services.get(&id).map(Arc::as_ref).filter(|r| r.name.as_str() == name),
         None => facts.live().find(|r| r.name.as_str() == name),
     };
     found.ok_or_else(|| Refusal::NotFound(format!("no service has the ARN `{}`", shortened(arn))))

@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// What the names of all groups begin with.
 const PREFIX: &str = "/aws/apprunner/";
@@ -153,7 +154,12 @@ pub(super) fn describe_groups(context: &Context, asked: DescribeLogGroups) -> Re
 
 fn all(facts: &Facts<'_>, wanted: &dyn Fn(&str) -> bool) -> Vec<(String, Value)> {
     let both = |record| [Part::Service, Part::Application].map(|part| (record, part));
-    let named = facts.services.values().flat_map(both).map(|(record, part)| (group_name(record, part), record, part));
+    let named = facts
+        .services
+        .values()
+        .map(Arc::as_ref)
+        .flat_map(both)
+        .map(|(record, part)| (group_name(record, part), record, part));
     let shape = |(name, record, part): (String, &ServiceRecord, Part)| {
         let arn = group_arn(facts, record, part);
         let shape = json!({

@@ -200,7 +200,7 @@ async fn keep_revision(
     let spec = spec_of(run, Step::Build)?;
     let contents = contents(run, &spec, &commit, Step::Build).await?;
     let (id, now) = (run.service.id.clone(), run.core.now());
-    let current = run.core.state().world.services.get(&id).cloned();
+    let current = run.core.state().world.draft(&id);
     let Some(mut record) = current else {
         return Err(stalled(Step::Build, Reason::Internal, "the service is gone"));
     };
@@ -209,7 +209,7 @@ async fn keep_revision(
     run.operation.revision = Some(number);
     record.next_revision += 1;
     run.save_with(move |world| {
-        let mut record = world.services.get(&id).cloned().unwrap_or_else(|| record.clone());
+        let mut record = world.draft(&id).unwrap_or_else(|| record.clone());
         record.next_revision = record.next_revision.max(number.0 + 1);
         record.updated_at = now;
         let revision = Box::new(revision.clone());

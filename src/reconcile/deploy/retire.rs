@@ -51,7 +51,7 @@ pub(super) async fn clean(run: &mut Run) -> Result<(), Failure> {
     run.core.commands.end_of(&run.service.id).await;
     let (id, now) = (run.service.id.clone(), run.core.now());
     run.save_with(move |world| {
-        let Some(mut record) = world.services.get(&id).cloned() else { return Vec::new() };
+        let Some(mut record) = world.draft(&id) else { return Vec::new() };
         record.deleted_at.get_or_insert(now);
         record.updated_at = now;
         record.current = None;

@@ -38,7 +38,7 @@ fn mark_healthy(run: &Run) {
 
 /// Notes what the shift replaces, once: executed again after a crash, the shift has replaced it already.
 fn remember(run: &mut Run) {
-    let record = run.core.state().world.services.get(&run.service.id).cloned();
+    let record = run.core.state().world.draft(&run.service.id);
     if let (None, Some(record)) = (&run.operation.before, record) {
         let ServiceRecord { applied, current, paused, held, create_failed, .. } = record;
         run.operation.before = Some(Box::new(Undo { applied, current, paused, held, create_failed }));
@@ -48,7 +48,7 @@ fn remember(run: &mut Run) {
 /// The newest commit that polling knows of the service's branch.
 fn head_of(run: &Run) -> Option<CommitId> {
     let record = run.core.state().world.services.get(&run.service.id).cloned()?;
-    let source = record.applied?.source;
+    let source = record.applied.as_ref()?.source.clone();
     run.core.poller.heads().into_iter().find(|h| h.repository == source.repository && h.track == source.track)?.commit
 }
 

@@ -9,7 +9,7 @@ use crate::store::{World, Write};
 
 /// The writes by which traffic moves: executed once or twice, they give the same.
 pub(super) fn shifted(world: &World, operation: &Operation, head: Option<&CommitId>, now: Timestamp) -> Vec<Write> {
-    let Some(mut record) = world.services.get(&operation.service).cloned() else { return Vec::new() };
+    let Some(mut record) = world.draft(&operation.service) else { return Vec::new() };
     record.updated_at = now;
     match operation.kind {
         OperationKind::PauseService => pause_record(&mut record, operation, now),
@@ -97,7 +97,7 @@ fn roles_after_shift(world: &World, operation: &Operation) -> Vec<Write> {
 }
 
 pub(super) fn unshifted(world: &World, operation: &Operation, now: Timestamp) -> Vec<Write> {
-    let Some(mut record) = world.services.get(&operation.service).cloned() else { return Vec::new() };
+    let Some(mut record) = world.draft(&operation.service) else { return Vec::new() };
     record.updated_at = now;
     if let Some(before) = operation.before.as_deref().cloned() {
         let Undo { applied, current, paused, held, create_failed } = before;

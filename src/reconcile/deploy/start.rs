@@ -12,9 +12,10 @@ use crate::reconcile::operation::Run;
 use crate::reconcile::{rebuild, secrets};
 use crate::store::{World, Write};
 use futures_util::future::join_all;
+use std::sync::Arc;
 
 /// The revision that an operation starts: its own, or the kept one it names.
-pub(super) fn revision_of(run: &Run, step: Step) -> Result<Revision, Failure> {
+pub(super) fn revision_of(run: &Run, step: Step) -> Result<Arc<Revision>, Failure> {
     let number = run.operation.revision.or(run.operation.target.revision);
     let state = run.core.state();
     number

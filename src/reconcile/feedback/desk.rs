@@ -60,9 +60,9 @@ pub async fn run(core: Arc<Core>) {
 
 /// What is known of a service at one moment, as far as it is reported.
 struct Look {
-    record: ServiceRecord,
+    record: Arc<ServiceRecord>,
     operations: Vec<Operation>,
-    revisions: Vec<Revision>,
+    revisions: Vec<Arc<Revision>>,
     link: Link,
 }
 
@@ -343,7 +343,7 @@ fn given_up(look: &Look, operation: &Operation, way: Way, error: &GitHubError) -
 
 impl Look {
     fn commit<'a>(&'a self, operation: &'a Operation) -> Option<&'a crate::model::CommitId> {
-        commit_of(operation, |number| self.revisions.iter().find(|r| r.number == number))
+        commit_of(operation, |number| self.revisions.iter().map(Arc::as_ref).find(|r| r.number == number))
     }
 
     fn deployment(&self, desk: &Desk, operation: &Operation) -> Option<u64> {

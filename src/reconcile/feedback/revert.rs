@@ -16,9 +16,9 @@ use std::sync::Arc;
 
 /// What a rollback went from and to.
 struct RolledBack {
-    record: ServiceRecord,
-    from: Revision,
-    to: Revision,
+    record: Arc<ServiceRecord>,
+    from: Arc<Revision>,
+    to: Arc<Revision>,
     by: String,
 }
 

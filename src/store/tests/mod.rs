@@ -4,6 +4,7 @@ use super::*;
 use crate::model::*;
 use proptest::prelude::*;
 use std::path::Path;
+use std::sync::Arc;
 
 mod build;
 mod damage;
@@ -24,9 +25,9 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 /// What memory would hold after these writes: the model that the store is compared with.
 fn remember(world: &mut World, write: &Write) {
     match write.clone() {
-        Write::PutService(s) => drop(world.services.insert(s.id.clone(), *s)),
+        Write::PutService(s) => drop(world.services.insert(s.id.clone(), Arc::from(s))),
         Write::PutOperation(o) => drop(world.operations.insert(o.id.clone(), *o)),
-        Write::PutRevision(s, r) => drop(world.revisions.insert((s, r.number), *r)),
+        Write::PutRevision(s, r) => drop(world.revisions.insert((s, r.number), Arc::from(r))),
         Write::DeleteRevision(s, n) => drop(world.revisions.remove(&(s, n))),
         Write::PutInstance(i) => drop(world.instances.insert(i.id.clone(), i)),
         Write::DeleteInstance(i) => drop(world.instances.remove(&i)),
@@ -57,7 +58,7 @@ fn random_writes(seeded: &mut Seeded, world: &World) -> Vec<Write> {
 }
 
 fn random_write(seeded: &mut Seeded, world: &World) -> Write {
-    let services: Vec<&ServiceRecord> = world.services.values().collect();
+    let services: Vec<&Arc<ServiceRecord>> = world.services.values().collect();
     let Some(service) = seeded.0.choice(&services).copied() else {
         return Write::PutService(Box::new(seeded.service()));
     };

@@ -1,6 +1,7 @@
 //! The state that the control plane in memory begins with: two services that run, one that is declared only.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use towpath::api::control::{Following, ManifestState, Snapshot};
 use towpath::desired::{DeclaredService, Desired, ManifestVersion};
 use towpath::model::*;
@@ -81,7 +82,14 @@ fn service(name: &str, seed: u8) -> ServiceView {
     let (applied, current) = (Some(spec(name)), Some(RevisionNumber(3)));
     let record = ServiceRecord { applied, current, next_revision: 4, ..created };
     let instances = vec![instance(&id, seed, InstanceState::Running), instance(&id, seed + 100, InstanceState::Frozen)];
-    ServiceView { record, current: Some(revision), operation: None, instances, target_size: 2, heals: vec![] }
+    ServiceView {
+        record: Arc::new(record),
+        current: Some(Arc::new(revision)),
+        operation: None,
+        instances,
+        target_size: 2,
+        heals: vec![],
+    }
 }
 
 fn instance(service: &ServiceId, seed: u8, state: InstanceState) -> InstanceView {

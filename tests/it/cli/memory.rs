@@ -140,7 +140,7 @@ impl ControlPlane for Memory {
 
     async fn revisions(&self, service: &ServiceId) -> Result<Vec<Revision>, Refusal> {
         let view = self.describe(service).await?;
-        Ok(view.current.into_iter().collect())
+        Ok(view.current.map(Arc::unwrap_or_clone).into_iter().collect())
     }
 
     async fn events(

@@ -25,6 +25,7 @@ use crate::plan_builders::{
     NOON, commit, declared, desired, head, instance_id, operation, policy, record, running_view, serving, spec,
 };
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use towpath::desired::{DeclaredService, DeclaredWindow, Desired};
 use towpath::model::{
@@ -226,7 +227,7 @@ impl World {
         let mut view = if get("current", "7") == "none" {
             let record = record(&applied, ago("3600s")?);
             ServiceView {
-                record,
+                record: Arc::new(record),
                 current: None,
                 operation: None,
                 instances: Vec::new(),
@@ -239,7 +240,7 @@ impl World {
             running_view(&applied, number, commit(&get("commit", "aaa")), running, port)
         };
         if let (Some(current), Some(tree)) = (&mut view.current, own.get("contents")) {
-            current.contents = Some(Contents::Tree((*tree).to_owned()));
+            Arc::make_mut(current).contents = Some(Contents::Tree((*tree).to_owned()));
         }
         set_record(&mut view, &own)?;
         for (index, instance) in view.instances.iter().enumerate() {
@@ -262,7 +263,8 @@ impl World {
             let applied = view.record.applied.clone().unwrap_or_else(|| spec(name));
             let at = ago("3600s")?;
             let current = view.current.clone();
-            let current = current.unwrap_or_else(|| crate::plan_builders::revision(1, &applied, commit("aaa"), at));
+            let current =
+                current.unwrap_or_else(|| Arc::new(crate::plan_builders::revision(1, &applied, commit("aaa"), at)));
             let port = 30_000 + u16::try_from(index).map_err(|e| e.to_string())?;
             view.instances.push(serving(instance_id(name, index), &view.record.id, &current, port, at));
         }
@@ -325,7 +327,13 @@ impl World {
             other => return Err(format!("`{other}` is no reason to hold")),
         };
         let message = keys.get("message").copied().unwrap_or_default().to_owned();
-        self.view(name)?.record.held.push(Held { commit: commit(id), spec, why, message, at: NOON });
+        Arc::make_mut(&mut self.view(name)?.record).held.push(Held {
+            commit: commit(id),
+            spec,
+            why,
+            message,
+            at: NOON,
+        });
         Ok(())
     }
 
@@ -377,7 +385,7 @@ fn failure(message: &str, class: Class) -> Failure {
 
 fn set_record(view: &mut ServiceView, keys: &BTreeMap<&str, &str>) -> Result<(), String> {
     let class = if keys.get("class") == Some(&"retry") { Class::Retry } else { Class::Stalled };
-    let record = &mut view.record;
+    let record = Arc::make_mut(&mut view.record);
     if keys.contains_key("managed") {
         record.owner = Owner::Managed;
     }

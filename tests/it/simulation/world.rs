@@ -2,6 +2,7 @@
 
 use crate::plan_builders::{NOON, desired, policy};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use towpath::desired::{DeclaredService, Desired};
 use towpath::model::{
     CommitId, InstanceId, InstanceRecord, InstanceRole, InstanceState, Memory, ObservedInstance, Operation,
@@ -115,8 +116,8 @@ impl World {
         let record = &service.record;
         let minimum = record.applied.as_ref().map_or(0, |s| s.scaling.min_size);
         ServiceView {
-            record: record.clone(),
-            current: service.current().cloned(),
+            record: Arc::new(record.clone()),
+            current: service.current().cloned().map(Arc::new),
             operation: service.operation.clone(),
             instances: service.instances.values().map(|i| self.instance_view(i)).collect(),
             target_size: if record.paused.is_some() { 0 } else { minimum },
