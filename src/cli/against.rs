@@ -39,7 +39,7 @@ pub struct Against {
 }
 
 /// Compares the manifest at a revision with the one in the working tree, or at another.
-pub fn against(screen: &Screen, args: &Against, hooks: Hooks) -> Result<ExitCode, Failure> {
+pub fn against(screen: &Screen, args: &Against, hooks: Hooks, catalogue: &Catalogue) -> Result<ExitCode, Failure> {
     let file = args.file.clone().unwrap_or_else(|| PathBuf::from(MANIFEST));
     let shown = file.display().to_string();
     let path = std::path::absolute(&file).map_err(|e| Failure::caused(format!("failed to find `{shown}`"), &e))?;
@@ -52,7 +52,7 @@ pub fn against(screen: &Screen, args: &Against, hooks: Hooks) -> Result<ExitCode
         let message = format!("there is no `{shown}`, neither at {} nor at {}", before.name, after.name);
         return Err(Failure::new(message).hint("name the manifest with `-f PATH`"));
     }
-    let (old, new) = (Declared::read(&before), Declared::read(&after));
+    let (old, new) = (Declared::read(&before, catalogue), Declared::read(&after, catalogue));
     let problems: Vec<Problem> = old.errors().chain(new.problems.iter()).cloned().collect();
     if problems.iter().any(|p| p.severity == Severity::Error) {
         return invalid(screen, &shown, [&before, &after], &problems);
@@ -87,11 +87,11 @@ struct Declared {
 }
 
 impl Declared {
-    fn read(manifest: &PastManifest) -> Self {
+    fn read(manifest: &PastManifest, catalogue: &Catalogue) -> Self {
         let Some(files) = &manifest.files else {
             return Self { desired: None, problems: Vec::new(), sealed: BTreeMap::new() };
         };
-        let Parsed { value, problems } = parse_manifest_files(files, &Catalogue::builtin());
+        let Parsed { value, problems } = parse_manifest_files(files, catalogue);
         let secrets = value.as_ref().map_or(&[][..], |desired| &desired.secrets);
         let sealed = secrets.iter().filter_map(|s| Some((s.name.clone(), sealed_text(s, &manifest.text)?))).collect();
         Self { desired: value, problems, sealed }

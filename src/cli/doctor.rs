@@ -7,6 +7,7 @@ use super::failure::Failure;
 use super::screen::{Screen, Tone};
 use super::{Hooks, offline};
 use crate::api::views::PlanView;
+use crate::model::Catalogue;
 use serde::Serialize;
 use serde_json::json;
 use std::net::SocketAddr;
@@ -26,6 +27,8 @@ pub struct Examination {
     pub api: SocketAddr,
     /// The manifest whose secret files are looked at, if it is there.
     pub manifest: PathBuf,
+    /// The runtimes that it may name.
+    pub catalogue: Catalogue,
 }
 
 /// How good or bad a finding is.
@@ -76,7 +79,7 @@ pub async fn doctor(
     screen: &Screen,
     client: &Client,
     data_dir: &Path,
-    args: DoctorArgs,
+    (args, catalogue): (DoctorArgs, Catalogue),
     hooks: Hooks,
 ) -> Result<ExitCode, Failure> {
     let examination = Examination {
@@ -85,6 +88,7 @@ pub async fn doctor(
         http: args.http,
         api: args.api,
         manifest: args.manifest,
+        catalogue,
     };
     // It runs programs and asks engines on a runtime of its own, so it gets a thread of its own.
     let examined = tokio::task::spawn_blocking(move || (hooks.examine)(&examination)).await;

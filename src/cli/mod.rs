@@ -131,9 +131,10 @@ fn dispatch(cli: Cli, hooks: Hooks) -> ExitCode {
             offline::catalogue(&screen, &common).and_then(|all| validate::validate(&screen, &args, &all))
         }
         Command::Plan(PlanArgs { against: Some(revision), file, rev, detailed_exitcode, .. }) => {
-            against::against(&screen, &Against { file, revision, rev, detailed_exitcode }, hooks)
+            let args = Against { file, revision, rev, detailed_exitcode };
+            offline::catalogue(&screen, &common).and_then(|all| against::against(&screen, &args, hooks, &all))
         }
-        Command::Init(args) => init::init(&screen, &args),
+        Command::Init(args) => offline::catalogue(&screen, &common).and_then(|all| init::init(&screen, &args, &all)),
         Command::Import(args) => {
             offline::catalogue(&screen, &common).and_then(|all| import::import(&screen, &args, &all))
         }
@@ -203,7 +204,10 @@ async fn call(
             return Err(Failure::new("this command is for the server's own machine").hint(hint));
         }
         Command::Down => down::down(screen, client, data_dir, hooks.stop_leftovers).await?,
-        Command::Doctor(args) => return doctor::doctor(screen, client, data_dir, args, hooks).await,
+        Command::Doctor(args) => {
+            let catalogue = offline::catalogue(screen, common)?;
+            return doctor::doctor(screen, client, data_dir, (args, catalogue), hooks).await;
+        }
         Command::Plan(args) => return plan::plan(screen, client, (common, data_dir), &args).await,
         Command::Apply(args) => plan::apply(screen, client, &args).await?,
         Command::Export(args) => export::export(screen, client, &args).await?,

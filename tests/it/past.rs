@@ -199,3 +199,16 @@ fn nothing_of_a_repository_runs_and_no_link_of_it_is_followed_out() {
     std::thread::sleep(std::time::Duration::from_secs(2));
     assert!(left.iter().all(|name| !std::env::temp_dir().join(name).exists()), "{left:?}");
 }
+
+#[test]
+fn a_runtime_of_a_file_may_be_named_in_both_states() {
+    let clone = Clone::new();
+    clone.write("runtimes.yaml", "runtimes:\n  acme:\n    language: node\n    versions: [20]\n    image: acme/node\n");
+    let service = "services:\n  shop:\n    source: { repository: ./app }\n    build: { runtime: acme }\n    start: node app.js\n";
+    clone.write("towpath.yaml", service);
+    clone.commit("First");
+    let (code, _, error) = clone.plan(&["--against", "HEAD"]);
+    assert!(code == 1 && error.contains("`acme`"), "{code}: {error}");
+    let (code, _, error) = clone.plan(&["--against", "HEAD", "--detailed-exitcode", "--runtimes", "runtimes.yaml"]);
+    assert_eq!((code, error.as_str()), (0, ""));
+}

@@ -15,7 +15,7 @@ use super::failure::Failure;
 use super::offline;
 use super::screen::{Screen, Tone, cell, table};
 use super::validate::MANIFEST;
-use crate::model::{Severity, Timestamp};
+use crate::model::{Catalogue, Severity, Timestamp};
 use files::Files;
 use repository::Repository;
 use serde::Serialize;
@@ -36,16 +36,15 @@ struct Report<'a> {
 }
 
 /// Writes `towpath.yaml` for the repository that one stands in.
-pub fn init(screen: &Screen, args: &InitArgs) -> Result<ExitCode, Failure> {
+pub fn init(screen: &Screen, args: &InitArgs, catalogue: &Catalogue) -> Result<ExitCode, Failure> {
     let here = std::env::current_dir().map_err(|e| Failure::caused("failed to find the current directory", &e))?;
     let here = here.canonicalize().map_err(|e| Failure::caused("failed to find the current directory", &e))?;
     let repository = repository::find(&here)?;
     let files = Files::read(&here).map_err(|e| Failure::caused(format!("failed to read {}", here.display()), &e))?;
-    let catalogue = crate::model::Catalogue::builtin();
-    let detection = detect::detect(&files, &catalogue);
+    let detection = detect::detect(&files, catalogue);
     let service = args.name.clone().unwrap_or_else(|| write::service_name(&here, &repository));
     let text = write::manifest(&service, &repository, &detection);
-    check(&here, &text)?;
+    check(&here, &text, catalogue)?;
     put(Path::new(MANIFEST), &text, args.force)?;
     let report = Report {
         manifest: MANIFEST,
@@ -65,8 +64,8 @@ pub fn init(screen: &Screen, args: &InitArgs) -> Result<ExitCode, Failure> {
 }
 
 /// A manifest of ours that our own reader refuses is a fault of ours, said before anything is written.
-fn check(here: &Path, text: &str) -> Result<(), Failure> {
-    let problems = offline::check(&here.join(MANIFEST), text, None, &crate::model::Catalogue::builtin());
+fn check(here: &Path, text: &str, catalogue: &Catalogue) -> Result<(), Failure> {
+    let problems = offline::check(&here.join(MANIFEST), text, None, catalogue);
     match problems.iter().find(|p| p.severity == Severity::Error) {
         None => Ok(()),
         Some(problem) => {

@@ -2,7 +2,7 @@
 
 use crate::cli::{Examination, Finding};
 use crate::desired::{ManifestFiles, parse_manifest_files};
-use crate::model::{Catalogue, SecretRef};
+use crate::model::{Catalogue, Means, SecretRef};
 use crate::settings::datadir::DataDir;
 use std::fs::Metadata;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 pub(super) fn examine(examination: &Examination) -> Vec<Finding> {
     let mut findings = data(&DataDir::at(&examination.data_dir));
-    findings.extend(secret_files(&examination.manifest));
+    findings.extend(secret_files(&examination.manifest, &examination.catalogue));
     findings
 }
 
@@ -69,14 +69,14 @@ fn open_to_others(path: &Path) -> Option<Finding> {
     Some(Finding::problem("data", found, format!("run `chmod go= {}`", path.display())))
 }
 
-/// The files that the manifest's secrets are read from.
-pub(super) fn secret_files(manifest: &Path) -> Vec<Finding> {
+/// The files that the manifest's secrets, and those of its connections, are read from.
+pub(super) fn secret_files(manifest: &Path, catalogue: &Catalogue) -> Vec<Finding> {
     let Ok(absolute) = std::path::absolute(manifest) else { return Vec::new() };
     if !absolute.exists() {
         return Vec::new();
     }
     let read = ManifestFiles::read(&absolute, &manifest.display().to_string());
-    let Some(desired) = parse_manifest_files(&read, &Catalogue::builtin()).value else {
+    let Some(desired) = parse_manifest_files(&read, catalogue).value else {
         let found = format!("`{}` has errors", manifest.display());
         return vec![Finding::problem(
             "manifest",
@@ -84,9 +84,11 @@ pub(super) fn secret_files(manifest: &Path) -> Vec<Finding> {
             format!("see them: `towpath validate {}`", manifest.display()),
         )];
     };
-    let secrets = desired.services.iter().flat_map(|s| s.spec.secrets.values());
+    let connections = desired.connections.iter().filter_map(|c| c.spec.means.as_ref()).map(Means::secret);
+    let secrets = desired.services.iter().flat_map(|s| s.spec.secrets.values()).chain(connections);
+    let keys = desired.services.iter().filter_map(|s| s.spec.source.key.as_ref());
     let mut files: Vec<&PathBuf> =
-        secrets.filter_map(|s| if let SecretRef::File(path) = s { Some(path) } else { None }).collect();
+        secrets.filter_map(|s| if let SecretRef::File(path) = s { Some(path) } else { None }).chain(keys).collect();
     files.sort();
     files.dedup();
     let count = files.len();

@@ -3,7 +3,7 @@
 use super::{engines, files, machine};
 use crate::cli::{Finding, Verdict};
 use crate::engine::process::facts::Fact;
-use crate::model::Timestamp;
+use crate::model::{Catalogue, Timestamp};
 use crate::settings::datadir::DataDir;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -71,15 +71,22 @@ fn secret_files_are_looked_at_and_their_values_never_shown() {
     let directory = tempfile::tempdir().unwrap();
     let manifest = directory.path().join("towpath.yaml");
     let text = "services:\n  shop:\n    source: { repository: /a }\n    build: apprunner.yaml\n    \
-                secrets: { A: { file: open }, B: { file: closed }, C: { file: absent } }\n";
+                secrets: { A: { file: open }, B: { file: closed }, C: { file: absent } }\n\
+                connections:\n  forge: { provider: github, sshKey: { file: key } }\n";
     fs::write(&manifest, text).unwrap();
-    for (name, mode) in [("open", 0o644), ("closed", 0o600)] {
+    for (name, mode) in [("open", 0o644), ("closed", 0o600), ("key", 0o644)] {
         let path = directory.path().join(name);
         fs::write(&path, "hunter2").unwrap();
         fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
     }
-    let findings = files::secret_files(&manifest);
-    assert_eq!(findings.iter().map(verdict).collect::<Vec<_>>(), [Verdict::Problem, Verdict::Problem]);
+    let findings = files::secret_files(&manifest, &Catalogue::builtin());
+    assert_eq!(findings.iter().map(verdict).collect::<Vec<_>>(), [Verdict::Problem; 3]);
     let told = format!("{findings:?}");
-    assert!(told.contains("absent") && told.contains("open") && !told.contains("closed") && !told.contains("hunter2"));
+    assert!(
+        told.contains("absent")
+            && told.contains("open")
+            && told.contains("/key`")
+            && !told.contains("closed")
+            && !told.contains("hunter2")
+    );
 }
