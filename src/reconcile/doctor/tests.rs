@@ -72,7 +72,7 @@ fn secret_files_are_looked_at_and_their_values_never_shown() {
     let manifest = directory.path().join("towpath.yaml");
     let text = "services:\n  shop:\n    source: { repository: /a }\n    build: apprunner.yaml\n    \
                 secrets: { A: { file: open }, B: { file: closed }, C: { file: absent } }\n\
-                connections:\n  forge: { provider: github, sshKey: { file: key } }\n";
+                connections:\n  forge: { provider: GITHUB, sshKey: { file: key } }\n";
     fs::write(&manifest, text).unwrap();
     for (name, mode) in [("open", 0o644), ("closed", 0o600), ("key", 0o644)] {
         let path = directory.path().join(name);
