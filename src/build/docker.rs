@@ -1,10 +1,12 @@
 //! The builder `docker`: an image, from a generated Dockerfile, through the Engine API.
 //!
-//! BuildKit does it where it is there (Docker Engine since 18.09 has it), the classic builder otherwise. Images are
+//! BuildKit does it where it is there (Docker Engine since 18.09 has it), the classic builder otherwise, and on Podman its
+//! own one, Buildah, by the same call as the classic one. Images are
 //! found again by labels. Limits: an unlocked base image is looked at here only; it moves when the engine's copy moves.
 
 mod authorities;
 mod bounds;
+mod buildah;
 mod context;
 mod dockerfile;
 mod ignore;
@@ -19,8 +21,8 @@ use super::dependencies::{self, Dependencies};
 use super::recipe as lines;
 use super::{BuildError, BuildJob, Builder, Provision};
 use crate::model::{
-    AppSettings, Artifact, BUILD_HOST, BuildId, BuildNetwork, Catalogue, Commit, Digest, DockerHost, InstallationId,
-    LineSink, LineSource, RegistryLogin, RuntimeName, ServiceName,
+    AppSettings, Artifact, BUILD_HOST, BuildId, BuildNetwork, Catalogue, Commit, Digest, DockerHost, Flavour,
+    InstallationId, LineSink, LineSource, RegistryLogin, RuntimeName, ServiceName,
 };
 use async_trait::async_trait;
 use bollard::auth::DockerCredentials;
@@ -59,7 +61,7 @@ const RECIPE_VERSION: &str = "docker-2";
 const BUILD: &str = "io.towpath.build";
 const INSTALLATION: &str = "io.towpath.installation";
 
-/// Which of Docker's builders is asked.
+/// Which builder is asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Backend {
     /// BuildKit; an engine that does not know it uses what it has.
@@ -67,6 +69,8 @@ pub enum Backend {
     BuildKit,
     /// The first builder.
     Classic,
+    /// Podman's, which is asked as the first builder is and has limits as that has. Whatever was wished for, on Podman.
+    Buildah,
 }
 
 /// What a builder needs to know.
@@ -129,13 +133,17 @@ impl DockerBuilder {
             }
         };
         let connecting = made.map_err(|error| describe("connect to Docker", error))?.negotiate_version();
+        let docker = call("connect to Docker", connecting).await?;
+        let version = call("ask Docker for its version", docker.version()).await?;
+        let parts = version.components.unwrap_or_default();
+        let flavour = Flavour::of(parts.iter().map(|part| (part.name.as_str(), part.version.as_str())));
         Ok(Self {
-            docker: call("connect to Docker", connecting).await?,
+            docker,
             host: options.host,
             installation: options.installation,
             bases: BaseImages { catalogue: options.catalogue, overrides: options.images },
             provision: options.provision,
-            backend: options.backend,
+            backend: if flavour == Flavour::Docker { options.backend } else { Backend::Buildah },
             network: options.network,
             warned: false.into(),
             given_up: Mutex::default(),
@@ -219,21 +227,33 @@ impl DockerBuilder {
         let mut query = vec![
             // Of this installation: the same build of another one must not take the name away, since `docker image
             // prune` removes what has none.
-            ("t", format!("towpath/{}:{}-{}", job.name.host_label(), job.id.short(), &self.installation.as_str()[..6])),
+            ("t", self.image_name(job)),
             ("labels", labels.to_string()),
             ("rm", "1".into()),
             ("forcerm", "1".into()),
-            process_limits(job),
+            process_limits(job, backend),
         ];
         match backend {
             Backend::BuildKit => {
                 query.extend([("version", "2".into()), ("extrahosts", BUILD_HOST.into())]);
             }
             // BuildKit knows no limits of a whole build: see `bounds`.
-            Backend::Classic => query.extend(limits(job)),
+            Backend::Classic | Backend::Buildah => query.extend(limits(job)),
         }
         let version = self.docker.client_version();
         Request { version: format!("{}.{}", version.major_version, version.minor_version), query, context }
+    }
+
+    /// The name of an image, for people. On Podman with the registry that it says where there is none.
+    fn image_name(&self, job: &BuildJob) -> String {
+        let registry = if self.backend == Backend::Buildah { "localhost/" } else { "" };
+        let installation = &self.installation.as_str()[..6];
+        format!("{registry}towpath/{}:{}-{installation}", job.name.host_label(), job.id.short())
+    }
+
+    /// Whether images are removed by force, which takes all their names. Podman would take containers along.
+    fn forces(&self) -> bool {
+        self.backend != Backend::Buildah
     }
 
     /// The application beside the Dockerfile, so that files of the repository cannot take its place, nor a
@@ -241,7 +261,7 @@ impl DockerBuilder {
     fn request_recipe(&self, job: &BuildJob, recipe: &Recipe, backend: Backend) -> Request {
         let dockerfile = match backend {
             Backend::BuildKit => recipe.dockerfile_for_buildkit(&self.owner(&job.name), job.memory()),
-            Backend::Classic => recipe.dockerfile(),
+            Backend::Classic | Backend::Buildah => recipe.dockerfile(),
         };
         let context = Context {
             root: job.tree.clone(),
@@ -318,11 +338,12 @@ impl DockerBuilder {
     ) -> Result<(), Stopped> {
         let mut guarded = None;
         match (&self.network, backend) {
-            (None, _) => {}
+            (None, Backend::BuildKit | Backend::Classic) => {}
             (Some(network), Backend::BuildKit) => guarded = self.told(network.guard().await),
             (Some(network), Backend::Classic) => {
                 request.query.extend(self.told(network.own().await).map(|name| ("networkmode", name)));
             }
+            (network, Backend::Buildah) => request.query.push(buildah_network(network.as_ref()).await?),
         }
         let ended = self.run(request, steps, log).await;
         drop(guarded);
@@ -345,7 +366,7 @@ impl DockerBuilder {
         log: &dyn LineSink,
     ) -> Result<(), BuildError> {
         let ended = match self.run_guarded(request(self.backend), self.backend, steps, log).await {
-            Err(Stopped::NeedsClassic) => {
+            Err(Stopped::NeedsClassic) if self.backend != Backend::Buildah => {
                 self.run_guarded(request(Backend::Classic), Backend::Classic, steps, log).await
             }
             other => other,
@@ -356,6 +377,20 @@ impl DockerBuilder {
             Err(Stopped::NeedsClassic) => Err(BuildError::Runtime("Docker's builders both ask for a session".into())),
         }
     }
+}
+
+/// The network of commands on Podman: without a word they would run on this machine's own.
+async fn buildah_network(network: Option<&Arc<dyn BuildNetwork>>) -> Result<(&'static str, String), BuildError> {
+    let name = match network {
+        None => String::new(),
+        Some(network) => network.own().await.map_err(|why| {
+            BuildError::Runtime(format!(
+                "Nothing would keep this build from the machine that it runs on: {why}. Run towpath as root with `nft` (package \
+                 `nftables`), or allow that with `--allow-unisolated`."
+            ))
+        })?,
+    };
+    Ok(("nsoptions", serde_json::json!([{ "Name": "network", "Host": false, "Path": name }]).to_string()))
 }
 
 /// For the engine, which hands them to the registry.
@@ -397,8 +432,11 @@ fn limits(job: &BuildJob) -> Vec<(&'static str, String)> {
 }
 
 /// What no process of a build may exceed. BuildKit reads this from Docker Engine 23 on; before, recipes say it themselves.
-fn process_limits(job: &BuildJob) -> (&'static str, String) {
+fn process_limits(job: &BuildJob, backend: Backend) -> (&'static str, String) {
     let memory = job.memory().0;
+    if backend == Backend::Buildah {
+        return ("ulimits", serde_json::json!([format!("data={memory}:{memory}")]).to_string());
+    }
     ("ulimits", serde_json::json!([{ "Name": "data", "Soft": memory, "Hard": memory }]).to_string())
 }
 
@@ -521,7 +559,11 @@ impl Builder for DockerBuilder {
         log: &dyn LineSink,
         cancel: CancellationToken,
     ) -> Result<Artifact, BuildError> {
-        let bounds = Bounds::begin(&self.host, &self.installation, &job);
+        // Podman's builder holds each command to the limits itself.
+        let bounds = match self.backend {
+            Backend::Buildah => None,
+            _ => Bounds::begin(&self.host, &self.installation, &job),
+        };
         let work = async {
             let built = match &job.settings.dockerfile {
                 Some(build) => self.build_own(&job, build, log).await,
@@ -543,7 +585,7 @@ impl Builder for DockerBuilder {
 
     async fn remove(&self, id: &BuildId) -> Result<(), BuildError> {
         for (image, _) in self.images(Some(id)).await? {
-            let options = RemoveImageOptionsBuilder::default().force(true).build();
+            let options = RemoveImageOptionsBuilder::default().force(self.forces()).build();
             let removal = self.docker.remove_image(&image, Some(options), None);
             match tokio::time::timeout(CALL, removal).await {
                 Ok(Ok(_) | Err(Error::DockerResponseServerError { status_code: 404, .. })) => {}

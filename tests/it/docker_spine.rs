@@ -11,7 +11,7 @@ mod tokens;
 
 use crate::installation::{Load, get, get_with};
 pub use lab::DockerInstallation;
-use lab::manifest;
+pub use lab::manifest;
 use std::time::{Duration, Instant};
 
 /// Generous: the machine may be busy.

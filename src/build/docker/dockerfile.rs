@@ -164,6 +164,14 @@ impl Steps for Dockerfile {
         self.commands.get(n.checked_sub(1)?)?.as_ref()
     }
 
+    fn buildah(&self, stage: usize, number: usize, instruction: &str) -> Option<&Command> {
+        let mut of_stage = self.instructions.iter().enumerate().filter(|(_, i)| i.stage.map(|s| s + 1) == Some(stage));
+        let (position, found) = of_stage.nth(number.checked_sub(1)?)?;
+        // Better no line than a wrong one.
+        let same = instruction.to_ascii_uppercase().starts_with(&found.keyword);
+        same.then(|| self.commands.get(position)?.as_ref())?
+    }
+
     /// `[2/3] RUN …`, `[builder 2/3] RUN …`, `[stage-1 2/3] RUN …`, `[linux/amd64 builder 2/3] RUN …`.
     fn buildkit(&self, name: &str) -> Option<&Command> {
         let (inside, rest) = name.strip_prefix('[')?.split_once("] ")?;

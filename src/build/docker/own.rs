@@ -21,8 +21,8 @@ const LARGEST: u64 = 1 << 20;
 const APART: &str = ".towpath.Dockerfile";
 
 /// What is said where the file's commands are not given the installation's authorities.
-const NOT_TRUSTED: &str = "Docker's classic builder cannot show the certificate authorities of this installation to a \
-                           Dockerfile's commands: copy them in, or use an engine with BuildKit.";
+const NOT_TRUSTED: &str = "The certificate authorities of this installation cannot be shown to a Dockerfile's commands by \
+                           Docker's classic builder and Podman's: copy them in, or use an engine with BuildKit.";
 
 /// A build, ready to be sent.
 pub(super) struct Own {

@@ -1,7 +1,7 @@
 //! Followers: one task per container copies its output into the instance's log file, from where the file ends.
 
 use super::client::status;
-use super::logfile::{LogFile, Seen};
+use super::logfile::{self, LogFile, Seen};
 use super::observe;
 use crate::model::InstanceId;
 use bollard::Docker;
@@ -127,9 +127,9 @@ fn gather(frames: Vec<Result<LogOutput, Error>>, seen: &mut Seen) -> (Vec<u8>, O
         match frame {
             Ok(output) => {
                 let bytes = output.into_bytes();
-                let line = bytes.trim_ascii_end();
-                if !seen.has(line) {
-                    lines.extend_from_slice(line);
+                let line = logfile::stamped(bytes.trim_ascii_end());
+                if !seen.has(&line) {
+                    lines.extend_from_slice(&line);
                     lines.push(b'\n');
                 }
             }

@@ -1,5 +1,6 @@
 //! The file that receives an instance's output: bounded, and resumed after a restart without a line twice.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -54,6 +55,17 @@ impl Seen {
             _ => false,
         }
     }
+}
+
+/// The line with a time stamp as Docker's lines have, in UTC with nine digits: stamps are compared as text. Podman's have whole
+/// seconds of the local time.
+pub(super) fn stamped(line: &[u8]) -> Cow<'_, [u8]> {
+    let given = stamp(line);
+    if given.len() == "2026-11-22T13:06:13.513325559Z".len() && given.ends_with(b"Z") {
+        return line.into();
+    }
+    let time = std::str::from_utf8(given).ok().and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    time.map_or(line.into(), |time| [format!("{time:.9}").as_bytes(), &line[given.len()..]].concat().into())
 }
 
 fn stamp(line: &[u8]) -> &[u8] {
@@ -158,6 +170,14 @@ mod tests {
         assert_eq!([seen.has(A), seen.has(A), seen.has(A)], [true, true, false], "the same line three times is news");
         assert!(seen.has(b"2026-11-22T13:06:12.000000001Z older"));
         assert!(!seen.has(b"2026-11-22T13:06:14.000000001Z c"));
+    }
+
+    #[test]
+    fn a_line_of_podman_gets_a_stamp_as_dockers_have() {
+        assert_eq!(*stamped(A), *A);
+        assert_eq!(*stamped(b"2026-11-22T13:06:13Z a b"), *b"2026-11-22T13:06:13.000000000Z a b");
+        assert_eq!(*stamped(b"2026-11-22T14:06:13+01:00 "), *b"2026-11-22T13:06:13.000000000Z ");
+        assert_eq!(*stamped(b"no time"), *b"no time");
     }
 
     #[tokio::test]
