@@ -27,6 +27,7 @@ use crate::model::{
 use async_trait::async_trait;
 use bollard::auth::DockerCredentials;
 use bollard::errors::Error;
+use bollard::models::ImageSummary;
 use bollard::query_parameters::{CreateImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder};
 use bollard::{API_DEFAULT_VERSION, Docker};
 use bounds::Bounds;
@@ -207,18 +208,17 @@ impl DockerBuilder {
 
     /// The ids of this installation's images, with the builds they are of.
     async fn images(&self, id: Option<&BuildId>) -> Result<Vec<(String, BuildId)>, BuildError> {
-        let label = id.map_or_else(|| BUILD.to_owned(), |id| format!("{BUILD}={id}"));
-        let wanted = vec![format!("{INSTALLATION}={}", self.installation), label];
-        let filters = HashMap::from([("label", wanted)]);
+        let all = self.all_images().await?.into_iter().map(|(image, build)| (image.id, build));
+        Ok(all.filter(|(_, build)| id.is_none_or(|id| id == build)).collect())
+    }
+
+    /// This installation's images with the builds that they are of. Asked for by one label: of two, Podman finds nothing.
+    async fn all_images(&self) -> Result<Vec<(ImageSummary, BuildId)>, BuildError> {
+        let filters = HashMap::from([("label", vec![format!("{INSTALLATION}={}", self.installation)])]);
         let options = ListImagesOptionsBuilder::default().filters(&filters).build();
         let found = call("list images", self.docker.list_images(Some(options))).await?;
-        Ok(found
-            .into_iter()
-            .filter_map(|image| {
-                let build = BuildId::try_from(image.labels.get(BUILD)?.clone()).ok()?;
-                Some((image.id, build))
-            })
-            .collect())
+        let build = |image: &ImageSummary| BuildId::try_from(image.labels.get(BUILD)?.clone()).ok();
+        Ok(found.into_iter().filter_map(|image| build(&image).map(|build| (image, build))).collect())
     }
 
     /// A request without what is built: the recipe or the repository's own Dockerfile say that.
@@ -601,15 +601,8 @@ impl Builder for DockerBuilder {
     }
 
     async fn usage(&self) -> Result<Vec<(BuildId, Option<u64>)>, BuildError> {
-        let wanted = vec![format!("{INSTALLATION}={}", self.installation), BUILD.to_owned()];
-        let filters = HashMap::from([("label", wanted)]);
-        let options = ListImagesOptionsBuilder::default().filters(&filters).build();
-        let found = call("list images", self.docker.list_images(Some(options))).await?;
-        let sizes = found.into_iter().filter_map(|image| {
-            let build = BuildId::try_from(image.labels.get(BUILD)?.clone()).ok()?;
-            Some((build, u64::try_from(image.size).ok()))
-        });
-        Ok(sizes.collect())
+        let all = self.all_images().await?;
+        Ok(all.into_iter().map(|(image, build)| (build, u64::try_from(image.size).ok())).collect())
     }
 
     async fn list(&self) -> Result<Vec<BuildId>, BuildError> {

@@ -79,9 +79,12 @@ pub(super) async fn call_optional<T>(
     }
 }
 
-/// The HTTP status of an answer that is an error.
+/// The HTTP status of an answer that is an error. Podman says with 500 of a container that goes at this moment that it is gone.
 pub(super) fn status(error: &Error) -> Option<u16> {
     match error {
+        Error::DockerResponseServerError { status_code: 500, message } if message.contains("no such container") => {
+            Some(404)
+        }
         Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
         _ => None,
     }

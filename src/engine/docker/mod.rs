@@ -12,6 +12,7 @@ mod events;
 mod examine;
 mod follow;
 mod guard;
+mod isolation;
 mod labels;
 mod lease;
 mod logfile;
@@ -150,37 +151,6 @@ impl DockerEngine {
     pub fn with_reach_of_builds(self, reach: Vec<std::net::SocketAddrV4>) -> Self {
         let builds = BuildGuard::new(self.docker.clone(), self.podman.clone(), &self.installation, reach);
         Self { builds: Arc::new(builds), ..self }
-    }
-
-    /// The same engine, on which instances and builds run also where nothing keeps them apart. To be called last.
-    #[must_use]
-    pub fn unisolated(self, allowed: bool) -> Self {
-        if allowed {
-            self.builds.allow_unguarded();
-        }
-        Self { unisolated: allowed, ..self }
-    }
-
-    /// Whether instances can be started as they have to be.
-    ///
-    /// # Errors
-    /// On Podman, when nothing keeps instances from each other and from this host, and nobody allowed that.
-    pub async fn examine_isolation(&self) -> Result<(), EngineError> {
-        if self.podman.is_some() {
-            let bridge = self.bridge().await?;
-            self.guard.ensure(&bridge).await;
-        }
-        self.refuse_unisolated()
-    }
-
-    fn refuse_unisolated(&self) -> Result<(), EngineError> {
-        match (&self.podman, self.guard.state()) {
-            (Some(podman), Some(Isolation::Open(why))) if !self.unisolated => Err(EngineError::Refused(format!(
-                "Podman {} does not keep instances from each other and from this machine, and towpath cannot do it: {why}. Run                  towpath as root with `nft` (package `nftables`), or allow that with `--allow-unisolated`",
-                podman.version
-            ))),
-            _ => Ok(()),
-        }
     }
 
     async fn bridge(&self) -> Result<Bridge, EngineError> {

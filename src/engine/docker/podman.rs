@@ -88,8 +88,7 @@ impl Podman {
     pub async fn inspect(&self, container: &str) -> Result<Option<ContainerInspectResponse>, EngineError> {
         let path = format!("/v1.41/containers/{}/json", encoded(container));
         let Some(mut found) = self.ask("inspect a container", Method::GET, &path, None).await? else { return Ok(None) };
-        let state = found["State"]["Status"].as_str().map(|state| docker_state(state).to_owned());
-        found["State"]["Status"] = json!(state);
+        correct(&mut found["State"]);
         read(found).map(Some)
     }
 
@@ -126,11 +125,12 @@ impl Podman {
         let (status, bytes) =
             answer.map_err(|_| unreachable(format!("failed to {act}: no answer within {} s", CALL.as_secs())))??;
         let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        if status == StatusCode::NOT_FOUND {
+        let message = value["message"].as_str().unwrap_or("it did not say why").to_owned();
+        // One that goes at this moment is not there in other words, with another status.
+        if status == StatusCode::NOT_FOUND || (status.is_server_error() && message.contains("no such container")) {
             return Ok(None);
         }
         if !status.is_success() {
-            let message = value["message"].as_str().unwrap_or("it did not say why").to_owned();
             return Err(describe(act, Error::DockerResponseServerError { status_code: status.as_u16(), message }));
         }
         Ok(Some(value))
@@ -185,6 +185,17 @@ fn refused(host: &DockerHost, version: &str, why: &str) -> EngineError {
     ))
 }
 
+/// A container's state as Docker tells it. One that ran when the machine went down is as new to Podman.
+fn correct(state: &mut Value) {
+    let status = state["Status"].as_str().map(|status| docker_state(status).to_owned());
+    let ran = state["StartedAt"].as_str().is_some_and(|at| !at.starts_with("0001-"));
+    let over = ran && status.as_deref() == Some("created");
+    state["Status"] = if over { json!("exited") } else { json!(status) };
+    if over {
+        state["Error"] = json!("it ended with the machine");
+    }
+}
+
 /// Docker's word for a state.
 fn docker_state(state: &str) -> &str {
     match state {
@@ -232,5 +243,17 @@ mod tests {
         {
             assert_eq!(docker_state(state), read);
         }
+    }
+
+    #[test]
+    fn what_ran_before_a_reboot_has_ended() {
+        let after = |started: &str| {
+            let mut state = json!({ "Status": "created", "StartedAt": started, "Error": "" });
+            correct(&mut state);
+            state
+        };
+        assert_eq!(after("0001-01-01T00:00:00Z")["Status"], "created");
+        let ended = after("2026-11-26T22:37:16.373565998Z");
+        assert_eq!((&ended["Status"], &ended["Error"]), (&json!("exited"), &json!("it ended with the machine")));
     }
 }
