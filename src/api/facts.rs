@@ -7,7 +7,7 @@ use crate::model::{
     ServiceRecord, ServiceSpec, ServiceStatus, Timestamp,
 };
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How an installation is called in ARNs and domains.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct Installed {
     pub http_port: u16,
     /// Whether its engine runs images.
     pub runs_images: bool,
+    /// The connection that the manifest's own repository is read by.
+    pub manifest_connection: Option<String>,
 }
 
 impl Installed {
@@ -34,6 +36,7 @@ impl Installed {
             http_port: snapshot.http_port,
             // Of no interest to what is only looked at.
             runs_images: false,
+            manifest_connection: None,
         }
     }
 }
@@ -46,6 +49,8 @@ pub struct Facts<'a> {
     pub installed: &'a Installed,
     /// All services, deleted ones that are still describable too.
     pub services: &'a BTreeMap<ServiceId, ServiceRecord>,
+    /// Those that are not deleted, by name.
+    pub by_name: &'a BTreeSet<(ServiceName, ServiceId)>,
     /// The operations that have not ended, by service.
     pub open: BTreeMap<&'a ServiceId, &'a Operation>,
     /// What the API made beside services.
@@ -86,6 +91,19 @@ impl<'a> Facts<'a> {
     /// Services that are not deleted.
     pub fn live(&self) -> impl Iterator<Item = &'a ServiceRecord> + use<'a> {
         self.services.values().filter(|r| r.deleted_at.is_none())
+    }
+
+    /// The services that are not deleted, in the order of their names, from the one after `last`.
+    pub fn live_after<'l>(&self, last: Option<&'l str>) -> impl Iterator<Item = &'a ServiceRecord> + use<'a, 'l> {
+        let from =
+            last.and_then(|last| last.parse::<ServiceName>().ok()).map(|last| (last, ServiceId::from_random([0; 16])));
+        let range = match from {
+            Some(from) => self.by_name.range(from..),
+            None => self.by_name.range(..),
+        };
+        let services = self.services;
+        let after = range.skip_while(move |(name, _)| last.is_some_and(|last| name.as_str() <= last));
+        after.filter_map(move |(_, id)| services.get(id))
     }
 
     /// The operation of a service that has not ended.
@@ -191,6 +209,7 @@ fn updates(record: &ServiceRecord, operation: &Operation) -> bool {
 pub struct Owned {
     installed: Installed,
     services: BTreeMap<ServiceId, ServiceRecord>,
+    by_name: BTreeSet<(ServiceName, ServiceId)>,
     operations: Vec<Operation>,
     resources: BTreeMap<ResourceId, Resource>,
     desired: Option<Desired>,
@@ -200,9 +219,11 @@ impl Owned {
     /// Of a snapshot, which has no resources.
     pub fn of(snapshot: &Snapshot) -> Self {
         let views = &snapshot.observed.services;
+        let live = views.iter().filter(|v| v.record.deleted_at.is_none());
         Self {
             installed: Installed::of(snapshot),
             services: views.iter().map(|v| (v.record.id.clone(), v.record.clone())).collect(),
+            by_name: live.map(|v| (v.record.name.clone(), v.record.id.clone())).collect(),
             operations: views.iter().filter_map(|v| v.operation.clone()).collect(),
             resources: BTreeMap::new(),
             desired: snapshot.desired.clone(),
@@ -215,6 +236,7 @@ impl Owned {
             now: Timestamp::now(),
             installed: &self.installed,
             services: &self.services,
+            by_name: &self.by_name,
             open: self.operations.iter().map(|o| (&o.service, o)).collect(),
             resources: &self.resources,
             desired: self.desired.as_ref(),

@@ -21,6 +21,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Debug, Default)]
 pub struct Book {
     read: Mutex<BTreeMap<String, Read>>,
+    /// Those that repositories were to be read by, and that were not there.
+    missing: Mutex<BTreeSet<String>>,
     /// Held from looking at what is used until that is set: what was looked at earlier never comes later.
     turn: tokio::sync::Mutex<()>,
     /// Those who make a GitHub App.
@@ -71,7 +73,7 @@ pub async fn refresh(core: &Core) {
         (readers, known)
     };
     let there: BTreeSet<String> = known.keys().cloned().collect();
-    let mut changed = Vec::new();
+    let mut changed = core.connections.found(readers.iter().map(|(_, name)| name), &there);
     for (name, known) in known {
         let opened = open(core, &name, known).await;
         if core.connections.take(core, &name, opened) {
@@ -92,6 +94,13 @@ pub async fn refresh(core: &Core) {
 }
 
 impl Book {
+    /// Takes note of what is missing; those that were and are there now.
+    fn found<'n>(&self, used: impl Iterator<Item = &'n String>, there: &BTreeSet<String>) -> Vec<String> {
+        let missing = used.filter(|name| !there.contains(*name)).cloned().collect();
+        let before = std::mem::replace(&mut *self.missing.lock().unwrap_or_else(PoisonError::into_inner), missing);
+        before.intersection(there).cloned().collect()
+    }
+
     /// Takes what was read; whether it is something else than before.
     fn take(&self, core: &Core, name: &str, opened: Result<Opened, Unreadable>) -> bool {
         let digest = match &opened {

@@ -13,6 +13,7 @@ use crate::model::{
 };
 use crate::observed::Observed;
 use crate::plan::Policy;
+use crate::settings::ManifestSource;
 use crate::store::{Store, StoreError, World, Write};
 use serde_json::Value;
 use std::sync::Arc;
@@ -25,6 +26,10 @@ pub fn installed(config: &Config, engine: &str) -> Installed {
         base_domain: config.base_domain.clone(),
         http_port: config.http_port,
         runs_images: engine == "docker",
+        manifest_connection: match &config.manifest {
+            ManifestSource::Repository(repository) => repository.connection.as_ref().map(ToString::to_string),
+            ManifestSource::Path(_) => None,
+        },
     }
 }
 
@@ -62,6 +67,7 @@ pub fn facts<'a>(core: &'a Core, world: &'a World, desired: Option<&'a Desired>)
         now: core.now(),
         installed: &core.installed,
         services: &world.services,
+        by_name: world.live_by_name(),
         open: world.open_operations().map(|o| (&o.service, o)).collect(),
         resources: &world.resources,
         desired,

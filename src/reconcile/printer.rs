@@ -4,9 +4,9 @@
 use super::core::Core;
 use super::view::{self, View};
 use crate::model::{Event, EventSeverity, Timestamp};
+use crate::settings::datadir::DataDir;
 use crate::settings::{self, Output, UpSettings};
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
@@ -15,19 +15,21 @@ use tokio::sync::broadcast::error::RecvError;
 const NAMES_MAX: usize = 24;
 
 /// Says where things are. JSON is for machines, which know.
-pub fn greet(core: &Core, settings: &UpSettings, data: &Path) {
+pub fn greet(core: &Core, settings: &UpSettings, data: &DataDir) {
     if settings.output == Output::Json {
         return;
     }
     let http: Vec<String> = core.ingress.addresses().iter().map(|a| format!("http://{a}")).collect();
     let services =
         format!("http://<service>.{}:{}/ on {}", core.config.base_domain, core.config.http_port, http.join(", "));
+    let api = format!("{} with the key in {}", core.config.api_url, data.admin_credentials().display());
     say(&format!(
-        "towpath {} · {} engine\n  manifest  {}\n  data      {}\n  services  {services}\n  Ctrl-C stops everything.\n\n",
+        "towpath {} · {} engine\n  manifest  {}\n  data      {}\n  services  {services}\n  api       {api}\n  \
+         Ctrl-C stops everything.\n\n",
         env!("CARGO_PKG_VERSION"),
         core.engine.name(),
         settings.manifest,
-        data.display(),
+        data.root().display(),
     ));
 }
 

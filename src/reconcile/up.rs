@@ -128,7 +128,7 @@ pub async fn run(settings: UpSettings) -> Result<(), UpError> {
             Ending::Everything => Err(UpError::Interrupted),
         },
     };
-    printer::greet(&core, &settings, data.root());
+    printer::greet(&core, &settings, &data);
     // Before the take-over: a store that was restored is nothing to keep from whoever looks at the terminal.
     let printer = tokio::spawn(printer::print(core.clone(), core.events.subscribe(), settings.output));
     take_over(&core, &opened).await?;

@@ -25,7 +25,7 @@ pub use open::Opened;
 
 use crate::model::{
     BuildId, Event, InstanceId, InstanceRecord, Operation, OperationId, Resource, ResourceId, Revision, RevisionNumber,
-    ServiceId, ServiceRecord,
+    ServiceId, ServiceName, ServiceRecord,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,6 +74,8 @@ pub struct World {
     pub meta: BTreeMap<String, serde_json::Value>,
     /// The operations that have not ended, by service: asked for on every pass, for every service.
     open: BTreeSet<(ServiceId, OperationId)>,
+    /// The services that are not deleted, by name: listed page by page, however many there are.
+    live: BTreeSet<(ServiceName, ServiceId)>,
 }
 
 /// The open store. All methods take `&self`; writes queue behind each other, reads do not wait for writes.

@@ -1,8 +1,8 @@
 //! The world in memory, changed by the same writes that the database takes.
 
 use super::{World, Write};
-use crate::model::{Operation, OperationId, ServiceId};
-use std::collections::BTreeMap;
+use crate::model::{Operation, OperationId, ServiceId, ServiceName, ServiceRecord};
+use std::collections::{BTreeMap, BTreeSet};
 
 impl World {
     /// The operation of a service that has not ended: there is at most one.
@@ -23,10 +23,17 @@ impl World {
         self.open.iter().filter_map(|(_, id)| self.operations.get(id))
     }
 
-    /// Finds the operations that have not ended, where a world was not made by [`World::apply`].
+    /// The services that are not deleted, in the order of their names.
+    pub fn live_by_name(&self) -> &BTreeSet<(ServiceName, ServiceId)> {
+        &self.live
+    }
+
+    /// Finds the operations that have not ended and the services that are not deleted, where a world was not made by [`World::apply`].
     pub(super) fn index(&mut self) {
         let open = self.operations.values().filter(|o| !o.status.is_final());
         self.open = open.map(|o| (o.service.clone(), o.id.clone())).collect();
+        let live = self.services.values().filter(|s| s.deleted_at.is_none());
+        self.live = live.map(|s| (s.name.clone(), s.id.clone())).collect();
     }
 
     /// Applies writes that were stored.
@@ -38,7 +45,7 @@ impl World {
 
     fn apply_one(&mut self, write: Write) {
         match write {
-            Write::PutService(record) => drop(self.services.insert(record.id.clone(), *record)),
+            Write::PutService(record) => self.put_service(*record),
             Write::PutOperation(operation) => self.put_operation(*operation),
             Write::PutRevision(service, revision) => {
                 self.revisions.insert((service, revision.number), *revision);
@@ -72,6 +79,16 @@ impl World {
         }
     }
 
+    fn put_service(&mut self, record: ServiceRecord) {
+        let place = (record.name.clone(), record.id.clone());
+        if record.deleted_at.is_some() {
+            self.live.remove(&place);
+        } else {
+            self.live.insert(place);
+        }
+        self.services.insert(record.id.clone(), record);
+    }
+
     fn put_operation(&mut self, operation: Operation) {
         let place = (operation.service.clone(), operation.id.clone());
         if operation.status.is_final() {
@@ -84,6 +101,7 @@ impl World {
 
     fn forget(&mut self, service: &ServiceId) {
         self.open.retain(|(owner, _)| owner != service);
+        self.live.retain(|(_, owner)| owner != service);
         self.services.remove(service);
         self.revisions.retain(|(owner, _), _| owner != service);
         self.operations.retain(|_, o| &o.service != service);

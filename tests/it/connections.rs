@@ -228,3 +228,31 @@ fn a_github_app_is_made_in_a_browser_and_reads_a_private_repository() {
         assert_eq!(holds(&installation.data(), &secret), Vec::<String>::new());
     }
 }
+
+/// `up --repo` first, the connection afterwards: the manifest is read at once, not at the next try after a rest.
+#[test]
+fn a_manifest_is_read_as_soon_as_its_connection_is_completed() {
+    let mut installation = Installation::new();
+    let (hub, infra, app) = (Hub::new(), installation.repository("infra"), installation.repository("app"));
+    node::greet(&app, "one");
+    let app_url = format!("\"{}\"", app.path().display());
+    infra.commit("towpath.yaml", &format!("services:\n{}", node::service("shop", "").replace("./app", &app_url)));
+    let url = hub.repository("infra", infra.path());
+    installation.pulls(&["--repo", &url, "--branch", "main", "--repo-connection", "acme-github"]);
+    installation.up();
+    installation.until("it is said that the connection is missing", Duration::from_secs(30), |i| {
+        i.ok(&["status"]).contains("there is no such connection")
+    });
+    // Long enough that the next try would be far away.
+    std::thread::sleep(Duration::from_secs(8));
+    let token = installation.path().join("token");
+    std::fs::write(&token, crate::feedback::TOKEN).unwrap();
+    installation.ok(&["connections", "create", "acme-github", "--url", &hub.github.url()]);
+    installation.ok(&["connections", "handshake", "acme-github", "--token", &token.to_string_lossy()]);
+    let done = std::time::Instant::now();
+    installation.until("the manifest is read", Duration::from_secs(30), |i| i.service("shop") != Value::Null);
+    assert!(done.elapsed() < Duration::from_secs(15), "read after {:?}", done.elapsed());
+    let refused = installation.run(&["connections", "delete", "acme-github"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("used by the manifest's own repository"), "{said}");
+}

@@ -65,6 +65,10 @@ pub(super) fn delete(facts: &Facts<'_>, input: &Input, _random: [u8; 16]) -> Dec
         return Err(Refusal::InvalidRequest(message));
     }
     revisions::refuse_used(facts, named)?;
+    if facts.installed.manifest_connection.as_ref() == Some(&named.name) {
+        let message = format!("the connection `{}` is used by the manifest's own repository", named.name);
+        return Err(Refusal::InvalidRequest(message));
+    }
     let answer = json!({ "Connection": shape(facts, named, "DELETED") });
     // Nothing describes a connection that is gone.
     Ok((vec![Change::Remove(named.id.clone())], answer))

@@ -10,7 +10,7 @@ use crate::api::network::read_object;
 use crate::fuzzing::sentence;
 use crate::model::{Quotas, ResourceType, Timestamp};
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const JSON: &[&str] = &[
     "{",
@@ -115,10 +115,13 @@ fn an_arn_of_any_text_names_nothing_that_is_not_there() {
         base_domain: "localhost".into(),
         http_port: 80,
         runs_images: false,
+        manifest_connection: None,
     };
     let (services, resources) = (BTreeMap::new(), BTreeMap::new());
     let (now, open, desired, quotas) = (Timestamp(0), BTreeMap::new(), None, Quotas::default());
-    let facts = Facts { now, installed: &installed, services: &services, open, resources: &resources, desired, quotas };
+    let by_name = &BTreeSet::new();
+    let (installed, services, resources) = (&installed, &services, &resources);
+    let facts = Facts { now, installed, services, by_name, open, resources, desired, quotas };
     bolero::check!().with_max_len(64).for_each(|bytes: &[u8]| {
         let text = sentence(ARNS, bytes);
         assert!(arns::service(&facts, &text).is_err() && arns::any(&facts, &text).is_err());

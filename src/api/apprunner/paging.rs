@@ -60,25 +60,22 @@ pub(super) fn page<T>(
     Ok(Page { items: rest, next })
 }
 
-/// The page of a list that is in no order yet, by the names of its items: only as many are ordered as are shown.
+/// The page of a list that is kept in the order of its items' names: `after` gives those after a name, or the first, and no more
+/// than so many.
 ///
 /// # Errors
 /// As [`page`].
 pub(super) fn page_by_name<T>(
     secret: &[u8; 32],
     input: &Input,
-    items: impl Iterator<Item = T>,
+    after: impl FnOnce(Option<&str>, usize) -> Vec<T>,
     name: impl for<'t> Fn(&'t T) -> &'t str,
 ) -> Result<Page<T>, Refusal> {
     let size = input.integer("MaxResults").map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(1));
     let last = input.text("NextToken").map(|token| open(secret, input, token).ok_or_else(foreign)).transpose()?;
-    let mut rest: Vec<T> = items.filter(|item| last.as_ref().is_none_or(|last| name(item) > last.as_str())).collect();
+    let mut rest = after(last.as_deref(), size.saturating_add(1));
     let more = rest.len() > size;
-    if more {
-        rest.select_nth_unstable_by(size, |a, b| name(a).cmp(name(b)));
-        rest.truncate(size);
-    }
-    rest.sort_unstable_by(|a, b| name(a).cmp(name(b)));
+    rest.truncate(size);
     let next = rest.last().filter(|_| more).map(|last| seal(secret, input, name(last)));
     Ok(Page { items: rest, next })
 }
@@ -153,17 +150,20 @@ mod tests {
 
     #[test]
     fn pages_by_name_are_those_of_the_ordered_list() {
-        let all = ["e", "b", "d", "a", "c"];
+        let all = |last: Option<&str>, most: usize| -> Vec<&str> {
+            let all = ["a", "b", "c", "d", "e"].into_iter();
+            all.filter(|name| last.is_none_or(|last| *name > last)).take(most).collect()
+        };
         let (mut seen, mut asked) = (Vec::new(), json!({ "MaxResults": 2 }));
         loop {
-            let page = page_by_name(&KEY, &input("ListServices", asked.clone()), all.into_iter(), |i| i).unwrap();
+            let page = page_by_name(&KEY, &input("ListServices", asked.clone()), all, |i| i).unwrap();
             seen.push(page.items);
             let Some(token) = page.next else { break };
             asked["NextToken"] = token.into();
         }
         assert_eq!(seen, [vec!["a", "b"], vec!["c", "d"], vec!["e"]]);
         let made_up = json!({ "NextToken": "x" });
-        assert!(page_by_name(&KEY, &input("ListServices", made_up), all.into_iter(), |i| i).is_err());
+        assert!(page_by_name(&KEY, &input("ListServices", made_up), all, |i| i).is_err());
     }
 
     #[test]

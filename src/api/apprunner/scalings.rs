@@ -6,7 +6,7 @@ use super::paging::page_by_name;
 use super::revisions::{self, base, deleted, is_latest, put, status, times};
 use crate::api::control::Refusal;
 use crate::api::facts::{Change, Facts};
-use crate::model::{Resource, ResourceKind, ResourceType, Scaling};
+use crate::model::{Resource, ResourceKind, ResourceType, Scaling, ServiceRecord};
 use serde_json::{Value, json};
 
 const WORD: &str = "AutoScalingConfiguration";
@@ -104,8 +104,10 @@ pub(super) fn list(facts: &Facts<'_>, input: &Input, secret: &[u8; 32]) -> Resul
 /// `ListServicesForAutoScalingConfiguration`.
 pub(super) fn services(facts: &Facts<'_>, input: &Input, secret: &[u8; 32]) -> Result<Value, Refusal> {
     let resource = arns::active(facts, TYPE, input.required(ARN))?;
-    let users = facts.live().filter(|r| facts.uses(r, &resource.id));
-    let page = page_by_name(secret, input, users, |r| r.name.as_str())?;
+    let users = |last: Option<&str>, most: usize| {
+        facts.live_after(last).filter(|r| facts.uses(r, &resource.id)).take(most).collect()
+    };
+    let page = page_by_name(secret, input, users, |r: &&ServiceRecord| r.name.as_str())?;
     Ok(page.answer("ServiceArnList", |r| service_arn(facts.installed, r).into()))
 }
 

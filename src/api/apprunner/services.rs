@@ -14,7 +14,12 @@ use crate::model::{OperationId, ServiceId, ServiceName, ServiceRecord, ServiceSt
 use serde_json::{Value, json};
 
 pub(super) fn list(facts: &Facts<'_>, input: &Input, secret: &[u8; 32]) -> Result<Value, Refusal> {
-    let page = page_by_name(secret, input, facts.live(), |record| record.name.as_str())?;
+    let page = page_by_name(
+        secret,
+        input,
+        |last, most| facts.live_after(last).take(most).collect(),
+        |record: &&ServiceRecord| record.name.as_str(),
+    )?;
     Ok(page.answer("ServiceSummaryList", |record| summary(facts, record)))
 }
 

@@ -166,3 +166,25 @@ fn a_service_that_begins_to_report_says_nothing_of_long_ago() {
     let quick = Operation { started_at: Some(NOW), ..under_way };
     assert_eq!(Outbox::default().next(&[&quick], |_| true, NOW), Next::Rest(Timestamp(NOW.0 + 1000)));
 }
+
+#[test]
+fn of_the_log_the_line_is_said_that_names_the_error_and_not_what_follows_it() {
+    let says = |log: &[&str]| {
+        let quoted: Vec<String> = log.iter().map(|line| format!("  | {line}")).collect();
+        let message = format!("the application exited with code 1\n{}", quoted.join("\n"));
+        let mut failed = ended(1, Reason::StartFailed);
+        failed.failure.as_mut().unwrap().message = message;
+        let commit = failed.target.commit.clone().unwrap();
+        super::report::describe(&failed, Stage::Failed, &commit, &[])
+    };
+    let node = ["Error: no database", "    at Object.<anonymous> (/app/server.js:1:7)", "Node.js v20.20.2"];
+    assert_eq!(says(&node), "Deployment failed: the application exited with code 1 | Error: no database");
+    let python = [
+        "Traceback (most recent call last):",
+        "  File \"app.py\", line 1",
+        "ModuleNotFoundError: No module named 'flask'",
+    ];
+    assert!(says(&python).ends_with("| ModuleNotFoundError: No module named 'flask'"), "{}", says(&python));
+    assert!(says(&["starting", "giving up", ""]).ends_with("| giving up"), "{}", says(&["starting", "giving up", ""]));
+    assert_eq!(says(&[]), "Deployment failed: the application exited with code 1");
+}

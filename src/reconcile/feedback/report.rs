@@ -137,20 +137,25 @@ fn succeeded(operation: &Operation) -> String {
     format!("{}: {serves}, after {took} s", what(operation))
 }
 
-/// The cause, and the last line that a message quotes where there is room for it.
+/// The cause, and the one line that a message quotes which says most, where there is room for it.
 fn cause(message: &str) -> String {
     let head = headline(message);
-    match message.lines().skip(1).filter_map(|line| line.trim_start().strip_prefix("| ")).last() {
-        Some(last) => format!("{head} | {last}"),
+    let quoted: Vec<&str> = message.lines().skip(1).filter_map(|line| line.trim_start().strip_prefix("| ")).collect();
+    match telling(&quoted) {
+        Some(line) => format!("{head} | {}", line.trim()),
         None => head.to_owned(),
     }
 }
 
-/// The lines of its log that a failure quotes, without the secrets of the service.
-pub fn quoted_lines(operation: &Operation, secrets: &[Secret]) -> Vec<String> {
-    let message = operation.failure.as_ref().map(|f| f.message.as_str()).unwrap_or_default();
-    let lines = message.lines().skip(1).filter_map(|line| line.trim_start().strip_prefix("| "));
-    lines.map(|line| without(&clean(line), secrets)).collect()
+/// The last line that names an error, since a stack or a version may follow it; else the last.
+fn telling<'l>(lines: &[&'l str]) -> Option<&'l str> {
+    const WORDS: &[&str] = &["error", "exception", "panic", "fatal"];
+    let names_one = |line: &&str| {
+        let line = line.to_ascii_lowercase();
+        WORDS.iter().any(|word| line.contains(word))
+    };
+    let last_first = || lines.iter().rev().copied().filter(|line| !line.trim().is_empty());
+    last_first().find(names_one).or_else(|| last_first().next())
 }
 
 /// A text with these secrets taken out, wherever they stand.
