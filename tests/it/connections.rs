@@ -45,6 +45,14 @@ fn a_private_repository_is_deployed_by_a_declared_connection_and_a_renewed_passw
     let shown = installation.json(&["connections", "describe", "acme-git"]);
     assert_eq!((&shown["Status"], &shown["Entrance"]), (&"AVAILABLE".into(), &"basic".into()), "{shown}");
     assert_eq!(shown["Services"], serde_json::json!(["shop"]), "{shown}");
+    if let Some(python) = conformance::python() {
+        // AWS' clients see by which connection it is read.
+        let program = "arn = c.list_services()['ServiceSummaryList'][0]['ServiceArn']\n\
+                       source = c.describe_service(ServiceArn=arn)['Service']['SourceConfiguration']\n\
+                       show([source['AuthenticationConfiguration'], c.list_connections()['ConnectionSummaryList'][0]])";
+        let seen = boto3(&python, &installation, program);
+        assert!(seen[0]["ConnectionArn"].is_string() && seen[0]["ConnectionArn"] == seen[1]["ConnectionArn"], "{seen}");
+    }
     let refused = installation.run(&["connections", "delete", "acme-git"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && said.contains("towpath.yaml:2"), "{said}");

@@ -5,8 +5,8 @@ use super::classes::{CPUS, MEMORIES};
 use super::scalings;
 use crate::api::facts::{Facts, Installed};
 use crate::model::{
-    AppSettings, BuildSource, Catalogue, HealthCheck, ImageName, Reference, RepositoryUrl, ResourceId, RuntimeName,
-    Scaling, ServiceRecord, ServiceSpec, WireSettings,
+    AppSettings, BuildSource, Catalogue, HealthCheck, ImageName, Reference, RepositoryUrl, Resource, ResourceId,
+    ResourceType, RuntimeName, Scaling, ServiceRecord, ServiceSpec, WireSettings,
 };
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
@@ -149,12 +149,20 @@ fn image_repository(spec: &ServiceSpec, image: &ImageName) -> Value {
 }
 
 fn authentication(facts: &Facts<'_>, spec: &ServiceSpec) -> Option<Value> {
-    let wire = spec.wire.as_deref()?;
-    let connection = wire.connection.as_ref().and_then(|id| arn_of(facts, id));
-    let pairs = [("ConnectionArn", connection), ("AccessRoleArn", wire.access_role.clone())];
+    let wire = spec.wire.as_deref();
+    let bound = wire.and_then(|wire| wire.connection.as_ref()).and_then(|id| arn_of(facts, id));
+    let named = || spec.source.connection.as_ref().and_then(|name| arn_of_connection(facts, name.as_str()));
+    let role = wire.and_then(|wire| wire.access_role.clone());
+    let pairs = [("ConnectionArn", bound.or_else(named)), ("AccessRoleArn", role)];
     let given: Map<String, Value> =
         pairs.into_iter().filter_map(|(name, arn)| Some((name.into(), arn?.into()))).collect();
     (!given.is_empty()).then_some(Value::Object(given))
+}
+
+/// A connection that a manifest names is a resource too.
+fn arn_of_connection(facts: &Facts<'_>, name: &str) -> Option<String> {
+    let is_it = |r: &&Resource| r.of_type() == ResourceType::Connection && r.is_active() && r.name == name;
+    facts.resources.values().find(is_it).map(|r| resource_arn(facts.installed, r))
 }
 
 fn values(spec: &ServiceSpec, settings: &AppSettings, runtime: &str) -> Value {

@@ -76,7 +76,9 @@ fn a_build_that_fails_never_ends_or_floods_its_log_is_ended_with_a_clear_reason(
     });
 
     let begun = Instant::now();
-    let text = failed_by(&site, Duration::from_secs(60), || build("yes | head -c 1000000000", ""));
+    let text = failed_by(&site, Duration::from_secs(60), || {
+        build("yes of which nobody reads more than a few lines, however many there are | head -c 1000000000", "")
+    });
     assert!(text.contains("MB") || text.contains("MiB") || text.contains("printed"), "{text}");
     println!("1 GB of output ended after {:?}: {text}", begun.elapsed());
     let logs: u64 = walk(&site.installation.data().join("logs"));
