@@ -260,7 +260,6 @@ fn a_service_on_podman_is_deployed_replaced_under_load_and_adopted_and_leaves_no
     });
     let log = i.ok(&["logs", "shop"]);
     assert!(log.contains("listening"), "{log}");
-    i.repository("app").commit("broken", "x");
     i.declare(&crate::docker_spine::manifest("shop", "      command: [\"echo building; no-such-tool --now\"]\n", ""));
     i.until("the build failed", LIMIT, |i| i.json(&["operations", "shop"])[0]["Status"] == "FAILED");
     let operation = i.json(&["operations", "shop"])[0]["Id"].as_str().unwrap().to_owned();

@@ -230,9 +230,20 @@ impl Rules {
              \x20 chain forward {{\n    type filter hook forward priority -10; policy accept;\n\
              \x20   iifname != \"{interface}\" accept\n    ct state established,related accept\n{dns}\
              \x20   oifname \"{interface}\" drop\n    ip daddr {{ {} }} drop\n\
-             \x20   ip6 daddr {{ fe80::/10, fd00:ec2::/32, fd20:ce::/32 }} drop\n  }}\n}}\n{}",
+             \x20   ip6 daddr {{ fe80::/10, fd00:ec2::/32, fd20:ce::/32 }} drop\n  }}\n{}}}\n{}",
             metadata(),
+            self.strangers(),
             self.neighbours()
+        )
+    }
+
+    /// While nothing is on it, Podman's bridge is not there: what is for an address of an instance would leave this machine, and a
+    /// stranger could answer.
+    fn strangers(&self) -> String {
+        let (interface, Some(subnet)) = (&self.interface, self.apart) else { return String::new() };
+        format!(
+            "  chain output {{\n    type filter hook output priority -10; policy accept;\n\
+             \x20   ip daddr {subnet} oifname != {{ \"{interface}\", \"lo\" }} reject\n  }}\n"
         )
     }
 
@@ -341,6 +352,7 @@ mod tests {
         let text = apart.nftables();
         assert!(text.contains("\ndelete table bridge towpath-0123456789ab\ntable bridge"), "{text}");
         assert!(text.contains("    ip saddr 10.201.0.0/16 ip daddr 10.201.0.0/16 drop\n"), "{text}");
+        assert!(text.contains("    ip daddr 10.201.0.0/16 oifname != { \"br-0\", \"lo\" } reject\n  }\n}\n"), "{text}");
     }
 
     #[test]
