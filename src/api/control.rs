@@ -10,7 +10,7 @@ use crate::model::{
     Event, HostUrl, InstanceId, Operation, OperationId, Problem, Revision, RevisionNumber, ServiceId, ServiceName,
     ServiceSpec, TerminalSize, Timestamp,
 };
-use crate::observed::{Observed, ServiceView};
+use crate::observed::{Observed, Rewritten, ServiceView};
 use crate::plan::{Plan, Report};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -55,6 +55,9 @@ pub struct Following {
     pub converged_at: Option<Timestamp>,
     /// Why its repository cannot be followed, if it cannot.
     pub problem: Option<String>,
+    /// The last forced push to its branch that was seen since the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewritten: Option<Rewritten>,
 }
 
 /// Whether the manifest file is in force.
@@ -83,7 +86,7 @@ pub enum ManifestState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
     /// Deploy the newest version of the source now (`StartDeployment`).
-    Deploy,
+    Deploy(Windows),
     /// Compute to zero.
     Pause,
     /// Compute back.
@@ -92,6 +95,15 @@ pub enum Act {
     Delete,
     /// Run a kept revision again; the one before the current if none is named.
     Rollback(Option<RevisionNumber>),
+}
+
+/// Whether a deployment waits for its windows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Windows {
+    /// It is refused while they are closed, or while the service is suspended.
+    Obeyed,
+    /// A person says that it has to be now, and why.
+    Overridden,
 }
 
 /// Who asks, and why.

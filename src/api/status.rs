@@ -6,7 +6,9 @@ use super::dispatch::{Context, output};
 use super::errors::ApiError;
 use super::facts::Installed;
 use super::urls::{alias_url, default_url};
-use super::views::{InstanceCounts, ManifestView, OperationView, SourceView, StatusAnswer, StatusView, WaitingView};
+use super::views::{
+    InstanceCounts, ManifestView, OperationView, RewrittenView, SourceView, StatusAnswer, StatusView, WaitingView,
+};
 use crate::desired::DeclaredService;
 use crate::model::{InstanceRole, InstanceState, ServiceName, ServiceSpec, Track};
 use crate::observed::{EngineView, InstanceView, ServiceView};
@@ -79,7 +81,7 @@ async fn existing(control: &dyn ControlPlane, snapshot: &Snapshot, view: &Servic
             running: count(view, |state| matches!(state, InstanceState::Running)),
             frozen: count(view, |state| matches!(state, InstanceState::Frozen)),
         },
-        source: spec.map(source),
+        source: spec.map(|spec| source(snapshot, spec)),
         last_operation: newest.map(|o| OperationView::detailed(&o, arn.clone(), record.name.as_str())),
         waiting: waiting_of(snapshot, &record.name),
         manifest: declared.and_then(|_| manifest(snapshot)),
@@ -120,7 +122,7 @@ fn to_be_created(snapshot: &Snapshot, declared: &DeclaredService) -> StatusView 
         version: None,
         signed_by: None,
         instances: InstanceCounts { desired: spec.scaling.min_size, ..InstanceCounts::default() },
-        source: Some(source(spec)),
+        source: Some(source(snapshot, spec)),
         last_operation: None,
         waiting: waiting_of(snapshot, &spec.name),
         manifest: manifest(snapshot),
@@ -129,7 +131,10 @@ fn to_be_created(snapshot: &Snapshot, declared: &DeclaredService) -> StatusView 
     }
 }
 
-fn source(spec: &ServiceSpec) -> SourceView {
+fn source(snapshot: &Snapshot, spec: &ServiceSpec) -> SourceView {
+    let mut heads = snapshot.observed.heads.iter();
+    let head = heads.find(|h| h.repository == spec.source.repository && h.track == spec.source.track);
+    let rewritten = head.and_then(|head| head.rewritten.as_ref());
     let Track { reference, directory } = &spec.source.track;
     SourceView {
         repository: spec.source.repository.to_string(),
@@ -138,6 +143,7 @@ fn source(spec: &ServiceSpec) -> SourceView {
         commit: reference.commit().map(ToString::to_string),
         directory: directory.as_ref().map(ToString::to_string),
         auto_deploy: spec.source.auto_deploy,
+        rewritten: rewritten.map(|r| RewrittenView { from: r.from.to_string(), to: r.to.to_string(), at: r.at.into() }),
     }
 }
 

@@ -173,7 +173,7 @@ pub struct InstanceCounts {
 }
 
 /// A source as declared.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SourceView {
     /// The repository.
     pub repository: String,
@@ -190,6 +190,20 @@ pub struct SourceView {
     pub directory: Option<String>,
     /// Whether new commits are deployed by themselves.
     pub auto_deploy: bool,
+    /// The last forced push to its branch that was seen since the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewritten: Option<RewrittenView>,
+}
+
+/// A forced push.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RewrittenView {
+    /// The newest commit before.
+    pub from: String,
+    /// The one since, which does not descend from it.
+    pub to: String,
+    /// When it was seen.
+    pub at: Epoch,
 }
 
 /// One thing that waits.

@@ -1,6 +1,6 @@
 //! Acts on one service: deploy, pause, resume, delete, rollback; and cancelling an operation.
 
-use super::args::{ActArgs, CancelArgs, DeleteArgs, RollbackArgs};
+use super::args::{ActArgs, CancelArgs, DeleteArgs, DeployArgs, RollbackArgs};
 use super::client::Client;
 use super::failure::Failure;
 use super::screen::Screen;
@@ -21,6 +21,16 @@ pub async fn act(screen: &Screen, client: &Client, target: &str, args: &ActArgs)
     let service = find(client, &args.service).await?;
     begin(screen, client, target, with_reason(json!({ "ServiceArn": service.arn }), args.reason.as_ref()), args.wait)
         .await
+}
+
+/// Deploys the newest version of a service's source.
+pub async fn deploy(screen: &Screen, client: &Client, args: &DeployArgs) -> Result<(), Failure> {
+    let service = find(client, &args.act.service).await?;
+    let mut input = with_reason(json!({ "ServiceArn": service.arn }), args.act.reason.as_ref());
+    if args.override_window {
+        input["OverrideWindow"] = true.into();
+    }
+    begin(screen, client, "AppRunner.StartDeployment", input, args.act.wait).await
 }
 
 /// Deletes a service, after asking a person who sits there.

@@ -81,7 +81,7 @@ pub enum Command {
         service: Option<String>,
     },
     /// Deploy the newest version of a service's source
-    Deploy(ActArgs),
+    Deploy(DeployArgs),
     /// Take a service's compute to zero
     Pause(ActArgs),
     /// Bring a paused service back
@@ -304,6 +304,17 @@ pub struct ActArgs {
     /// Why, for the record
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
+}
+
+/// `deploy`.
+#[derive(Debug, Args)]
+pub struct DeployArgs {
+    /// What is done to one service.
+    #[command(flatten)]
+    pub act: ActArgs,
+    /// Deploy although its deploy window is closed or it is suspended; needs a reason
+    #[arg(long, requires = "reason")]
+    pub override_window: bool,
 }
 
 /// `delete`.

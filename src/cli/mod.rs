@@ -208,7 +208,7 @@ async fn call(
         Command::Apply(args) => plan::apply(screen, client, &args).await?,
         Command::Export(args) => export::export(screen, client, &args).await?,
         Command::Status { service } => status::status(screen, client, service.as_deref()).await?,
-        Command::Deploy(args) => acts::act(screen, client, "AppRunner.StartDeployment", &args).await?,
+        Command::Deploy(args) => acts::deploy(screen, client, &args).await?,
         Command::Pause(args) => acts::act(screen, client, "AppRunner.PauseService", &args).await?,
         Command::Resume(args) => acts::act(screen, client, "AppRunner.ResumeService", &args).await?,
         Command::Delete(args) => acts::delete(screen, client, &args).await?,

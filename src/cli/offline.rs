@@ -97,7 +97,7 @@ fn policy(desired: &Desired) -> Result<Policy, Failure> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|e| Failure::caused("failed to get random bytes", &e))?;
     let mass_delete_allowed = Some(desired.manifest.digest.clone());
-    Ok(Policy { seed, mass_delete_allowed, overcommit_percent: 100, apply_automatically: true })
+    Ok(Policy { seed, mass_delete_allowed, overcommit_percent: 100, apply_automatically: true, windows: vec![] })
 }
 
 /// A plan as it is asked for. The server sends what it observed when it is asked for a plan; without it nothing is taken to

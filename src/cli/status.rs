@@ -27,7 +27,7 @@ pub async fn status(screen: &Screen, client: &Client, service: Option<&str>) -> 
         table(screen, &["NAME", "STATUS", "REVISION", "INSTANCES", "LAST OPERATION", "URL"], &rows)
     };
     if service.is_some() {
-        answer.services.iter().for_each(|s| text.push_str(&details(screen, s)));
+        answer.services.iter().for_each(|s| text.push_str(&details(screen, s, now)));
     }
     text.push_str(&waiting(screen, &answer));
     text.push_str(&manifest(screen, &answer.manifest));
@@ -103,8 +103,12 @@ fn status_tone(status: &str) -> Tone {
     }
 }
 
+fn short(commit: &str) -> &str {
+    commit.get(..7).unwrap_or(commit)
+}
+
 /// What a table has no room for.
-fn details(screen: &Screen, service: &StatusView) -> String {
+fn details(screen: &Screen, service: &StatusView, now: Timestamp) -> String {
     let mut text = String::from("\n");
     let mut line = |name: &str, value: &str| {
         text.push_str(&format!("{} {value}\n", screen.tone(Tone::Quiet, &format!("{name:<16}"))));
@@ -119,6 +123,13 @@ fn details(screen: &Screen, service: &StatusView) -> String {
         let place = source.directory.as_ref().map(|directory| format!(", in {directory}")).unwrap_or_default();
         let how = if source.auto_deploy { "" } else { ", deployed by hand" };
         line("source", &format!("{} at {version}{place}{how}", source.repository));
+        if let Some(rewritten) = &source.rewritten {
+            let (from, to) = (short(&rewritten.from), short(&rewritten.to));
+            line(
+                "history",
+                &format!("rewritten: {to} does not descend from {from}, {}", ago(now, rewritten.at.into())),
+            );
+        }
     }
     if let Some(version) = &service.version {
         line("version", version);
@@ -165,15 +176,20 @@ fn following(screen: &Screen, answer: &StatusAnswer, now: Timestamp) -> String {
     };
     let mut text = String::new();
     if let Some(commit) = version.and_then(|version| version.commit.as_ref()) {
+        let signed = commit.signed_by.as_ref().map(|by| format!(", signed by {}", harmless(by))).unwrap_or_default();
         let seen = following.seen_at.map_or("not since the start".to_owned(), |at| ago(now, at));
         let converged = following.converged_at.map_or("not yet".to_owned(), |at| ago(now, at));
         text = format!(
-            "\nManifest {}\n  in force   {} {}, by {}\n  seen       {seen}\n  converged  {converged}\n",
+            "\nManifest {}\n  in force   {} {}, by {}{signed}\n  seen       {seen}\n  converged  {converged}\n",
             harmless(&following.source),
             commit.id.short(),
             harmless(&commit.summary),
             harmless(&commit.author),
         );
+    }
+    if let Some(rewritten) = &following.rewritten {
+        let (from, to, at) = (rewritten.from.short(), rewritten.to.short(), ago(now, rewritten.at));
+        text.push_str(&format!("  history    rewritten: {to} does not descend from {from}, {at}\n"));
     }
     if let Some(problem) = &following.problem {
         let line = format!("\nThe manifest cannot be followed: {}\n", harmless(problem));

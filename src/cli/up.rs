@@ -1,12 +1,13 @@
 //! `towpath up`: flags and variables, parsed into settings. What it does is the caller's.
 
-use super::args::{Common, parse_duration};
+use super::args::Common;
 use super::failure::Failure;
 use super::trust_flags::TrustArgs;
 use super::webhook_flags::WebhookArgs;
+use crate::desired::manifest::parse_poll;
 use crate::model::{
-    BranchName, Catalogue, ConnectionName, Invalid, Memory, Reference, RepositoryUrl, RuntimeName, SourceDirectory,
-    Verify,
+    BranchName, Catalogue, ConnectionName, Invalid, Memory, Poll, Reference, RepositoryUrl, RuntimeName,
+    SourceDirectory, Verify,
 };
 use crate::settings::{
     ApplyMode, BaseDomain, DockerReach, EndpointSetting, EngineChoice, IngressChoice, ManifestRepository,
@@ -120,16 +121,16 @@ pub struct UpArgs {
         hide_env_values = true
     )]
     base_domain: BaseDomain,
-    /// How often sources are asked for new versions
+    /// How often sources are asked for new versions: a duration, or a line of crontab
     #[arg(
         long,
-        value_name = "DURATION",
+        value_name = "DURATION-OR-CRON",
         default_value = "30s",
-        value_parser = parse_duration,
+        value_parser = parse_poll,
         env = "TOWPATH_POLL",
         hide_env_values = true
     )]
-    poll: Duration,
+    poll: Poll,
     /// Whether changes are made by themselves (auto), or wait for `towpath apply` (manual)
     #[arg(
         long,
@@ -255,7 +256,7 @@ impl UpArgs {
     /// # Errors
     /// Where flags do not fit together.
     pub fn settings(self, common: &Common, catalogue: Catalogue) -> Result<UpSettings, Failure> {
-        if self.poll < SHORTEST_POLL {
+        if matches!(self.poll, Poll::Every(interval) if interval < SHORTEST_POLL) {
             return Err(Failure::new("`--poll` is shorter than a second").hint("write `--poll 1s` or more"));
         }
         let endpoints = self.endpoint.iter().map(|endpoint| endpoint.address);
@@ -374,7 +375,7 @@ mod tests {
         assert_eq!(settings.http, ["127.0.0.1:8080".parse().unwrap()]);
         assert_eq!(settings.api, "127.0.0.1:8090".parse().unwrap());
         assert_eq!((settings.engine, settings.apply), (EngineChoice::Auto, ApplyMode::Auto));
-        assert_eq!((settings.poll, settings.overcommit_percent), (Duration::from_secs(30), 200));
+        assert_eq!((settings.poll, settings.overcommit_percent), (Poll::Every(Duration::from_secs(30)), 200));
         assert_eq!((settings.region.as_str(), settings.account.as_str()), ("local-1", "000000000000"));
         assert_eq!(settings.base_domain.as_str(), "localhost");
     }

@@ -6,9 +6,9 @@ pub(super) mod text;
 use super::ConnectionSpec;
 use super::duration::show_duration;
 use crate::model::{
-    AppSettings, BuildSource, CodeSource, ConnectionName, Cpu, DeploySettings, Digest, DockerfileBuild, EnvName,
-    HealthCheck, HealthProtocol, InstanceSize, KeyText, Means, Memory, RegistryCredentials, RepositoryPath,
-    RepositoryUrl, RequiredChecks, Scaling, SecretRef, ServiceSpec, Track, Verify, WireSettings,
+    AppSettings, BuildSource, CodeSource, ConnectionName, Cpu, DeploySettings, Digest, DockerfileBuild, Drift, EnvName,
+    HealthCheck, HealthProtocol, InstanceSize, KeyText, Means, Memory, Poll, RegistryCredentials, RepositoryPath,
+    RepositoryUrl, RequiredChecks, Restraint, Scaling, SecretRef, ServiceSpec, Track, Verify, WireSettings,
 };
 use std::collections::BTreeMap;
 use text::Yaml;
@@ -150,8 +150,21 @@ fn secrets<'s>(
 }
 
 fn service(spec: &ServiceSpec, lost: &mut Vec<String>) -> Yaml {
-    let ServiceSpec { name, source, build, instance, env, secrets, health, scaling, deploy, tags, wire, preview: _ } =
-        spec;
+    let ServiceSpec {
+        name,
+        source,
+        build,
+        instance,
+        env,
+        secrets,
+        health,
+        scaling,
+        deploy,
+        tags,
+        restraint,
+        wire,
+        preview: _,
+    } = spec;
     let mut yaml = Yaml::new();
     yaml.put("source", self::source(source));
     let mut variables: BTreeMap<&EnvName, &String> = BTreeMap::new();
@@ -177,6 +190,7 @@ fn service(spec: &ServiceSpec, lost: &mut Vec<String>) -> Yaml {
     yaml.put_some("autoscaling", self::scaling(scaling));
     yaml.put_some("deploy", self::deploy(deploy));
     yaml.put_some("tags", texts(tags));
+    self::restraint(&mut yaml, restraint);
     lost.extend(wire.iter().flat_map(|wire| only_on_wire(wire)).map(|what| format!("`{name}`: {what}")));
     yaml
 }
@@ -218,12 +232,18 @@ fn source(source: &CodeSource) -> Yaml {
     if !source.auto_deploy {
         yaml.put("autoDeploy", Yaml::plain(false));
     }
+    match source.poll.as_deref() {
+        Some(Poll::Every(interval)) => yaml.put("poll", Yaml::plain(show_duration(*interval))),
+        Some(Poll::At(cron)) => yaml.put("poll", Yaml::text(cron)),
+        None => {}
+    }
     yaml
 }
 
 /// A repository and what of it is followed.
 fn place(yaml: &mut Yaml, source: &CodeSource) {
-    let CodeSource { repository, track, key, connection, credentials: _, auto_deploy: _, verify, host } = source;
+    let CodeSource { repository, track, key, connection, credentials: _, auto_deploy: _, verify, poll: _, host } =
+        source;
     let Track { reference, directory } = track;
     yaml.put("repository", Yaml::text(repository));
     let of = [
@@ -251,6 +271,18 @@ fn place(yaml: &mut Yaml, source: &CodeSource) {
     }
     if let Some(verify) = verify {
         yaml.put("verify", self::verify(verify));
+    }
+}
+
+fn restraint(yaml: &mut Yaml, restraint: &Restraint) {
+    let Restraint { suspend, depends_on, drift } = restraint;
+    yaml.put_some("dependsOn", Yaml::list(depends_on.iter().map(Yaml::text)));
+    if let Some(suspend) = suspend {
+        let entries = [("until", Yaml::text(suspend.until)), ("reason", Yaml::text(&suspend.reason))];
+        yaml.put("suspend", Yaml::map(entries));
+    }
+    if *drift != Drift::default() {
+        yaml.put("drift", Yaml::plain(drift.as_str()));
     }
 }
 

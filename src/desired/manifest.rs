@@ -9,6 +9,7 @@ mod dockerfile;
 mod identities;
 mod keys;
 mod previews;
+mod restraint;
 mod sealed;
 mod service;
 mod settings;
@@ -23,12 +24,14 @@ use super::fields::Fields;
 use super::files::{ManifestFiles, ManifestText};
 use super::findings::Findings;
 use super::yaml::{self, Node, Span};
-use super::{DeclaredConnection, DeclaredSecret, DeclaredService, Desired, ManifestVersion, Parsed};
+use super::{DeclaredConnection, DeclaredSecret, DeclaredService, DeclaredWindow, Desired, ManifestVersion, Parsed};
 use crate::model::{Catalogue, Digest, HostLabel, Place, Problem, ServiceName, ServiceSpec, Severity};
 pub(super) use keys::levels;
+use restraint::Dependent;
 pub use sealed::Sealed;
 use shared::Shared;
-use std::collections::HashMap;
+pub use source::parse_poll;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 /// What reading a service needs to know beside its text.
@@ -65,6 +68,8 @@ pub fn parse_manifest_files(manifest: &ManifestFiles, catalogue: &Catalogue) -> 
     let shared = Shared::read(&mut parts);
     let single = matches!(&manifest.files[..], [only] if only.file == manifest.name);
     let services = services(&mut parts, &shared, catalogue, single);
+    let windows = windows(&mut parts, &services);
+    dependencies(&mut parts);
     let identities = identities::read(&mut parts);
     let mut problems = manifest.problems.clone();
     let has_errors = |problems: &[Problem]| problems.iter().any(|p| p.severity == Severity::Error);
@@ -79,9 +84,9 @@ pub fn parse_manifest_files(manifest: &ManifestFiles, catalogue: &Catalogue) -> 
         problems.push(without_services(&manifest.name, sections == 0));
     }
     let secrets = secrets(&shared);
-    let version = ManifestVersion { file: manifest.name.clone(), digest: digest(&services), commit: None };
+    let version = ManifestVersion { file: manifest.name.clone(), digest: digest(&services, &windows), commit: None };
     let connections = connections(&shared);
-    let desired = Desired { manifest: version, services, secrets, identities, connections };
+    let desired = Desired { manifest: version, services, secrets, windows, identities, connections };
     Parsed { value: Some(desired).filter(|_| !has_errors(&problems)), problems }
 }
 
@@ -148,10 +153,50 @@ fn is_other_kind(top: &Fields, findings: &mut Findings) -> bool {
 }
 
 /// The digest is of what is declared: neither comments, nor form, nor the order of services changes it.
-pub fn digest(services: &[DeclaredService]) -> Digest {
+pub fn digest(services: &[DeclaredService], windows: &[DeclaredWindow]) -> Digest {
     let mut specs: Vec<&ServiceSpec> = services.iter().map(|s| &s.spec).collect();
     specs.sort_by(|a, b| a.name.cmp(&b.name));
-    Digest::of(&specs)
+    match windows {
+        [] => Digest::of(&specs),
+        windows => Digest::of(&(specs, windows.iter().map(|declared| &declared.window).collect::<Vec<_>>())),
+    }
+}
+
+/// The deploy windows of all files.
+fn windows(parts: &mut [Part<'_, '_>], services: &[DeclaredService]) -> Vec<DeclaredWindow> {
+    let known: Vec<&ServiceName> = services.iter().map(|declared| &declared.spec.name).collect();
+    let mut windows = Vec::new();
+    for part in parts {
+        let Part { top: Some(top), findings, .. } = part else { continue };
+        let read = restraint::windows(top, findings);
+        // Where a service could not be read, its name is no mistake.
+        if !findings.has_errors() {
+            restraint::check_windows(&read, &known, findings);
+        }
+        windows.extend(read.windows);
+    }
+    windows
+}
+
+/// Checks what services depend on, over all files.
+fn dependencies(parts: &mut [Part<'_, '_>]) {
+    let of_part = |part: &Part<'_, '_>| -> Vec<(ServiceName, Option<Dependent>)> {
+        let section = part.top.as_ref().and_then(|top| top.value("services")).and_then(Node::entries);
+        let read = section.into_iter().flatten().filter_map(|entry| {
+            let name: ServiceName = entry.key.parse().ok()?;
+            let dependent = restraint::dependent(&name, &entry.value, part.findings.place(entry.key_span));
+            Some((name, dependent))
+        });
+        read.collect()
+    };
+    let read: Vec<Vec<(ServiceName, Option<Dependent>)>> = parts.iter().map(of_part).collect();
+    let known: Vec<&ServiceName> = read.iter().flatten().map(|(name, _)| name).collect();
+    let all: BTreeMap<&ServiceName, &Dependent> =
+        read.iter().flatten().filter_map(|(name, dependent)| Some((name, dependent.as_ref()?))).collect();
+    for (part, own) in parts.iter_mut().zip(&read) {
+        let own: Vec<&Dependent> = own.iter().filter_map(|(_, dependent)| dependent.as_ref()).collect();
+        restraint::check_dependencies(&all, &own, &known, &mut part.findings);
+    }
 }
 
 fn services(parts: &mut [Part<'_, '_>], shared: &Shared, catalogue: &Catalogue, single: bool) -> Vec<DeclaredService> {

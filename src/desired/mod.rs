@@ -31,7 +31,7 @@ pub use runtimes::parse_runtimes;
 
 use crate::model::{
     CommitId, ConnectionName, Digest, HostUrl, Means, Place, Previews, Problem, Provider, ServiceName, ServiceSpec,
-    Timestamp,
+    Timestamp, Window,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -79,6 +79,9 @@ pub struct ManifestCommit {
     pub summary: String,
     /// When it was committed.
     pub time: Timestamp,
+    /// Who signed it, where that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<String>,
 }
 
 /// One service as it is declared, with its place.
@@ -103,12 +106,24 @@ pub struct Desired {
     /// The encrypted secrets that services use.
     #[serde(default)]
     pub secrets: Vec<DeclaredSecret>,
+    /// The deploy windows.
+    #[serde(default)]
+    pub windows: Vec<DeclaredWindow>,
     /// Who may do what.
     #[serde(default, skip_serializing_if = "Identities::is_empty")]
     pub identities: Identities,
     /// The connections, in the order of their names.
     #[serde(default)]
     pub connections: Vec<DeclaredConnection>,
+}
+
+/// A deploy window, with its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeclaredWindow {
+    /// What is declared.
+    pub window: Window,
+    /// Where it stands.
+    pub place: Place,
 }
 
 /// A connection as it is declared (row C1), with its place.

@@ -5,6 +5,7 @@
 
 mod build_network;
 mod connection;
+pub mod cron;
 pub mod docker_host;
 pub mod dockerfile;
 pub mod error;
@@ -22,6 +23,7 @@ pub mod problem;
 pub mod quota;
 pub mod record;
 pub mod resource;
+pub mod restraint;
 pub mod revision;
 pub mod runtime;
 pub mod secret;
@@ -34,8 +36,10 @@ pub mod track;
 pub mod units;
 mod value_from;
 pub mod verify;
+pub mod window;
 pub mod wire_settings;
 
+pub use self::cron::{Cron, Poll, Times, Zone};
 pub use build_network::{BUILD_HOST, BuildNetwork, Guarded};
 pub use connection::{ConnectionName, Entrance, Handshake, HostUrl, Means, Provider};
 pub use docker_host::DockerHost;
@@ -60,6 +64,7 @@ pub use problem::{Place, Problem, Severity};
 pub use quota::Quotas;
 pub use record::{Event, EventSeverity, Held, HeldReason, InstanceRecord, InstanceRole, Owner, Pause, ServiceRecord};
 pub use resource::{Resource, ResourceKind, ResourceType, ValidationRecord};
+pub use restraint::{Drift, Restraint, Suspend};
 pub use revision::{Revision, RevisionNumber};
 pub use runtime::{Catalogue, Language, Runtime, parse_runtime_image};
 pub use secret::{Secret, SecretRef};
@@ -75,4 +80,5 @@ pub use track::{CommitPrefix, Contents, Reference, SourceDirectory, TagName, Tra
 pub use units::{Cpu, Memory};
 pub use value_from::{ValueFrom, is_secret_name};
 pub use verify::{KeyGroup, KeyText, Verify};
+pub use window::{Window, WindowEffect};
 pub use wire_settings::{Observing, WireSettings};

@@ -5,6 +5,7 @@ use super::error::Invalid;
 use super::instance::StartCommand;
 use super::names::{EnvName, RuntimeName, ServiceName};
 use super::preview::PreviewOf;
+use super::restraint::Restraint;
 use super::secret::SecretRef;
 use super::source::{CodeSource, RepositoryUrl};
 use super::units::{Cpu, Memory};
@@ -36,6 +37,9 @@ pub struct ServiceSpec {
     pub deploy: DeploySettings,
     /// Tags (row R3).
     pub tags: BTreeMap<String, String>,
+    /// What holds it back although something new is there for it.
+    #[serde(default, skip_serializing_if = "Restraint::is_none")]
+    pub restraint: Restraint,
     /// What only the API says; none of what the manifest declares.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wire: Option<Box<WireSettings>>,

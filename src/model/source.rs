@@ -1,6 +1,7 @@
 //! Where a service's code comes from. Untrusted text is parsed into these types at the door (house rule 9).
 
 use super::connection::ConnectionName;
+use super::cron::Poll;
 use super::error::Invalid;
 use super::host_rules::HostRules;
 use super::image::{ImageName, RegistryCredentials};
@@ -31,6 +32,8 @@ pub struct CodeSource {
     pub auto_deploy: bool,
     /// What has to hold of a commit before it is deployed; nothing by default.
     pub verify: Option<Box<Verify>>,
+    /// How often it is asked for new versions; as the installation says if none.
+    pub poll: Option<Box<Poll>>,
     /// What is said to the repository's host, and waited for.
     pub host: HostRules,
 }
@@ -55,13 +58,15 @@ struct Written {
     auto_deploy: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     verify: Option<Box<Verify>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    poll: Option<Box<Poll>>,
     #[serde(default, skip_serializing_if = "HostRules::is_default")]
     host: HostRules,
 }
 
 impl From<CodeSource> for Written {
     fn from(source: CodeSource) -> Self {
-        let CodeSource { repository, track, key, connection, credentials, auto_deploy, verify, host } = source;
+        let CodeSource { repository, track, key, connection, credentials, auto_deploy, verify, poll, host } = source;
         let Track { reference, directory } = track;
         let (branch, tag, commit) = (None, None, None);
         let mut written = Self {
@@ -75,6 +80,7 @@ impl From<CodeSource> for Written {
             credentials,
             auto_deploy,
             verify,
+            poll,
             host,
         };
         match reference {
@@ -101,6 +107,7 @@ impl TryFrom<Written> for CodeSource {
             credentials,
             auto_deploy,
             verify,
+            poll,
             host,
         } = written;
         let reference = match (branch, tag, commit) {
@@ -118,6 +125,7 @@ impl TryFrom<Written> for CodeSource {
             credentials,
             auto_deploy,
             verify,
+            poll,
             host,
         })
     }
@@ -275,7 +283,12 @@ name!(
 
 /// Whether git allows a name for a branch or a tag.
 pub(super) fn is_reference_name(text: &str, kind: &str) -> Result<(), Invalid> {
-    let bad = |why: &str| Err(Invalid::new(format!("`{}` is not a {kind} name: {why}", text.escape_debug())));
+    let bad = |why: &str| {
+        // What somebody wrote to hurt may be long.
+        let shown: String = text.chars().take(80).collect();
+        let more = if shown.len() < text.len() { "…" } else { "" };
+        Err(Invalid::new(format!("`{}{more}` is not a {kind} name: {why}", shown.escape_debug())))
+    };
     if text.is_empty() || text.len() > 255 {
         return bad("it has 1 to 255 characters");
     }
@@ -373,6 +386,10 @@ mod tests {
     fn branch_names_made_to_hurt_are_refused() {
         for bad in ["--upload-pack=x", "../..", "a..b", "a b", "a\nb", "x.lock", "a~1", "", "@{u}", "/a"] {
             assert!(bad.parse::<BranchName>().is_err(), "{bad:?}");
+        }
+        for bad in ["--upload-pack=touch /tmp/x", ";rm -rf /", "\u{1b}[31mred", "a\0b", &"x".repeat(4096)] {
+            let refused = bad.parse::<BranchName>().unwrap_err().to_string();
+            assert!(refused.len() < 250 && !refused.chars().any(char::is_control), "{refused}");
         }
         for good in ["main", "release/1.2", "feature-x", "a;rm"] {
             assert!(good.parse::<BranchName>().is_ok(), "{good:?}");

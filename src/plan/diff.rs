@@ -6,7 +6,7 @@ use super::FieldChange;
 use super::words::quoted;
 use crate::model::{
     AppSettings, BuildSource, CodeSource, DeploySettings, DockerfileBuild, HealthCheck, HealthProtocol, InstanceSize,
-    ResourceId, Scaling, SecretRef, ServiceSpec, Track, Verify, WireSettings,
+    Poll, ResourceId, Restraint, Scaling, SecretRef, ServiceSpec, Track, Verify, WireSettings,
 };
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
@@ -17,8 +17,21 @@ use std::time::Duration;
 /// make another service). Values of secrets are never known here: references are shown.
 pub fn diff(from: &ServiceSpec, to: &ServiceSpec) -> Vec<FieldChange> {
     let mut out = Differences(Vec::new());
-    let ServiceSpec { name, source, build, instance, env, secrets, health, scaling, deploy, tags, wire, preview: _ } =
-        from;
+    let ServiceSpec {
+        name,
+        source,
+        build,
+        instance,
+        env,
+        secrets,
+        health,
+        scaling,
+        deploy,
+        tags,
+        restraint,
+        wire,
+        preview: _,
+    } = from;
     out.text("name", name, &to.name);
     out.source(source, &to.source);
     out.build(build, &to.build);
@@ -29,15 +42,29 @@ pub fn diff(from: &ServiceSpec, to: &ServiceSpec) -> Vec<FieldChange> {
     out.scaling(scaling, &to.scaling);
     out.deploy(deploy, &to.deploy);
     out.map("tags", tags, &to.tags, |v| quoted(v));
+    out.restraint(restraint, &to.restraint);
     out.wire(wire.as_deref(), to.wire.as_deref());
     out.0
 }
 
 /// Whether going from one declaration to the next needs new instances (row D4): anything but health check, scaling,
-/// deadlines, tags and automatic deployment differs.
+/// deadlines, tags, restraint and automatic deployment differs.
 pub fn replaces(from: &ServiceSpec, to: &ServiceSpec) -> bool {
-    let ServiceSpec { name, source, build, instance, env, secrets, health: _, scaling: _, deploy: _, tags: _, .. } =
-        from;
+    let ServiceSpec {
+        name,
+        source,
+        build,
+        instance,
+        env,
+        secrets,
+        health: _,
+        scaling: _,
+        deploy: _,
+        tags: _,
+        restraint: _,
+        wire: _,
+        preview: _,
+    } = from;
     !same_source(source, &to.source)
         || (name, build, instance, env, secrets) != (&to.name, &to.build, &to.instance, &to.env, &to.secrets)
 }
@@ -110,7 +137,8 @@ impl Differences {
     }
 
     fn source(&mut self, from: &CodeSource, to: &CodeSource) {
-        let CodeSource { repository, track, key, connection, credentials, auto_deploy, verify, host } = from;
+        let CodeSource { repository, track, key, connection, credentials, auto_deploy, verify, poll: poll_from, host } =
+            from;
         let Track { reference, directory } = track;
         let next = &to.track;
         self.text("source.repository", repository, &to.repository);
@@ -126,6 +154,27 @@ impl Differences {
         self.text("source.report", &host.report, &to.host.report);
         self.text("source.requireChecks", &host.require_checks, &to.host.require_checks);
         self.verify(verify.as_deref(), to.verify.as_deref());
+        let poll = |poll: Option<&Poll>| {
+            poll.map(|poll| match poll {
+                Poll::Every(interval) => span(*interval),
+                Poll::At(cron) => quoted(&cron.to_string()),
+            })
+        };
+        self.push("source.poll", poll(poll_from.as_deref()), poll(to.poll.as_deref()));
+    }
+
+    fn restraint(&mut self, from: &Restraint, to: &Restraint) {
+        let Restraint { suspend, depends_on, drift } = from;
+        let until = |r: &Option<crate::model::Suspend>| r.as_ref().map(|suspend| suspend.until.to_string());
+        let reason = |r: &Option<crate::model::Suspend>| r.as_ref().map(|suspend| quoted(&suspend.reason));
+        self.push("suspend.until", until(suspend), until(&to.suspend));
+        self.push("suspend.reason", reason(suspend), reason(&to.suspend));
+        let names = |on: &[crate::model::ServiceName]| -> Option<String> {
+            let names: Vec<&str> = on.iter().map(|name| name.as_str()).collect();
+            (!names.is_empty()).then(|| names.join(", "))
+        };
+        self.push("dependsOn", names(depends_on), names(&to.depends_on));
+        self.push("drift", Some(drift.as_str().into()), Some(to.drift.as_str().into()));
     }
 
     fn verify(&mut self, from: Option<&Verify>, to: Option<&Verify>) {

@@ -8,7 +8,9 @@ use super::judgement::{Fault, Judge, Verdict};
 use super::subject::Subject;
 use super::words::{count, listed};
 use super::{FieldChange, Note, NoteKind};
-use crate::model::{InstanceId, InstanceState, Memory, Operation, OperationKind, OperationStatus, Step, Timestamp};
+use crate::model::{
+    Drift, InstanceId, InstanceState, Memory, Operation, OperationKind, OperationStatus, Step, Timestamp,
+};
 use crate::observed::{Health, InstanceView, ServiceView};
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -25,6 +27,8 @@ pub(super) struct Illness<'a> {
     coming: Vec<&'a InstanceView>,
     broken: Vec<(&'a InstanceView, Fault, String)>,
     leftover: Vec<&'a InstanceView>,
+    /// Changed by hand, and left so (`drift: report`): they serve.
+    reported: Vec<&'a InstanceView>,
     verdicts: Vec<String>,
     in_operation: bool,
 }
@@ -62,6 +66,7 @@ pub(super) fn examine<'a>(view: &'a ServiceView, operation: Option<&Operation>, 
         coming: Vec::new(),
         broken: Vec::new(),
         leftover: Vec::new(),
+        reported: Vec::new(),
         verdicts: Vec::new(),
         in_operation: operation.is_some(),
     };
@@ -79,6 +84,10 @@ impl<'a> Illness<'a> {
         match verdict {
             Verdict::Fine => self.fine.push(instance),
             Verdict::Coming => self.coming.push(instance),
+            Verdict::Broken(Fault::Changed, _) if self.is_left(instance) => {
+                self.reported.push(instance);
+                self.fine.push(instance);
+            }
             Verdict::Broken(fault, why) => self.broken.push((instance, fault, why)),
             Verdict::Leftover => self.leftover.push(instance),
             Verdict::Busy => {}
@@ -86,7 +95,29 @@ impl<'a> Illness<'a> {
     }
 
     fn is_any(&self) -> bool {
-        self.missing() > 0 || self.surplus() > 0 || self.stops_now()
+        self.missing() > 0 || self.surplus() > 0 || self.stops_now() || !self.reported.is_empty()
+    }
+
+    /// Whether what was changed by hand on an instance that works is only said.
+    fn is_left(&self, instance: &InstanceView) -> bool {
+        let by_hand = instance.observed.as_ref().is_some_and(|observed| !observed.drift.is_empty());
+        let applied = self.view.record.applied.as_ref();
+        by_hand && works(instance, Fault::Changed) && applied.is_some_and(|spec| spec.restraint.drift == Drift::Report)
+    }
+
+    /// What is only said.
+    fn left(&self, subject: &Subject) -> Option<Note> {
+        let changed = |i: &&InstanceView| {
+            let drift = i.observed.as_ref().map(|o| o.drift.join("; ")).unwrap_or_default();
+            format!("instance {}: {drift}", &i.record.id.as_str()[..8])
+        };
+        let changed: Vec<String> = self.reported.iter().map(changed).collect();
+        let message = format!(
+            "changed by hand, and left so (`drift: report`): {}; `towpath deploy {}` replaces it",
+            listed(&changed),
+            subject.name
+        );
+        (!changed.is_empty()).then(|| subject.note(NoteKind::Held, message))
     }
 
     fn missing(&self) -> usize {
@@ -108,17 +139,18 @@ impl<'a> Illness<'a> {
     }
 
     /// Decides, with what memory allows and not before the backoff ends.
-    pub(super) fn decide(
-        &self,
-        subject: &Subject,
-        budget: &mut Budget,
-        now: Timestamp,
-    ) -> (Option<Remedy>, Option<Note>) {
+    pub(super) fn decide(&self, subject: &Subject, budget: &mut Budget, now: Timestamp) -> (Option<Remedy>, Vec<Note>) {
+        let (remedy, note) = self.cure(subject, budget, now);
+        (remedy, note.into_iter().chain(self.left(subject)).collect())
+    }
+
+    fn cure(&self, subject: &Subject, budget: &mut Budget, now: Timestamp) -> (Option<Remedy>, Option<Note>) {
         let each = self.view.current.as_ref().map_or(Memory(0), |r| r.spec.instance.memory);
         let wanted = Need { instances: self.missing(), each };
         let again = backoff(&self.view.heals, now).filter(|again| wanted.instances > 0 && *again > now);
         if let Some(again) = again {
-            let note = subject.note_until(again, format!("{}; the next start backs off", self.complaint()));
+            let note =
+                subject.note_until(again, format!("{}; the next start backs off{}", self.complaint(), self.again(now)));
             return (self.remedy(0, self.useless_only()), Some(note));
         }
         let start = budget.take_some(wanted);
@@ -128,6 +160,18 @@ impl<'a> Illness<'a> {
         let rest = Need { instances: wanted.instances - start, ..wanted };
         let note = subject.note(NoteKind::Waits, format!("{}; healing {}", self.complaint(), budget.refusal(rest)));
         (self.remedy(start, self.all_stops(start)), Some(note))
+    }
+
+    /// That it is always the same, where it is.
+    fn again(&self, now: Timestamp) -> String {
+        let lately = self.view.heals.iter().filter(|at| now.since(**at) < QUIET).count();
+        let changed = self.broken.iter().any(|(_, fault, _)| *fault == Fault::Changed);
+        match lately {
+            times @ 3.. if changed => {
+                format!(": somebody keeps changing it, it was healed {times} times within 5 minutes")
+            }
+            _ => String::new(),
+        }
     }
 
     fn remedy(&self, start: usize, stop: Vec<InstanceId>) -> Option<Remedy> {
@@ -218,13 +262,24 @@ impl<'a> Illness<'a> {
     /// One line per instance whose fault has more to say than its word.
     fn fields(&self) -> Vec<FieldChange> {
         let told = self.broken.iter().filter(|(_, fault, _)| *fault != Fault::Gone);
-        told.map(|(instance, _, why)| FieldChange {
-            field: format!("instance {}", &instance.record.id.as_str()[..8]),
-            from: Some(why.clone()),
-            to: None,
-        })
-        .collect()
+        told.flat_map(|(instance, fault, why)| fields_of(instance, *fault, why)).collect()
     }
+}
+
+/// What was changed by hand field by field, from what it is to what it was meant to be; of another fault what it says.
+fn fields_of(instance: &InstanceView, fault: Fault, why: &str) -> Vec<FieldChange> {
+    let name = format!("instance {}", &instance.record.id.as_str()[..8]);
+    let drift = instance.observed.as_ref().map_or(&[][..], |observed| &observed.drift);
+    if fault != Fault::Changed || drift.is_empty() {
+        return vec![FieldChange { field: name, from: Some(why.to_owned()), to: None }];
+    }
+    let field = |text: &String| match text.split_once(": ").map(|(field, values)| (field, values.split_once(" → "))) {
+        Some((field, Some((meant, is)))) => {
+            FieldChange { field: format!("{name}: {field}"), from: Some(is.to_owned()), to: Some(meant.to_owned()) }
+        }
+        _ => FieldChange { field: name.clone(), from: Some(text.clone()), to: None },
+    };
+    drift.iter().map(field).collect()
 }
 
 /// Whether a broken instance still answers requests.

@@ -5,6 +5,7 @@
 //!
 //! - [`plan`]: the heart; in `planner`, with a file per question it answers (`operations`, `running`, `in_flight`,
 //!   `deletion`, `healing`, `admission`).
+//! - [`closed`], [`may_deploy`]: what holds a service back; in `restraint` and `windows`.
 //! - [`diff`]: which fields of two declarations differ.
 //! - [`questions`]: which commits have to be vetted before they are deployed.
 //! - [`check_stale`]: whether a stored plan still fits.
@@ -29,10 +30,12 @@ mod operations;
 mod page;
 mod planner;
 mod render;
+mod restraint;
 mod running;
 mod stale;
 mod subject;
 mod trusted;
+mod windows;
 mod words;
 
 pub use admission::{admit, admit_command};
@@ -43,10 +46,12 @@ pub use markdown::{MOST_BYTES, render_comparison_markdown, render_markdown, rend
 pub use mask::HIDDEN;
 pub use planner::plan;
 pub use render::{exit_code, render_comparison, render_text};
+pub use restraint::may_deploy;
 pub use stale::{Stale, check_stale, moved_since};
 pub use trusted::{Question, questions};
+pub use windows::{Closed, closed};
 
-use crate::desired::ManifestVersion;
+use crate::desired::{DeclaredWindow, ManifestVersion};
 use crate::model::{
     CommitId, Digest, HostLabel, InstanceId, OperationId, Place, ServiceId, ServiceName, ServiceSpec, Timestamp,
 };
@@ -63,6 +68,8 @@ pub struct Policy {
     pub overcommit_percent: u32,
     /// `--apply manual`: only healing happens by itself; everything else waits for `apply`.
     pub apply_automatically: bool,
+    /// The deploy windows that were in force last, for as long as no manifest says which hold.
+    pub windows: Vec<DeclaredWindow>,
 }
 
 /// What is to be done, in order.

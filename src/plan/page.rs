@@ -2,6 +2,7 @@
 
 use super::compare::{Comparison, Difference};
 use super::mask::masked;
+use super::restraint::SAY_WHEN;
 use super::words::{count, escaped};
 use super::{Action, Change, FieldChange, Note, NoteKind, Plan, Report};
 use crate::desired::ManifestVersion;
@@ -190,6 +191,8 @@ pub(super) fn kind_word(kind: NoteKind) -> &'static str {
 
 /// A note in one sentence.
 pub(super) fn note_text(note: &Note) -> String {
-    let until = note.until.map(|at| format!(" (until {at})")).unwrap_or_default();
+    // What says it in its own words, by the clocks that count there, is not said again.
+    let until = note.until.filter(|_| !SAY_WHEN.iter().any(|words| note.message.contains(words)));
+    let until = until.map(|at| format!(" (until {at})")).unwrap_or_default();
     format!("{}: {}{until}", kind_word(note.kind), escaped(&note.message))
 }

@@ -30,6 +30,7 @@ pub fn plan(desired: Option<&Desired>, observed: &Observed, policy: &Policy, now
     let mut planning = Planning::new(observed, policy, now);
     planning.report.notes.extend(deletions.note());
     let mut decided = planning.decide(desired, &deletions);
+    super::restraint::restrain(&mut decided, desired.map_or(&policy.windows, |d| &d.windows), now);
     planning.heal(&mut decided);
     planning.admit(&mut decided);
     let changes = planning.changes(decided);
@@ -38,12 +39,12 @@ pub fn plan(desired: Option<&Desired>, observed: &Observed, policy: &Policy, now
 }
 
 /// One service with what was decided for it so far.
-struct Decided<'a> {
-    subject: Subject<'a>,
+pub(super) struct Decided<'a> {
+    pub(super) subject: Subject<'a>,
     illness: Option<Illness<'a>>,
     healing: Option<Change>,
-    proposed: Option<Proposed<'a>>,
-    notes: Vec<Note>,
+    pub(super) proposed: Option<Proposed<'a>>,
+    pub(super) notes: Vec<Note>,
 }
 
 struct Planning<'a> {
@@ -97,8 +98,8 @@ impl<'a> Planning<'a> {
     fn heal(&mut self, decided: &mut [Decided<'a>]) {
         for one in decided {
             let Some(illness) = one.illness.take() else { continue };
-            let (remedy, note) = illness.decide(&one.subject, &mut self.budget, self.now);
-            one.notes.extend(note);
+            let (remedy, notes) = illness.decide(&one.subject, &mut self.budget, self.now);
+            one.notes.extend(notes);
             one.healing = remedy.and_then(|remedy| self.healing_change(&one.subject, remedy));
         }
     }
@@ -198,7 +199,7 @@ impl<'a> Planning<'a> {
     }
 }
 
-fn verb(next: &Next) -> &'static str {
+pub(super) fn verb(next: &Next) -> &'static str {
     match next {
         Next::Create { .. } => "creation",
         Next::Deploy { .. } => "deployment",

@@ -4,7 +4,7 @@ use super::core::{Core, StopReason};
 use super::{commands, managed, operation, pass, snapshot, steps};
 use crate::api::collection::{Collection, Extent};
 use crate::api::commands::{CommandBegun, CommandInput, CommandInputTaken, CommandOutput, CommandRequest};
-use crate::api::control::{Act, ControlPlane, PlanAnswer, Principal, Refusal, Snapshot};
+use crate::api::control::{Act, ControlPlane, PlanAnswer, Principal, Refusal, Snapshot, Windows};
 use crate::api::facts::{Configure, Edit, Facts};
 use crate::api::handshake::{AppWanted, Given};
 use crate::desired::ManifestFiles;
@@ -82,7 +82,7 @@ impl ControlPlane for Control {
     }
 
     async fn act(&self, service: &ServiceId, act: Act, by: Principal) -> Result<OperationId, Refusal> {
-        if act == Act::Deploy {
+        if matches!(act, Act::Deploy(_)) {
             self.refresh_source(service).await;
         }
         let core = &self.0;
@@ -341,6 +341,7 @@ impl Prepared {
         if record.paused.is_some() && refused_while_paused(kind) {
             return Err(state_error(record, "is paused", &format!("resume it with `towpath resume {}`", record.name)));
         }
+        self.refuse_what_is_held(record)?;
         let target = self.target(world, record)?;
         self.refuse_what_does_not_fit(record, &target)?;
         let cause = self.cause(record);
@@ -348,10 +349,27 @@ impl Prepared {
         operation.previous = record.current;
         operation.number = world.next_operation_number(&record.id);
         let mut writes = vec![Write::PutOperation(Box::new(operation.clone()))];
-        if self.act == Act::Deploy {
+        if matches!(self.act, Act::Deploy(_)) {
             writes.extend(let_go(record, &operation));
         }
         Ok(writes)
+    }
+
+    /// A closed window and a suspension hold a person's deployment too, unless they say that it has to be.
+    fn refuse_what_is_held(&self, record: &ServiceRecord) -> Result<(), Refusal> {
+        if self.act != Act::Deploy(Windows::Obeyed) {
+            return Ok(());
+        }
+        let declared = self.desired.iter().flat_map(|d| &d.services).find(|s| s.spec.name == record.name);
+        let wanted = declared.map(|declared| &declared.spec).or(record.applied.as_ref());
+        let windows = self.desired.as_ref().map_or(&self.policy.windows, |desired| &desired.windows);
+        crate::plan::may_deploy(&record.name, wanted, windows, self.now).map_err(|why| {
+            let todo = format!(
+                "wait, or deploy it all the same with `towpath deploy {} --override-window --reason TEXT`",
+                record.name
+            );
+            state_error(record, &why, &todo)
+        })
     }
 
     /// Old and new instances run beside each other for a while: what has no memory for that would fail half-way.
@@ -365,7 +383,7 @@ impl Prepared {
 
     fn kind(&self) -> OperationKind {
         match self.act {
-            Act::Deploy | Act::Rollback(_) => OperationKind::StartDeployment,
+            Act::Deploy(_) | Act::Rollback(_) => OperationKind::StartDeployment,
             Act::Pause => OperationKind::PauseService,
             Act::Resume => OperationKind::ResumeService,
             Act::Delete => OperationKind::DeleteService,
@@ -382,7 +400,7 @@ impl Prepared {
 
     fn target(&self, world: &World, record: &ServiceRecord) -> Result<OperationTarget, Refusal> {
         match &self.act {
-            Act::Deploy => self.deployment(record),
+            Act::Deploy(_) => self.deployment(record),
             Act::Pause if record.current.is_none() => {
                 Err(state_error(record, "was never deployed", "there is nothing to pause"))
             }

@@ -82,7 +82,7 @@ pub struct Config {
     /// How many builds run at once.
     pub parallel_builds: usize,
     /// How often git hosts are asked for what they have besides commits.
-    pub poll: Duration,
+    pub poll: crate::model::Poll,
     /// What pull requests against the manifest's repository are planned.
     pub plan_pulls: crate::settings::PlanPulls,
 }
@@ -152,6 +152,10 @@ pub struct State {
     pub manifest_first_plan: Option<Arc<FirstPlan>>,
     /// The commit that was planned with last, in this process or before it.
     pub manifest_planned: Option<crate::model::CommitId>,
+    /// What was told of instances that were changed by hand.
+    pub drift_told: super::drift::Told,
+    /// The last known heads of branches that are followed.
+    pub heads: super::rewritten::Heads,
     /// What is known of commits that are not deployed yet.
     pub vetting: super::vetting::Vetting,
     /// When everything was as the manifest in force declares, once it was.
@@ -305,6 +309,8 @@ impl Core {
             manifest_first_plan: None,
             manifest_planned,
             manifest_converged: None,
+            drift_told: super::drift::Told::default(),
+            heads: super::rewritten::Heads::default(),
             vetting: super::vetting::Vetting::default(),
             running: BTreeMap::new(),
             healing: BTreeMap::new(),
@@ -472,14 +478,23 @@ impl Core {
         self.state().turns.entry(service.clone()).or_default().clone()
     }
 
+    /// How long git hosts are left alone after they were asked.
+    pub fn poll_rest(&self) -> Duration {
+        self.config.poll.rest(self.now())
+    }
+
     /// What planning obeys.
     pub fn policy(&self) -> Policy {
-        let allowed = self.state().world.meta.get(super::META_MASS_DELETE).cloned();
+        let (allowed, kept_windows) = {
+            let meta = &self.state().world.meta;
+            (meta.get(super::META_MASS_DELETE).cloned(), meta.get(super::META_WINDOWS).cloned())
+        };
         Policy {
             seed: self.random(),
             mass_delete_allowed: allowed.and_then(|v| serde_json::from_value(v).ok()),
             overcommit_percent: self.config.overcommit_percent,
             apply_automatically: self.config.apply_automatically,
+            windows: kept_windows.and_then(|v| serde_json::from_value(v).ok()).unwrap_or_default(),
         }
     }
 }

@@ -84,11 +84,27 @@ async fn take(core: &Arc<Core>, files: ManifestFiles, from: Option<(&ManifestRep
     if let Some(state) = state {
         announce(core, &state).await;
     }
+    if valid {
+        keep_windows(core).await;
+    }
     if valid && core.config.apply_automatically {
         super::identities::converge(core).await;
     }
     if let (true, Some((repository, read))) = (valid && !same, from) {
         repository::settle(core, repository, read).await;
+    }
+}
+
+/// Remembers the deploy windows in force: after a restart with a manifest that is no good they hold as before.
+async fn keep_windows(core: &Core) {
+    let windows = core.state().desired.as_ref().map(|desired| desired.windows.clone()).unwrap_or_default();
+    if core.policy().windows == windows {
+        return;
+    }
+    let Ok(value) = serde_json::to_value(&windows) else { return };
+    let write = crate::store::Write::PutMeta(super::META_WINDOWS.into(), value);
+    if let Err(error) = core.transact(|_| (vec![write], ())).await {
+        tracing::warn!(error = %super::chain(&error), "the deploy windows could not be remembered");
     }
 }
 

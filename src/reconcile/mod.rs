@@ -16,6 +16,7 @@ pub mod core;
 pub mod deploy;
 pub mod doctor;
 pub mod down;
+pub mod drift;
 mod endpoints;
 pub mod engines;
 pub mod entry;
@@ -36,6 +37,7 @@ pub mod reading;
 mod rebuild;
 mod recorded;
 pub mod retry;
+pub mod rewritten;
 pub mod routes;
 pub mod sealed;
 pub mod secrets;
@@ -62,6 +64,8 @@ pub const META_DOCKER_HOST: &str = "docker-host";
 pub const META_ENGINE_IDENTITY: &str = "engine-identity";
 /// The commit of the manifest that was in force last, where it is pulled from git.
 pub const META_MANIFEST_COMMIT: &str = "manifest-commit";
+/// The deploy windows that were in force last, for a start without a valid manifest.
+const META_WINDOWS: &str = "deploy-windows";
 
 /// An error with its causes in one line, for the edges.
 pub fn chain(error: &dyn std::error::Error) -> String {

@@ -4,17 +4,19 @@ use super::contained::contained;
 use super::core::{Core, FirstPlan, StopReason};
 use super::heal::{self, Healing};
 use super::monitor::Monitor;
-use super::{manifest, operation, retry, snapshot, steps, vetting};
+use super::{drift, manifest, operation, retry, rewritten, snapshot, steps, vetting};
 use crate::model::{
     Cause, CodeSource, EventSeverity, Held, HeldReason, InstanceId, InstanceState, Operation, OperationId,
-    OperationKind, OperationTarget, Owner, Place, RepositoryUrl, ServiceId, ServiceRecord, ServiceSpec, Timestamp,
+    OperationKind, OperationTarget, Owner, Place, Poll, RepositoryUrl, ServiceId, ServiceRecord, ServiceSpec,
+    Timestamp,
 };
 use crate::observed::{EngineView, Observed};
 use crate::plan::{Action, Change, Plan};
 use crate::settings::ManifestSource;
 use crate::source::Logins;
+use crate::source::schedule::Pace;
 use crate::store::{StoreError, World, Write};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -73,7 +75,9 @@ pub async fn pass(core: &Arc<Core>) {
     operation::spawn_open(core);
     let observed = snapshot::observed(core);
     vetting::look(core, &observed);
+    rewritten::look(core, &observed);
     vetting::tell(core, &observed).await;
+    drift::tell(core, &observed).await;
     let desired = core.state().desired.clone();
     let policy = core.policy();
     let now = core.now();
@@ -203,6 +207,7 @@ async fn follow_sources(core: &Core) {
     core.git.set_logins(logins(core, &private).await);
     core.git.set_keys(keys);
     core.poller.watch(sources.into_iter().collect());
+    core.poller.pace(&paces(core));
 }
 
 /// Who pulls which image, or why that is not known.
@@ -215,6 +220,19 @@ async fn logins(core: &Core, private: &[CodeSource]) -> Logins {
         }
     }
     logins
+}
+
+/// The paces of repositories whose services say how often they are asked.
+fn paces(core: &Core) -> BTreeMap<RepositoryUrl, Pace> {
+    let state = core.state();
+    let declared = state.desired.iter().flat_map(|d| &d.services).map(|s| &s.spec);
+    let applied = state.world.services.values().filter(|r| r.deleted_at.is_none() && state.desired.is_none());
+    let specs = declared.chain(applied.filter_map(|r| r.applied.as_ref()));
+    let mut polls: BTreeMap<RepositoryUrl, Vec<Poll>> = BTreeMap::new();
+    for (repository, poll) in specs.filter_map(|s| Some((&s.source.repository, s.source.poll.as_deref()?))) {
+        polls.entry(repository.clone()).or_default().push(poll.clone());
+    }
+    polls.into_iter().filter_map(|(repository, polls)| Some((repository, Pace::of(&polls)?))).collect()
 }
 
 /// What failed for a reason that passes by itself is tried again after a while, which grows with each try.

@@ -141,7 +141,7 @@ fn name_values(desired: &mut Desired, texts: &[Opened]) {
             *value = (*known).clone();
         }
     }
-    desired.manifest.digest = crate::desired::manifest::digest(&desired.services);
+    desired.manifest.digest = crate::desired::manifest::digest(&desired.services, &desired.windows);
 }
 
 /// The texts that are kept: the new ones, and those that a revision or a declaration names.

@@ -27,7 +27,7 @@ pub async fn resolve(mut parsed: Parsed<Desired>) -> Parsed<Desired> {
     let problems: Vec<Problem> = desired.services.iter().flat_map(|service| problems_of(service, &read)).collect();
     if problems.is_empty() {
         desired.services.iter_mut().for_each(|service| put(service, &read));
-        desired.manifest.digest = crate::desired::manifest::digest(&desired.services);
+        desired.manifest.digest = crate::desired::manifest::digest(&desired.services, &desired.windows);
     } else {
         parsed.value = None;
     }

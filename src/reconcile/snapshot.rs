@@ -80,6 +80,9 @@ fn instance(state: &State, record: &InstanceRecord) -> InstanceView {
 
 /// Puts a new snapshot where the wire reads it.
 pub fn store(core: &Core, observed: Observed, plan: Plan, report: Report) {
+    let source = super::vetting::source_of_manifest(core);
+    let head = source
+        .and_then(|(url, track, _)| observed.heads.iter().find(|h| h.repository == url && h.track == track).cloned());
     let mut state = core.state();
     let old = state.snapshot.clone();
     state.snapshot = Arc::new(Snapshot {
@@ -91,6 +94,7 @@ pub fn store(core: &Core, observed: Observed, plan: Plan, report: Report) {
             seen_at: state.manifest_followed.seen_at,
             converged_at: state.manifest_converged,
             problem: state.manifest_followed.problem.clone(),
+            rewritten: head.and_then(|head| head.rewritten),
         },
         plan,
         report,

@@ -14,6 +14,7 @@ use crate::settings::{ApplyMode, IngressChoice, ManifestSource, SourceSettings, 
 use crate::source::SourceError;
 use crate::source::git::{GitLimits, GitSource, SshOptions};
 use crate::source::poller::Poller;
+use crate::source::schedule::Pace;
 use crate::store::{Opened, Store, World, Write};
 use crate::telemetry::LogStore;
 use std::path::PathBuf;
@@ -184,7 +185,8 @@ async fn start(settings: &UpSettings) -> Result<(Arc<Core>, DataDir, Opened), Up
         Some(file) => git.trusting(file)?,
         None => git,
     });
-    let poller = Poller::new(git.clone(), settings.poll, PARALLEL_POLLS);
+    let pace = Pace::of(std::slice::from_ref(&settings.poll)).unwrap_or(Pace::At(Vec::new()));
+    let poller = Poller::paced(git.clone(), pace, PARALLEL_POLLS);
     let logs = LogStore::new(data.logs());
     let http_port = ingress.addresses().first().map_or(80, std::net::SocketAddr::port);
     let config = config(settings, &data, http_port)?;
@@ -346,7 +348,7 @@ fn config(settings: &UpSettings, data: &DataDir, http_port: u16) -> Result<Confi
         keep: settings.keep,
         quotas: settings.quotas,
         environment,
-        poll: settings.poll,
+        poll: settings.poll.clone(),
         plan_pulls: settings.plan_pulls,
         parallel_builds: std::thread::available_parallelism().map_or(1, std::num::NonZero::get).clamp(1, 4),
     })

@@ -9,9 +9,10 @@ use super::core::Core;
 use crate::model::{Class, CommitId, EventSeverity, ServiceName, ServiceRecord, Timestamp, Verify};
 use crate::observed::{Observed, Verdict, Vetted};
 use crate::plan::{Question, questions};
+use crate::settings::ManifestSource;
 use crate::source::SourceError;
 use crate::trust::{Keyring, MOST_BYTES};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -25,8 +26,8 @@ const REST: Duration = Duration::from_secs(15);
 #[derive(Debug, Default)]
 pub struct Vetting {
     answers: HashMap<Question, Answer>,
-    /// Which refusals were told, so that each is told once.
-    told: BTreeSet<(ServiceName, CommitId)>,
+    /// The last refusal that was told of each service, so that each is told once.
+    told: BTreeMap<ServiceName, CommitId>,
 }
 
 #[derive(Debug)]
@@ -54,7 +55,7 @@ pub async fn tell(core: &Core, observed: &Observed) {
         observed.services.iter().filter_map(|view| state.vetting.refusal_of(&view.record, observed)).collect()
     };
     for (record, commit, why) in refused {
-        core.state().vetting.told.insert((record.name.clone(), commit.clone()));
+        core.state().vetting.told.insert(record.name.clone(), commit.clone());
         let message = format!("Commit {} is not deployed: it {why}.", commit.short());
         core.emit_for(&record, "CommitRefused", EventSeverity::Warn, message).await;
     }
@@ -95,7 +96,7 @@ impl Vetting {
         let verify = source.verify.as_deref()?;
         let head = observed.heads.iter().find(|h| h.repository == source.repository && h.track == source.track)?;
         let commit = head.commit.clone()?;
-        if self.told.contains(&(record.name.clone(), commit.clone())) {
+        if self.told.get(&record.name) == Some(&commit) {
             return None;
         }
         let of_head = |(q, _): &(&Question, &Answer)| {
@@ -187,4 +188,11 @@ impl Unjudged {
             Self::Failed(error) => error.class(),
         }
     }
+}
+
+/// The repository of the manifest with the commit that is in force, where it is pulled from git.
+pub fn source_of_manifest(core: &Core) -> Option<(crate::model::RepositoryUrl, crate::model::Track, CommitId)> {
+    let ManifestSource::Repository(repository) = &core.config.manifest else { return None };
+    let commit = super::manifest::repository::in_force(core, repository)?;
+    Some((repository.url.clone(), repository.track(), commit))
 }

@@ -19,11 +19,10 @@ pub use manifest::{ManifestRepository, ManifestSource, parse_manifest_path};
 pub use network::BaseDomain;
 
 use crate::link::message::Subnet;
-use crate::model::{Catalogue, Invalid, Memory, Quotas, RuntimeName};
+use crate::model::{Catalogue, Invalid, Memory, Poll, Quotas, RuntimeName};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// What `towpath up` was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +44,7 @@ pub struct UpSettings {
     /// The domain under which services get their hosts.
     pub base_domain: BaseDomain,
     /// How often sources are asked for new versions.
-    pub poll: Duration,
+    pub poll: Poll,
     /// Whether changes are made by themselves.
     pub apply: ApplyMode,
     /// How events are printed.

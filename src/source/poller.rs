@@ -7,9 +7,9 @@
 
 use super::SourceError;
 use super::git::{GitSource, Head};
-use super::schedule::{PollSchedule, PollState};
+use super::schedule::{Outcome, Pace, PollSchedule, PollState};
 use crate::model::{Class, Commit, CommitId, Contents, Reference, RepositoryUrl, Timestamp, Track};
-use crate::observed::HeadView;
+use crate::observed::{HeadView, Rewritten};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -33,7 +33,8 @@ pub struct Poller {
 #[derive(Debug)]
 struct Shared {
     git: Arc<GitSource>,
-    schedule: PollSchedule,
+    /// Of what has no pace of its own.
+    pace: Pace,
     watched: Mutex<BTreeMap<RepositoryUrl, Watched>>,
     wake: Notify,
     changes: watch::Sender<u64>,
@@ -51,6 +52,8 @@ struct Watched {
     announced: bool,
     /// It did since it was asked last.
     hinted: bool,
+    /// Its own pace, if it has one.
+    pace: Option<Pace>,
 }
 
 /// What was heard of one track.
@@ -68,9 +71,14 @@ impl Poller {
     /// Starts polling, with nothing watched yet, on the present tokio runtime: each repository every `interval`, at most
     /// `parallel` at the same time.
     pub fn new(git: Arc<GitSource>, interval: Duration, parallel: usize) -> Self {
+        Self::paced(git, Pace::Every(PollSchedule::every(interval)), parallel)
+    }
+
+    /// The same at a pace.
+    pub fn paced(git: Arc<GitSource>, pace: Pace, parallel: usize) -> Self {
         let shared = Arc::new(Shared {
             git,
-            schedule: PollSchedule::every(interval),
+            pace,
             watched: Mutex::default(),
             wake: Notify::new(),
             changes: watch::Sender::new(0),
@@ -92,6 +100,23 @@ impl Poller {
             self.shared.bump();
         }
         self.shared.wake.notify_one();
+    }
+
+    /// Replaces the paces of repositories that have their own. What gets another is asked now.
+    pub fn pace(&self, paces: &BTreeMap<RepositoryUrl, Pace>) {
+        let now = Timestamp::now();
+        let mut changed = false;
+        for (repository, watched) in self.shared.watched().iter_mut() {
+            let pace = paces.get(repository);
+            if watched.pace.as_ref() != pace {
+                watched.pace = pace.cloned();
+                watched.hasten(now);
+                changed = true;
+            }
+        }
+        if changed {
+            self.shared.wake.notify_one();
+        }
     }
 
     /// Asks a repository now, if it is watched. Says nothing about when the answer comes; see [`Poller::changes`].
@@ -134,6 +159,17 @@ impl Poller {
         hear(&mut view, heard(&answer, 0), now);
         self.shared.record(repository, tracks, &answer, now);
         view
+    }
+
+    /// Notes that a branch was moved by force.
+    pub fn rewritten(&self, repository: &RepositoryUrl, track: &Track, rewritten: Rewritten) {
+        let mut all = self.shared.watched();
+        let head = all.get_mut(repository).and_then(|watched| watched.heads.get_mut(track));
+        let noted = head.map(|view| view.rewritten = Some(rewritten)).is_some();
+        drop(all);
+        if noted {
+            self.shared.bump();
+        }
     }
 
     /// Adds the details of a fetched commit to the views that have it as their head.
@@ -211,7 +247,7 @@ impl Shared {
         let now = Timestamp::now();
         let moved = self.record(&repository, &tracks, &answer, now);
         if let Some(watched) = self.watched().get_mut(&repository) {
-            watched.asked(&answer, moved, &self.schedule, now);
+            watched.asked(&answer, moved, &self.pace, now);
         }
     }
 
@@ -284,6 +320,7 @@ fn replace(all: &mut BTreeMap<RepositoryUrl, Watched>, wanted: Wanted, now: Time
             again: false,
             announced: false,
             hinted: false,
+            pace: None,
         };
         let mut watched = old.remove(&repository).unwrap_or_else(new);
         changed |= watched.replace(&repository, tracks, now);
@@ -312,20 +349,24 @@ impl Watched {
     /// does so no longer.
     ///
     /// A head that could not be looked at is a failure too: it is fetched again, at a growing distance.
-    fn asked(&mut self, answer: &Answer, moved: bool, schedule: &PollSchedule, now: Timestamp) {
+    fn asked(&mut self, answer: &Answer, moved: bool, pace: &Pace, now: Timestamp) {
         let random = fastrand::f64();
         self.asking = false;
         self.announced &= self.hinted || !moved;
         self.hinted &= self.again;
-        let schedule = if self.announced { schedule.calm() } else { *schedule };
-        self.state = match answer {
+        let outcome = match answer {
             Ok(seen)
                 if !seen.iter().filter_map(|one| one.as_ref().err()).any(|error| error.class() == Class::Retry) =>
             {
-                self.state.succeeded(&schedule, now, random)
+                if self.announced {
+                    Outcome::Announced
+                } else {
+                    Outcome::Succeeded
+                }
             }
-            _ => self.state.failed(&schedule, now, random),
+            _ => Outcome::Failed,
         };
+        self.state = self.pace.as_ref().unwrap_or(pace).after(self.state, outcome, now, random);
         if std::mem::take(&mut self.again) {
             self.state = self.state.hastened(now);
         }

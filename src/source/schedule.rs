@@ -3,7 +3,7 @@
 //! A clock that jumps neither stalls polling (what was asked in the future is due) nor makes a
 //! burst (after each poll the next is a whole wait away from *then*; missed polls are not made up for).
 
-use crate::model::Timestamp;
+use crate::model::{Poll, Times, Timestamp};
 use std::time::Duration;
 
 /// Nothing is polled more often than this, whatever the settings say.
@@ -12,6 +12,8 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// By how much less often a source is asked that announces what is new, and how seldom that may be.
 const CALM: u32 = 10;
 const CALMEST: Duration = Duration::from_secs(600);
+/// What failed that is asked at times is tried again after twice this, then at a growing distance.
+const RETRY: Duration = Duration::from_secs(30);
 
 /// How polling is spaced; the same for all sources.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,6 +46,66 @@ impl PollSchedule {
         let swing = self.jitter.clamp(0.0, 1.0) * (2.0 * random.clamp(0.0, 1.0) - 1.0);
         base.mul_f64(1.0 + swing).max(SHORTEST)
     }
+}
+
+/// How one source is paced.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Pace {
+    /// At a distance.
+    Every(PollSchedule),
+    /// At times.
+    At(Vec<Times>),
+}
+
+impl Pace {
+    /// What is declared of a source: of several, the one that asks sooner.
+    pub fn of(polls: &[Poll]) -> Option<Self> {
+        let intervals = polls.iter().filter_map(|poll| match poll {
+            Poll::Every(interval) => Some(*interval),
+            Poll::At(_) => None,
+        });
+        if let Some(shortest) = intervals.min() {
+            return Some(Self::Every(PollSchedule::every(shortest)));
+        }
+        let times = polls.iter().filter_map(|poll| match poll {
+            Poll::At(times) => Some(times.clone()),
+            Poll::Every(_) => None,
+        });
+        let times: Vec<Times> = times.collect();
+        (!times.is_empty()).then_some(Self::At(times))
+    }
+
+    /// The state after a poll that ended now. What announces itself is asked seldom; at times it is asked at them. A failure
+    /// at a time is not left until the next: it is tried again as others are.
+    pub fn after(&self, state: PollState, outcome: Outcome, now: Timestamp, random: f64) -> PollState {
+        let wait = match (self, outcome) {
+            (Self::Every(schedule), Outcome::Announced) => return state.succeeded(&schedule.calm(), now, random),
+            (Self::Every(schedule), Outcome::Succeeded) => return state.succeeded(schedule, now, random),
+            (Self::Every(schedule), Outcome::Failed) => return state.failed(schedule, now, random),
+            (Self::At(times), _) => {
+                let next = times.iter().filter_map(|times| times.next(now)).min();
+                next.map_or(CALMEST, |next| next.since(now))
+            }
+        };
+        match outcome {
+            Outcome::Failed => {
+                let failed = state.failed(&PollSchedule::every(RETRY), now, random);
+                PollState { wait: failed.wait.min(wait), ..failed }
+            }
+            _ => PollState { failures: 0, asked: now, wait },
+        }
+    }
+}
+
+/// How a poll ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The source says itself what is new.
+    Announced,
+    /// It answered.
+    Succeeded,
+    /// It did not.
+    Failed,
 }
 
 /// Where one source stands in the schedule.
@@ -131,6 +193,29 @@ mod tests {
     fn a_calm_source_is_asked_ten_times_less_but_not_too_seldom() {
         let interval = |s: u64| PollSchedule::every(seconds(s)).calm().interval;
         assert_eq!([interval(30), interval(120), interval(3600)], [seconds(300), seconds(600), seconds(3600)]);
+    }
+
+    #[test]
+    fn what_is_asked_at_times_is_asked_at_them_and_a_failure_is_tried_before() {
+        let pace = Pace::of(&[Poll::At("0 6 * * *".parse().unwrap())]).unwrap();
+        let six = Timestamp(1_800_014_400_000 - 1_800_014_400_000 % 86_400_000 + 6 * 3_600_000);
+        let state = pace.after(PollState::new(six), Outcome::Succeeded, six.plus(seconds(10)), 0.5);
+        assert_eq!(state.next(six.plus(seconds(10))), six.plus(seconds(86_400)));
+        let mut failed = state;
+        for expected in [60, 120, 240, 480, 600, 600] {
+            failed = pace.after(failed, Outcome::Failed, six, 0.5);
+            assert_eq!(failed.remaining(six), seconds(expected));
+        }
+        // Never past the next time.
+        let before = six.plus(seconds(86_400 - 20));
+        assert_eq!(pace.after(failed, Outcome::Failed, before, 0.5).remaining(before), seconds(20));
+    }
+
+    #[test]
+    fn of_several_paces_the_shortest_interval_counts() {
+        let polls = [Poll::Every(seconds(300)), Poll::At("0 6 * * *".parse().unwrap()), Poll::Every(seconds(60))];
+        assert_eq!(Pace::of(&polls), Some(Pace::Every(PollSchedule::every(seconds(60)))));
+        assert_eq!(Pace::of(&[]), None);
     }
 
     #[test]

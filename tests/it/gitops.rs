@@ -149,3 +149,90 @@ fn a_file_beside_the_manifest_is_read_from_the_commit_in_force() {
     team.installation.until_answer("shop", "again");
     assert_eq!(token(&team.installation), "two");
 }
+
+#[test]
+fn a_manifest_of_ten_megabytes_and_an_alias_bomb_change_nothing_and_say_so() {
+    let mut team = Team::new("towpath.yaml");
+    let good = team.infra.commit("towpath.yaml", &team.shop(""));
+    team.installation.up();
+    team.installation.until_status("shop", "RUNNING");
+    let i = &team.installation;
+    team.infra.commit("towpath.yaml", &format!("{}# {}\n", team.shop(""), "x".repeat(10 << 20)));
+    i.until("its size is said", SOON, |i| i.ok(&["status"]).contains("larger than 1048576 bytes"));
+    let levels = (1..9).map(|n| format!("l{n}: &l{n} [{}]\n", vec![format!("*l{}", n - 1); 10].join(",")));
+    let bomb = format!("l0: &l0 [x,x,x,x,x,x,x,x,x,x]\n{}", levels.collect::<String>());
+    team.infra.commit("towpath.yaml", &bomb);
+    i.until("the bomb is named", SOON, |i| i.ok(&["status"]).contains("aliases"));
+    assert_eq!(team.in_force(), good);
+    assert_eq!(get(i.http, "shop").unwrap().status, 200);
+    let mended = team.infra.commit("towpath.yaml", &team.shop(""));
+    team.until_in_force(&mended);
+    assert_eq!(i.json(&["operations", "shop"]).as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn a_repository_that_is_emptied_by_force_deletes_nothing_and_the_forced_push_is_told() {
+    let mut team = Team::new("towpath.yaml");
+    let good = team.infra.commit("towpath.yaml", &team.shop(""));
+    team.installation.up();
+    team.installation.until_status("shop", "RUNNING");
+    let i = &team.installation;
+    team.until_in_force(&good);
+    team.infra.git(&["checkout", "-q", "--orphan", "empty"]);
+    team.infra.git(&["rm", "-q", "-r", "-f", "."]);
+    team.infra.git(&["commit", "-q", "--allow-empty", "-m", "Nothing"]);
+    team.infra.git(&["branch", "-q", "-M", "main"]);
+    let empty = team.infra.git(&["rev-parse", "HEAD"]).trim().to_owned();
+    i.until("the loss is said", SOON, |i| i.ok(&["status"]).contains("failed to read the manifest"));
+    let told = format!("commit {} does not descend from {}", &empty[..7], &good[..7]);
+    i.until("the forced push is told", SOON, |i| i.ok(&["events"]).contains(&told));
+    i.until("and shown", SOON, |i| i.ok(&["status"]).contains("history    rewritten: "));
+    assert_eq!(get(i.http, "shop").unwrap().status, 200);
+    assert_eq!(i.service("shop")["status"], "RUNNING");
+}
+
+#[test]
+fn a_manifest_that_may_only_grow_takes_no_forced_push() {
+    let mut team = Team::new("towpath.yaml");
+    let url = team.infra.path().to_string_lossy().into_owned();
+    team.installation.pulls(&["--repo", &url, "--branch", "main", "--path", "towpath.yaml", "--fast-forward-only"]);
+    let first = team.infra.commit("towpath.yaml", &team.shop(""));
+    let second = team.infra.commit("README", "words");
+    team.installation.up();
+    team.installation.until_status("shop", "RUNNING");
+    team.until_in_force(&second);
+    let i = &team.installation;
+    team.infra.git(&["reset", "-q", "--hard", &first]);
+    let forced = team.infra.commit("README", "other words");
+    let said = format!("commit {}: it does not descend from commit {}", &forced[..7], &second[..7]);
+    i.until("it is refused", SOON, |i| i.ok(&["status"]).contains(&said));
+    assert_eq!(team.in_force(), second);
+    team.infra.git(&["merge", "-q", "-s", "ours", "-m", "Both", &second]);
+    let both = team.infra.git(&["rev-parse", "HEAD"]).trim().to_owned();
+    team.until_in_force(&both);
+}
+
+#[test]
+fn a_forced_push_to_a_service_is_told_and_shown_and_refused_where_it_is_said_so() {
+    let mut team = Team::new("towpath.yaml");
+    let strict = team.service("strict", "").replace("source: {", "source: { verify: { fastForwardOnly: true },");
+    let first = team.app.git(&["rev-parse", "HEAD"]).trim().to_owned();
+    let second = node::greet(&team.app, "second");
+    team.infra.commit("towpath.yaml", &format!("{}{strict}", team.shop("")));
+    team.installation.up();
+    let i = &team.installation;
+    i.until_answer("shop", "second");
+    i.until_answer("strict", "second");
+    team.app.git(&["reset", "-q", "--hard", &first]);
+    let forced = node::greet(&team.app, "forced");
+    i.until_answer("shop", "forced");
+    let told = format!("commit {} does not descend from {}", &forced[..7], &second[..7]);
+    i.until("it is told", SOON, |i| i.ok(&["events", "shop"]).contains(&told));
+    i.until("it is shown", SOON, |i| i.ok(&["status", "shop"]).contains("does not descend from"));
+    assert_eq!(i.service("shop")["source"]["rewritten"]["to"], forced.as_str());
+    i.until("it is refused", SOON, |i| i.ok(&["status"]).contains("the history was rewritten"));
+    assert_eq!(get(i.http, "strict").unwrap().body.trim(), "second");
+    // Once the branch has it in its history again, it goes on.
+    team.app.git(&["merge", "-q", "-s", "ours", "-m", "Both", &second]);
+    i.until_answer("strict", "forced");
+}

@@ -57,6 +57,7 @@ mod process_build;
 mod process_engine;
 mod proxy;
 mod reference;
+mod restraint;
 mod schema;
 mod sealed;
 mod signatures;

@@ -37,6 +37,7 @@ pub fn repository(name: &str) -> RepositoryUrl {
 /// The declaration of a service with every default.
 pub fn spec(name: &str) -> ServiceSpec {
     ServiceSpec {
+        restraint: towpath::model::Restraint::default(),
         name: parse(name),
         source: CodeSource {
             repository: repository(name),
@@ -47,6 +48,7 @@ pub fn spec(name: &str) -> ServiceSpec {
             auto_deploy: true,
             host: Default::default(),
             verify: None,
+            poll: None,
         },
         build: BuildSource::Inline(Box::new(settings())),
         instance: InstanceSize::default(),
@@ -89,13 +91,20 @@ pub fn desired(services: Vec<DeclaredService>) -> Desired {
         manifest: ManifestVersion { file: "towpath.yaml".into(), digest, commit: None },
         services,
         secrets: vec![],
+        windows: vec![],
         identities: Default::default(),
         connections: vec![],
     }
 }
 
 pub fn policy(seed: u8) -> Policy {
-    Policy { seed: [seed; 32], mass_delete_allowed: None, overcommit_percent: 100, apply_automatically: true }
+    Policy {
+        seed: [seed; 32],
+        mass_delete_allowed: None,
+        overcommit_percent: 100,
+        apply_automatically: true,
+        windows: vec![],
+    }
 }
 
 pub fn service_id(name: &str) -> ServiceId {

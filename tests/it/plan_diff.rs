@@ -1,12 +1,12 @@
 //! The field diff: nothing that differs is left out, and nothing that does not differ is said.
 
-use crate::plan_builders::{parse, settings, spec};
+use crate::plan_builders::{NOON, parse, settings, spec};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use towpath::model::{
-    AppSettings, BuildSource, CodeSource, Cpu, DeploySettings, DockerfileBuild, HealthCheck, HealthProtocol,
-    InstanceSize, Memory, Reference, Scaling, SecretRef, ServiceSpec, Track,
+    AppSettings, BuildSource, CodeSource, Cpu, DeploySettings, DockerfileBuild, Drift, HealthCheck, HealthProtocol,
+    InstanceSize, KeyGroup, Memory, Poll, Reference, Scaling, SecretRef, ServiceSpec, Suspend, Track,
 };
 use towpath::plan::{diff, rebuilds, replaces};
 
@@ -48,6 +48,15 @@ const MUTATIONS: &[Mutation] = &[
     ("source.autoDeploy", InPlace, |s| s.source.auto_deploy = !s.source.auto_deploy),
     ("source.report", InPlace, |s| s.source.host.report = !s.source.host.report),
     ("source.requireChecks", InPlace, |s| s.source.host.require_checks = towpath::model::RequiredChecks::All),
+    ("source.verify.signedBy", InPlace, |s| {
+        s.source.verify.get_or_insert_default().signed_by.push(KeyGroup { name: "team".into(), keys: vec![] });
+    }),
+    ("source.verify.fastForwardOnly", InPlace, |s| {
+        s.source.verify.get_or_insert_default().fast_forward_only = true;
+    }),
+    ("source.poll", InPlace, |s| s.source.poll = Some(Box::new(Poll::Every(Duration::from_secs(60))))),
+    ("dependsOn", InPlace, |s| s.restraint.depends_on.push(parse("orders"))),
+    ("drift", InPlace, |s| s.restraint.drift = Drift::Report),
     ("instance.cpu", ToNewInstances, |s| s.instance.cpu = Cpu(250)),
     ("instance.memory", ToNewInstances, |s| s.instance.memory = Memory(s.instance.memory.0 + 1)),
     ("instance.storage", ToNewInstances, |s| s.instance.storage = Some(Memory(1 << 30))),
@@ -97,11 +106,22 @@ fn count_fields(spec: &ServiceSpec, settings: &AppSettings) -> usize {
         scaling,
         deploy,
         tags: _,
+        restraint,
         wire: _,
         preview: _,
     } = spec;
-    let CodeSource { repository: _, track, key: _, connection: _, credentials: _, auto_deploy: _, verify: _, host: _ } =
-        source;
+    let towpath::model::Restraint { suspend: _, depends_on: _, drift: _ } = restraint;
+    let CodeSource {
+        repository: _,
+        track,
+        key: _,
+        connection: _,
+        credentials: _,
+        auto_deploy: _,
+        verify: _,
+        poll: _,
+        host: _,
+    } = source;
     let Track { reference: _, directory: _ } = track;
     let InstanceSize { cpu: _, memory: _, storage: _ } = instance;
     let HealthCheck {
@@ -130,8 +150,8 @@ fn count_fields(spec: &ServiceSpec, settings: &AppSettings) -> usize {
         dockerfile: _,
     } = settings;
     // Of the declaration itself: build, env, secrets, tags; its name makes another service. A reference is a branch, a tag
-    // or a commit.
-    4 + 11 + 3 + 6 + 3 + 5 + 13
+    // or a commit; what is asked of a commit is who signed it, and its history. A suspension's two come and go together, below.
+    4 + (12 + 2) + 2 + 3 + 6 + 3 + 5 + 13
 }
 
 #[test]
@@ -154,6 +174,18 @@ fn every_field_that_differs_is_named_once_and_leads_where_it_should() {
 
 fn dockerfile(path: &str) -> DockerfileBuild {
     DockerfileBuild { path: parse(path), context: None, target: None, args: BTreeMap::new() }
+}
+
+#[test]
+fn a_suspension_is_shown_with_its_end_and_its_reason_and_replaces_nothing() {
+    let before = spec("shop");
+    let mut after = before.clone();
+    let suspend = Suspend { until: NOON, reason: "stocktaking".into() };
+    after.restraint.suspend = Some(suspend);
+    let shown: Vec<(String, Option<String>)> = diff(&before, &after).into_iter().map(|f| (f.field, f.to)).collect();
+    let expected = [("suspend.until", NOON.to_string()), ("suspend.reason", "\"stocktaking\"".into())];
+    assert_eq!(shown, expected.map(|(field, to)| (field.to_owned(), Some(to))));
+    assert!(!replaces(&before, &after));
 }
 
 #[test]

@@ -8,6 +8,8 @@ use std::process::Command;
 /// What a schema cannot say, by fixture: relations between values, and words that only the reader can judge.
 const BEYOND_A_SCHEMA: &[(&str, &str)] = &[
     ("manifest/bad-tag.yaml", "a tag of YAML, which another loader refuses itself"),
+    ("manifest/bad-circle.yaml", "services that depend on each other"),
+    ("manifest/bad-window-names.yaml", "a service that is not declared"),
     ("apprunner/bad-duplicate.yaml", "a key that stands twice: the validator's loader keeps the last"),
     ("apprunner/bad-lock.yaml", "which locks fit depends on the runtime"),
 ];

@@ -7,7 +7,7 @@
 //! - `console up`: what that one prints next.
 //!
 //! A comment `<!-- run … -->` holds commands that a reader need not see; `<!-- not run: WHY -->` before a block says that it cannot
-//! be run. Times, durations, ids and widths of columns differ from run to run and are not compared.
+//! be run. Times, days, durations, ids and widths of columns differ from run to run and are not compared.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -235,9 +235,23 @@ fn kind(word: &str) -> Option<&'static str> {
     if word.len() == 5 && word.bytes().all(|b| b.is_ascii_digit()) {
         return Some("PORT");
     }
+    if let Some(kind) = kind_of_calendar(word) {
+        return Some(kind);
+    }
     let number = word.trim_end_matches(['m', 's', 'h', 'd']);
     let is_duration = number.len() < word.len() && number.parse::<f64>().is_ok();
     is_duration.then_some("T")
+}
+
+/// `Mon 2026-11-30 06:00`, word by word.
+fn kind_of_calendar(word: &str) -> Option<&'static str> {
+    let shape = word.replace(|c: char| c.is_ascii_digit(), "0");
+    match shape.as_str() {
+        "0000-00-00" => Some("DATE"),
+        "00:00" => Some("CLOCK"),
+        "Mon" | "Tue" | "Wed" | "Thu" | "Fri" | "Sat" | "Sun" => Some("DAY"),
+        _ => None,
+    }
 }
 
 /// What `--wait` prints of steps depends on when it looks.
@@ -301,6 +315,7 @@ const PAGES: &[&str] = &[
     "docs/manifest.md",
     "docs/migrating.md",
     "docs/operations.md",
+    "docs/trust.md",
 ];
 
 const NOT_RUN: &str = "<!-- not run: ";
@@ -382,6 +397,11 @@ fn the_page_about_moving_from_app_runner_happens_as_it_is_written() {
 #[test]
 fn the_page_about_running_towpath_happens_as_it_is_written() {
     live_page("docs/operations.md");
+}
+
+#[test]
+fn the_page_about_trust_happens_as_it_is_written() {
+    live_page("docs/trust.md");
 }
 
 /// Every block that shows a command is run, or says why not: so many are not, and no more.

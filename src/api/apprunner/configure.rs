@@ -9,7 +9,7 @@ use crate::api::control::Refusal;
 use crate::api::facts::Facts;
 use crate::model::{
     BuildSource, Cpu, DeploySettings, HealthCheck, HealthProtocol, InstanceSize, Memory, Observing, ResourceType,
-    Scaling, ServiceName, ServiceRecord, ServiceSpec, WireSettings,
+    Restraint, Scaling, ServiceName, ServiceRecord, ServiceSpec, WireSettings,
 };
 use std::collections::BTreeMap;
 
@@ -50,6 +50,7 @@ pub(super) fn configure(
         scaling,
         deploy: old.map_or_else(DeploySettings::default, |old| old.deploy.clone()),
         tags: BTreeMap::new(),
+        restraint: old.map_or_else(Restraint::default, |old| old.restraint.clone()),
         wire: Some(Box::new(wire)),
         preview: None,
     })

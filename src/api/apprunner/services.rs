@@ -5,8 +5,9 @@ use super::configure;
 use super::input::Input;
 use super::paging::page_by_name;
 use super::service_shape::{service_shape, summary};
+use super::validate::OVERRIDE;
 use super::{tags, vpc_ingress};
-use crate::api::control::{Act, Refusal};
+use crate::api::control::{Act, Refusal, Windows};
 use crate::api::dispatch::{Call, Context};
 use crate::api::errors::ApiError;
 use crate::api::facts::{Configured, Facts, looked};
@@ -29,7 +30,14 @@ pub(super) fn describe(facts: &Facts<'_>, input: &Input) -> Result<Value, Refusa
 }
 
 pub(super) async fn start_deployment(context: &Context, call: &Call, input: &Input) -> Result<Value, ApiError> {
-    let (_, operation) = act(context, call, input, Act::Deploy).await?;
+    let windows = match input.boolean(OVERRIDE) {
+        Some(true) if input.reason().is_none_or(|reason| reason.trim().is_empty()) => {
+            return Err(Refusal::InvalidRequest(format!("`{OVERRIDE}` needs a `Reason`")).into());
+        }
+        Some(true) => Windows::Overridden,
+        _ => Windows::Obeyed,
+    };
+    let (_, operation) = act(context, call, input, Act::Deploy(windows)).await?;
     Ok(json!({ "OperationId": operation }))
 }
 

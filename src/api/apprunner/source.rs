@@ -110,8 +110,11 @@ fn image(
     );
     let credentials = kept.and_then(|old| old.source.credentials.clone());
     let (repository, track) = (RepositoryUrl::Image(name), reference.into());
+    let poll = kept.and_then(|old| old.source.poll.clone());
     let (verify, host) = (None, HostRules::default());
-    Ok((CodeSource { repository, track, key: None, connection: None, credentials, auto_deploy, verify, host }, build))
+    let source =
+        CodeSource { repository, track, key: None, connection: None, credentials, auto_deploy, verify, poll, host };
+    Ok((source, build))
 }
 
 fn of_image(configuration: Option<Members<'_>>) -> Result<BuildSource, Refusal> {
@@ -190,11 +193,20 @@ fn repository(code: Members<'_>, old: Option<&ServiceSpec>) -> Result<(CodeSourc
     };
     let auto_deploy = old.is_none_or(|old| old.source.auto_deploy);
     let key = old.and_then(|old| old.source.key.clone());
+    let poll = old.and_then(|old| old.source.poll.clone());
     let host = old.map(|old| old.source.host.clone()).unwrap_or_default();
-    Ok((
-        CodeSource { repository, track, key, connection: None, credentials: None, auto_deploy, verify: None, host },
-        build,
-    ))
+    let source = CodeSource {
+        repository,
+        track,
+        key,
+        connection: None,
+        credentials: None,
+        auto_deploy,
+        verify: None,
+        poll,
+        host,
+    };
+    Ok((source, build))
 }
 
 /// `/` is the root; what lies below it may be written with or without it in front.

@@ -15,6 +15,8 @@ use serde_json::{Map, Value};
 const NAMED: usize = 5;
 /// A member of ours that some operations take: why a person asks. Never sent by AWS clients.
 const REASON: &str = "Reason";
+/// Another: that a deployment does not wait for its windows.
+pub(super) const OVERRIDE: &str = "OverrideWindow";
 
 /// The input, without what is `null` or not known.
 ///
@@ -27,6 +29,9 @@ pub(super) fn validate(operation: &'static Operation, input: &Value) -> Result<I
     let mut members = checking.members(&operation.members, object, "")?;
     if let Some(reason) = object.get(REASON).filter(|r| r.is_string()) {
         members.insert(REASON.into(), reason.clone());
+    }
+    if let Some(overrides) = object.get(OVERRIDE).filter(|o| o.is_boolean()) {
+        members.insert(OVERRIDE.into(), overrides.clone());
     }
     checking.verdict()?;
     Ok(Input::new(operation.name, Value::Object(members)))

@@ -189,6 +189,7 @@ fn spec() -> impl Strategy<Value = ServiceSpec> {
     let rest = (secrets, health, scaling, deploy, tags);
     ("[A-Za-z0-9][A-Za-z0-9_-]{3,8}", source(), build(), size(), map(), rest).prop_map(
         |(name, source, build, instance, env, (secrets, health, scaling, deploy, tags))| ServiceSpec {
+            restraint: crate::model::Restraint::default(),
             name: name.parse().unwrap(),
             source,
             build,

@@ -1,6 +1,6 @@
 //! One service of the manifest.
 
-use super::{Context, build, keys, previews, settings, source, values};
+use super::{Context, build, keys, previews, restraint, settings, source, values};
 use crate::desired::fields::Fields;
 use crate::desired::findings::Findings;
 use crate::model::{BuildSource, Previews, ServiceName, ServiceSpec};
@@ -34,6 +34,7 @@ fn declared(
     let scaling = settings::scaling_of(fields, context.shared, findings);
     let deploy = settings::deploy(fields, findings);
     let tags = values::tags(fields, findings);
+    let restraint = restraint::read(fields, findings);
     values::check_overlap(fields, findings);
     match &build {
         Some(BuildSource::Repository) => warn_of_port(fields, findings),
@@ -51,6 +52,7 @@ fn declared(
         scaling,
         deploy,
         tags,
+        restraint,
         wire: None,
         preview: None,
     })

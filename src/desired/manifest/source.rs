@@ -1,14 +1,20 @@
 //! `source`: where a service's code comes from.
 
 use super::{Context, connections, keys, signers, values};
+use crate::desired::duration::parse_duration;
 use crate::desired::fields::{Fields, checked, text_of};
-use crate::desired::findings::Findings;
+use crate::desired::findings::{Findings, quote};
 use crate::desired::yaml::{Entry, Span, Value};
 use crate::model::{
-    CodeSource, HostRules, ImageName, Reference, RegistryCredentials, RepositoryUrl, RequiredChecks, Track,
+    CodeSource, HostRules, ImageName, Invalid, Poll, Reference, RegistryCredentials, RepositoryUrl, RequiredChecks,
+    Track,
 };
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The longest time between two polls.
+const LONGEST_POLL: Duration = Duration::from_secs(7 * 86_400);
 
 /// What is said of git repositories only.
 const OF_REPOSITORIES: &[&str] =
@@ -27,6 +33,7 @@ pub(super) fn read(service: &Fields, context: &Context, findings: &mut Findings)
     let key = key(&fields, context.directory, findings);
     let auto_deploy = fields.flag("autoDeploy", findings).unwrap_or(true);
     let verify = signers::verify(&fields, context, findings);
+    let poll = poll(&fields, findings);
     let host = host_rules(&fields, findings);
     let hint = "write the URL or path of a git repository, or `image: registry.example.com/acme/hello:1.2`";
     fields.required("repository", hint, findings)?;
@@ -37,7 +44,7 @@ pub(super) fn read(service: &Fields, context: &Context, findings: &mut Findings)
     let connection = connections::named(&fields, &repository, context.shared, findings);
     check_that_checks_are_seen(&fields, &host, findings);
     let track = Track { reference, directory };
-    Some(CodeSource { repository, track, key, connection, credentials: None, auto_deploy, verify, host })
+    Some(CodeSource { repository, track, key, connection, credentials: None, auto_deploy, verify, poll, host })
 }
 
 /// What is said to the host of the repository.
@@ -89,8 +96,9 @@ fn image(fields: &Fields, context: &Context, findings: &mut Findings) -> Option<
     let (text, span) = fields.text("image", findings)?;
     let (name, reference) = checked(ImageName::parse_reference(text), "image", span, findings)?;
     let (repository, track) = (RepositoryUrl::Image(name), reference.into());
+    let poll = poll(fields, findings);
     let (connection, verify, host) = (None, None, HostRules::default());
-    let source = CodeSource { repository, track, key: None, connection, credentials, auto_deploy, verify, host };
+    let source = CodeSource { repository, track, key: None, connection, credentials, auto_deploy, verify, poll, host };
     fits.then_some(source)
 }
 
@@ -143,6 +151,35 @@ fn key(fields: &Fields, directory: &Path, findings: &mut Findings) -> Option<Pat
     key.required("file", "write `key: { file: PATH }`, the file of a private key", findings)?;
     let (text, span) = key.text("file", findings)?;
     checked(values::absolute(directory, text), "path", span, findings)
+}
+
+/// `poll`: a duration, or a line of crontab.
+fn poll(fields: &Fields, findings: &mut Findings) -> Option<Box<Poll>> {
+    let (text, span) = fields.text("poll", findings)?;
+    let poll = checked(parse_poll(text), "unit", span, findings)?;
+    if let Poll::Every(interval) = &poll
+        && !(Duration::from_secs(1)..=LONGEST_POLL).contains(interval)
+    {
+        let message = format!("`{}` must be from 1s to 7d, not {}", fields.path("poll"), quote(text));
+        findings.error("range", span, message);
+        return None;
+    }
+    Some(Box::new(poll))
+}
+
+/// How often something is asked: `5m`, `*/10 * * * *`, or `CRON_TZ=Asia/Seoul */10 6-20 * * *`.
+///
+/// # Errors
+/// What it is not, and how it is written.
+pub fn parse_poll(text: &str) -> Result<Poll, Invalid> {
+    let has_fields = text.trim().contains(char::is_whitespace) && text.contains(['*', ',', '/', '-', '=']);
+    if has_fields || text.trim_start().starts_with('@') || text.split_whitespace().count() >= 5 {
+        return text.parse().map(Poll::At);
+    }
+    parse_duration(text).map(Poll::Every).map_err(|_| {
+        Invalid::new(format!("{} is neither a duration nor a crontab time", quote(text)))
+            .hint("write it like `5m`, or like `*/10 6-20 * * *`")
+    })
 }
 
 /// A repository; a relative path is relative to the manifest.

@@ -4,6 +4,7 @@ use super::shifted::{shifted, unshifted};
 use super::{failure, interrupted};
 use crate::model::{Class, CommitId, Failure, Reason, ServiceRecord, Step, Undo};
 use crate::reconcile::chain;
+use crate::reconcile::health::Record;
 use crate::reconcile::operation::Run;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ pub(super) async fn shift(run: &mut Run) -> Result<(), Failure> {
     run.save_with(move |world| shifted(world, &operation, head.as_ref(), now))
         .await
         .ok_or_else(|| interrupted(Step::Shift))?;
+    mark_healthy(run);
     let generation = run.core.publish(&run.service.id);
     let deadline = Duration::from_secs(25);
     run.core.ingress.acknowledged(generation, deadline).await.map_err(|e| {
@@ -24,6 +26,14 @@ pub(super) async fn shift(run: &mut Run) -> Result<(), Failure> {
         run.say("Traffic goes to the new version.");
     }
     Ok(())
+}
+
+/// What passed its checks a moment ago is healthy: whoever depends on it need not wait for the next check.
+fn mark_healthy(run: &Run) {
+    let mut state = run.core.state();
+    for id in &run.operation.instances {
+        state.health.insert(id.clone(), Record::healthy());
+    }
 }
 
 /// Notes what the shift replaces, once: executed again after a crash, the shift has replaced it already.

@@ -103,7 +103,7 @@ impl Watch {
         }
         let Some((service, error)) = failed else {
             (self.tries, self.problem) = (0, None);
-            return self.core.config.poll.max(SHORTEST);
+            return self.core.poll_rest().max(SHORTEST);
         };
         let why = format!("{}{}", chain(&error), advice(&error));
         if self.problem.as_ref() != Some(&why) {

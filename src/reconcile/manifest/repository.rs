@@ -35,7 +35,8 @@ pub struct Followed {
     /// When the head was last heard of.
     pub seen_at: Option<Timestamp>,
     tries: u32,
-    rest_until: Option<Instant>,
+    /// The commit that rests, and until when: another one does not.
+    resting: Option<(CommitId, Instant)>,
 }
 
 /// What the store remembers.
@@ -44,6 +45,8 @@ pub struct Followed {
 struct Remembered {
     repository: String,
     commit: CommitId,
+    #[serde(default)]
+    signed_by: Option<String>,
 }
 
 /// The manifest of one commit.
@@ -63,7 +66,9 @@ pub async fn newest(core: &Arc<Core>, repository: &ManifestRepository) -> Option
     let (wanted, problem) = wanted(core, repository);
     let (last, rests) = {
         let followed = &core.state().manifest_followed;
-        (followed.read.clone(), followed.rest_until.is_some_and(|until| Instant::now() < until))
+        let resting = followed.resting.as_ref();
+        let rests = resting.is_some_and(|(commit, until)| Some(commit) == wanted.as_ref() && Instant::now() < *until);
+        (followed.read.clone(), rests)
     };
     if rests {
         return last;
@@ -82,7 +87,7 @@ pub async fn newest(core: &Arc<Core>, repository: &ManifestRepository) -> Option
     match read(core, repository, &wanted).await {
         Err(Unread::Refused(why)) => {
             // It stays as it is; keys and clocks may change.
-            rest(core);
+            rest(core, &wanted);
             tell(core, Some(format!("commit {}: it {why}", wanted.short()))).await;
             before(core, repository).await
         }
@@ -92,11 +97,11 @@ pub async fn newest(core: &Arc<Core>, repository: &ManifestRepository) -> Option
             }
             let (read, mut state) = (Arc::new(read), core.state());
             let followed = &mut state.manifest_followed;
-            (followed.tries, followed.rest_until, followed.read) = (0, None, Some(read.clone()));
+            (followed.tries, followed.resting, followed.read) = (0, None, Some(read.clone()));
             Some(read)
         }
         Err(Unread::Failed(error)) => {
-            rest(core);
+            rest(core, &wanted);
             tell(core, Some(format!("commit {}: {}", wanted.short(), chain(&error)))).await;
             None
         }
@@ -114,7 +119,7 @@ fn wanted(core: &Core, repository: &ManifestRepository) -> (Option<CommitId>, Op
     if commit.is_some() || core.state().manifest_followed.read.is_some() {
         return (commit, error);
     }
-    (remembered(core, repository), error)
+    (remembered(core, repository).map(|known| known.commit), error)
 }
 
 /// The commit that was in force when the control plane ended.
@@ -123,10 +128,10 @@ pub fn remembered_commit(world: &crate::store::World) -> Option<CommitId> {
     serde_json::from_value::<Remembered>(stored).ok().map(|known| known.commit)
 }
 
-fn remembered(core: &Core, repository: &ManifestRepository) -> Option<CommitId> {
+fn remembered(core: &Core, repository: &ManifestRepository) -> Option<Remembered> {
     let stored = core.state().world.meta.get(crate::reconcile::META_MANIFEST_COMMIT).cloned()?;
     let known: Remembered = serde_json::from_value(stored).ok()?;
-    (known.repository == repository.to_string()).then_some(known.commit)
+    (known.repository == repository.to_string()).then_some(known)
 }
 
 /// Says once why the repository is not followed, and once that it is again.
@@ -152,12 +157,15 @@ async fn tell(core: &Core, problem: Option<String>) {
     }
 }
 
-fn rest(core: &Core) {
+fn rest(core: &Core, commit: &CommitId) {
     let mut state = core.state();
     let followed = &mut state.manifest_followed;
+    if followed.resting.as_ref().is_none_or(|(resting, _)| resting != commit) {
+        followed.tries = 0;
+    }
     let long = FIRST_REST.saturating_mul(1 << followed.tries.min(10)).min(LONGEST_REST);
     followed.tries += 1;
-    followed.rest_until = Some(Instant::now() + long.mul_f64(0.75 + fastrand::f64() / 2.0));
+    followed.resting = Some((commit.clone(), Instant::now() + long.mul_f64(0.75 + fastrand::f64() / 2.0)));
 }
 
 /// Why there is no manifest of a commit.
@@ -178,32 +186,34 @@ async fn before(core: &Core, repository: &ManifestRepository) -> Option<Arc<Read
     if let Some(last) = core.state().manifest_followed.read.clone() {
         return Some(last);
     }
-    let known = remembered(core, repository)?;
-    let commit = core.git.fetch(&repository.url, &repository.track().reference, Some(&known)).await.ok()?;
-    let read = Arc::new(written_out(core, repository, commit).await.ok()?);
+    let Remembered { commit, signed_by, .. } = remembered(core, repository)?;
+    let commit = core.git.fetch(&repository.url, &repository.track().reference, Some(&commit)).await.ok()?;
+    let read = Arc::new(written_out(core, repository, Commit { signed_by, ..commit }).await.ok()?);
     core.state().manifest_followed.read = Some(read.clone());
     Some(read)
 }
 
 /// The commit that is in force: what comes next has to descend from it, where that is asked.
-fn in_force(core: &Core, repository: &ManifestRepository) -> Option<CommitId> {
+pub fn in_force(core: &Core, repository: &ManifestRepository) -> Option<CommitId> {
     let read = core.state().manifest_followed.read.as_ref().map(|read| read.commit.id.clone());
-    read.or_else(|| remembered(core, repository))
+    read.or_else(|| remembered(core, repository).map(|known| known.commit))
 }
 
 async fn read(core: &Core, repository: &ManifestRepository, wanted: &CommitId) -> Result<Read, Unread> {
     let commit = core.git.fetch(&repository.url, &repository.track().reference, Some(wanted)).await?;
     let (verify, known) = (&repository.verify, in_force(core, repository));
+    let mut signed_by =
+        remembered(core, repository).filter(|known| known.commit == *wanted).and_then(|known| known.signed_by);
     // What was judged before stays judged: a key that expired since changes nothing that is in force.
     if known.as_ref() != Some(wanted) {
         let after = known.filter(|_| verify.fast_forward_only);
         match vetting::vet(core, &repository.url, wanted, verify, after.as_ref()).await {
             Err(Unjudged::Refused(why)) => return Err(Unread::Refused(why)),
             Err(Unjudged::Failed(error)) => return Err(error.into()),
-            Ok(_) => {}
+            Ok(by) => signed_by = by,
         }
     }
-    Ok(written_out(core, repository, commit).await?)
+    Ok(written_out(core, repository, Commit { signed_by, ..commit }).await?)
 }
 
 async fn written_out(core: &Core, repository: &ManifestRepository, commit: Commit) -> Result<Read, SourceError> {
@@ -243,7 +253,13 @@ async fn make_room(root: &Path, directory: &Path) -> io::Result<()> {
 }
 
 fn manifest_commit(commit: Commit) -> ManifestCommit {
-    ManifestCommit { id: commit.id, author: commit.author, summary: commit.summary, time: commit.time }
+    ManifestCommit {
+        id: commit.id,
+        author: commit.author,
+        summary: commit.summary,
+        time: commit.time,
+        signed_by: commit.signed_by,
+    }
 }
 
 /// Makes a commit's files the ones that `current` names, and returns which were before. Nobody ever finds none there.
@@ -271,7 +287,8 @@ fn point(root: &Path, directory: &Path) -> io::Result<Option<PathBuf>> {
 
 /// Remembers a commit that is in force now, and removes the files of all others.
 pub async fn settle(core: &Core, repository: &ManifestRepository, read: &Read) {
-    let known = Remembered { repository: repository.to_string(), commit: read.commit.id.clone() };
+    let (commit, signed_by) = (read.commit.id.clone(), read.commit.signed_by.clone());
+    let known = Remembered { repository: repository.to_string(), commit, signed_by };
     let Ok(value) = serde_json::to_value(&known) else { return };
     let write = Write::PutMeta(crate::reconcile::META_MANIFEST_COMMIT.into(), value);
     if let Err(error) = core.transact(|_| (vec![write], ())).await {

@@ -81,6 +81,7 @@ impl Seeded {
 
     pub(super) fn spec(&mut self) -> ServiceSpec {
         ServiceSpec {
+            restraint: crate::model::Restraint::default(),
             name: format!("shop-{}", self.0.u16(..)).parse().unwrap(),
             source: CodeSource {
                 repository: "https://github.com/acme/hello".parse().unwrap(),
@@ -94,6 +95,7 @@ impl Seeded {
                 auto_deploy: self.0.bool(),
                 host: Default::default(),
                 verify: None,
+                poll: None,
             },
             build: match self.0.bool() {
                 true => BuildSource::Repository,

@@ -58,7 +58,7 @@ async fn deploy_with_wait_shows_each_step_and_ends_with_success() {
     assert_eq!(ran.err, "shop: queued\nshop: fetch\nshop: build\nshop: start\nshop: check\n");
     assert_eq!(ran.out, "shop: deployment succeeded, revision 4 serves\n");
     let asked = server.memory.asked.lock().unwrap();
-    assert_eq!((asked[0].0.as_str(), asked[0].1.reason.as_deref()), ("Deploy", Some("try it")));
+    assert_eq!((asked[0].0.as_str(), asked[0].1.reason.as_deref()), ("Deploy(Obeyed)", Some("try it")));
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ pub const NOW: Timestamp = Timestamp(1_795_000_000_123);
 
 pub fn spec(name: &str) -> ServiceSpec {
     ServiceSpec {
+        restraint: towpath::model::Restraint::default(),
         name: name.parse().unwrap(),
         source: CodeSource {
             repository: "https://github.com/acme/shop".parse().unwrap(),
@@ -22,6 +23,7 @@ pub fn spec(name: &str) -> ServiceSpec {
             auto_deploy: true,
             host: Default::default(),
             verify: None,
+            poll: None,
         },
         build: BuildSource::Inline(Box::new(settings())),
         instance: InstanceSize::default(),
@@ -133,6 +135,7 @@ pub fn snapshot() -> Snapshot {
             manifest: version.clone(),
             services: vec![declared("shop"), declared("broken"), declared("orders")],
             secrets: vec![],
+            windows: vec![],
             identities: Default::default(),
             connections: vec![],
         }),

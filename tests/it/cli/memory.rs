@@ -92,7 +92,7 @@ impl ControlPlane for Memory {
             return Err(Refusal::InvalidState("an operation runs; wait for it, or cancel it".into()));
         }
         let kind = match &act {
-            Act::Deploy | Act::Rollback(None | Some(RevisionNumber(2))) => OperationKind::StartDeployment,
+            Act::Deploy(_) | Act::Rollback(None | Some(RevisionNumber(2))) => OperationKind::StartDeployment,
             Act::Rollback(Some(number)) => {
                 return Err(Refusal::NotFound(format!("revision {number} is not kept: there are 2, 3")));
             }

@@ -1,8 +1,21 @@
 //! The keys that change a declaration in a plan script.
 
+use crate::plan_builders::NOON;
 use std::str::FromStr;
 use std::time::Duration;
-use towpath::model::{AppSettings, BuildSource, Reference, SecretRef, ServiceSpec};
+use towpath::model::{
+    AppSettings, BuildSource, Drift, KeyGroup, KeyText, Reference, SecretRef, ServiceSpec, Suspend, Verify,
+};
+
+/// What is asked of commits.
+fn verify(spec: &mut ServiceSpec) -> &mut Verify {
+    spec.source.verify.get_or_insert_default()
+}
+
+/// Keys that nobody looks at: verdicts are lines of the script.
+fn group(name: &str) -> KeyGroup {
+    KeyGroup { name: name.into(), keys: vec![KeyText::Text("key".into())] }
+}
 
 /// `key=value`, or a bare word with an empty value.
 pub fn split(word: &str) -> (&str, &str) {
@@ -21,7 +34,7 @@ fn seconds(value: &str) -> Result<Duration, String> {
 }
 
 /// Changes one field of a declaration: `repo branch tag directory auto env.X secret.X tag.X memory cpu min max concurrency health
-/// interval drain start-deadline build build.command build.start build.port`.
+/// interval verify fast-forward depends suspend drift drain start-deadline build build.command build.start build.port`.
 pub fn apply_key(spec: &mut ServiceSpec, key: &str, value: &str) -> Result<(), String> {
     match key.split_once('.') {
         Some(("env", name)) => drop(spec.env.insert(parsed(name)?, value.into())),
@@ -49,6 +62,16 @@ fn apply_plain(spec: &mut ServiceSpec, key: &str, value: &str) -> Result<(), Str
         "interval" => spec.health.interval_seconds = parsed(value)?,
         "drain" => spec.deploy.drain = seconds(value)?,
         "start-deadline" => spec.deploy.start_deadline = seconds(value)?,
+        "verify" => verify(spec).signed_by = vec![group(value)],
+        "fast-forward" => verify(spec).fast_forward_only = true,
+        "depends" => {
+            spec.restraint.depends_on = value.split(',').map(parsed).collect::<Result<_, _>>()?;
+        }
+        "suspend" => {
+            let until = NOON.plus(seconds(value)?);
+            spec.restraint.suspend = Some(Suspend { until, reason: "stocktaking".into() });
+        }
+        "drift" => spec.restraint.drift = Drift::Report,
         "build" if value == "apprunner.yaml" => spec.build = BuildSource::Repository,
         _ => return Err(format!("`{key}` is no key of a declaration")),
     }

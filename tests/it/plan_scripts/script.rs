@@ -15,6 +15,8 @@
 //! held NAME COMMIT why=failed spec=declared|applied|any message="…"
 //! heals NAME 10s 5s                    how long ago it was healed
 //! head NAME COMMIT|unknown [repo=…] [branch=…] [tag=…] [directory=… contents=… alike=COMMIT] [error="…"] [summary="…" author="…"]
+//! vetted NAME COMMIT good="…"|refused="…"|unknown="…"       what is known of the head that `head NAME COMMIT` names
+//! window allow|deny "CRON" for=60h [zone=UTC] [services=a,b] [line=34]
 //! stray NAME INDEX
 //! ```
 
@@ -24,13 +26,14 @@ use crate::plan_builders::{
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
-use towpath::desired::{DeclaredService, Desired};
+use towpath::desired::{DeclaredService, DeclaredWindow, Desired};
 use towpath::model::{
-    Class, Contents, Digest, Failure, Held, HeldReason, InstanceId, InstanceRole, InstanceState, Memory, OperationKind,
-    OperationTarget, Owner, Pause, Reason, RevisionNumber, ServiceSpec, Step, Timestamp,
+    Class, CommitId, Contents, Digest, Failure, Held, HeldReason, InstanceId, InstanceRole, InstanceState, Memory,
+    OperationKind, OperationTarget, Owner, Pause, Place, Reason, RepositoryUrl, RevisionNumber, ServiceSpec, Step,
+    Timestamp, Window, WindowEffect,
 };
-use towpath::observed::{EngineView, Health, InstanceView, Observed, ServiceView};
-use towpath::plan::Policy;
+use towpath::observed::{EngineView, Health, InstanceView, Observed, ServiceView, Verdict, Vetted};
+use towpath::plan::{Policy, questions};
 
 /// What a script describes.
 pub struct World {
@@ -41,6 +44,8 @@ pub struct World {
     declared: Vec<DeclaredService>,
     no_manifest: bool,
     allow_mass_delete: bool,
+    windows: Vec<DeclaredWindow>,
+    vetted: Vec<(RepositoryUrl, CommitId, Verdict)>,
 }
 
 type Words = Vec<String>;
@@ -63,11 +68,55 @@ impl World {
             world.line(&words).map_err(|e| format!("line {}: {e}", index + 1))?;
         }
         if !world.no_manifest {
-            let state = desired(std::mem::take(&mut world.declared));
+            let mut state = desired(std::mem::take(&mut world.declared));
+            state.windows = std::mem::take(&mut world.windows);
             world.policy.mass_delete_allowed = world.allow_mass_delete.then(|| state.manifest.digest.clone());
             world.desired = Some(state);
         }
+        world.policy.windows = std::mem::take(&mut world.windows);
+        world.answer_questions();
         Ok(world)
+    }
+
+    /// Gives each question of the plan the verdict that a line has for it.
+    fn answer_questions(&mut self) {
+        for question in questions(self.desired.as_ref(), &self.observed) {
+            let of_it = |(repository, commit, _): &&(RepositoryUrl, CommitId, Verdict)| {
+                *repository == question.repository && *commit == question.commit
+            };
+            if let Some((repository, commit, verdict)) = self.vetted.iter().find(of_it).cloned() {
+                self.observed.vetted.push(Vetted { repository, commit, asked: question.digest(), verdict });
+            }
+        }
+    }
+
+    fn vet(&mut self, name: &str, id: &str, verdict: &str) -> Result<(), String> {
+        let text = || split(verdict).1.to_owned();
+        let verdict = match split(verdict).0 {
+            "good" => Verdict::Good { by: Some(text()) },
+            "refused" => Verdict::Refused { why: text() },
+            "unknown" => Verdict::Unknown { why: text() },
+            other => return Err(format!("`{other}` is no verdict")),
+        };
+        self.vetted.push((spec(name).source.repository, commit(id), verdict));
+        Ok(())
+    }
+
+    fn window(&mut self, effect: &str, begins: &str, keys: &[String]) -> Result<(), String> {
+        let keys: BTreeMap<&str, &str> = pairs(keys).collect();
+        let hours = keys.get("for").and_then(|text| text.strip_suffix('h')?.parse::<u64>().ok()).ok_or("for=…h")?;
+        let services = keys.get("services").into_iter().flat_map(|names| names.split(','));
+        let window = Window {
+            effect: if effect == "allow" { WindowEffect::Allow } else { WindowEffect::Deny },
+            begins: begins.parse().map_err(|e| format!("{e}"))?,
+            lasts: Duration::from_secs(hours * 3600),
+            zone: keys.get("zone").copied().unwrap_or("UTC").parse().map_err(|e| format!("{e}"))?,
+            services: services.map(|name| name.parse().unwrap()).collect(),
+        };
+        let line = keys.get("line").map_or(Ok(34), |line| line.parse()).map_err(|_| "a line number")?;
+        let place = Place { file: "towpath.yaml".into(), line, column: 5 };
+        self.windows.push(DeclaredWindow { window, place });
+        Ok(())
     }
 
     pub fn instance_name(&self, id: &InstanceId) -> String {
@@ -90,6 +139,8 @@ impl World {
             declared: Vec::new(),
             no_manifest: false,
             allow_mass_delete: false,
+            windows: Vec::new(),
+            vetted: Vec::new(),
         }
     }
 
@@ -113,6 +164,8 @@ impl World {
             ("held", [name, id, keys @ ..]) => self.held(name, id, keys),
             ("heals", [name, times @ ..]) => self.heals(name, times),
             ("head", [name, id, keys @ ..]) => self.head(name, id, keys),
+            ("vetted", [name, id, verdict]) => self.vet(name, id, verdict),
+            ("window", [effect, begins, keys @ ..]) => self.window(effect, begins, keys),
             ("stray", [name, index]) => self.stray(name, index),
             _ => Err(format!("`{}` is no line of a plan script", words.join(" "))),
         }

@@ -89,6 +89,8 @@ fn an_unsigned_commit_of_the_manifest_changes_nothing_not_even_after_a_restart()
     installation.until_status("shop", "RUNNING");
     let in_force = |i: &Installation| i.service("shop")["manifest"]["commit"].as_str().unwrap_or_default().to_owned();
     assert_eq!(in_force(&installation), signed);
+    let status = installation.ok(&["status"]);
+    assert!(status.contains(&format!("signed by {keys}: ssh key SHA256:")), "{status}");
     installation.until("it is remembered", SOON, |i| i.service("shop")["manifest"]["converged_at"].is_number());
 
     let two = format!("{shop}{}", node::service("orders", "").replace("./app", &app.path().to_string_lossy()));

@@ -95,12 +95,12 @@ impl Reviews {
 
     /// Looks at everything once; how long to rest then.
     async fn look(&mut self) -> Duration {
-        let Some(link) = super::link_of_manifest(&self.core, &self.repository) else { return self.core.config.poll };
+        let Some(link) = super::link_of_manifest(&self.core, &self.repository) else { return self.core.poll_rest() };
         let error = match self.look_at(&link).await {
             Ok(()) => {
                 self.tell(None).await;
                 self.tries = 0;
-                return self.core.config.poll.max(SHORTEST);
+                return self.core.poll_rest().max(SHORTEST);
             }
             Err(error) => error,
         };

@@ -75,6 +75,7 @@ async fn plan(
         author: commit.author.clone(),
         summary: commit.summary.clone(),
         time: commit.time,
+        signed_by: None,
     });
     let observed = snapshot::observed(core);
     let (plan, report) = crate::plan::plan(Some(desired), &observed, &core.policy(), core.now());
