@@ -179,6 +179,17 @@ async fn a_command_that_does_not_exist_ends_at_once_and_the_log_says_why(lab: &d
     contract::clean_up(&*engine, &spec.id).await;
 }
 
+/// As on Docker, where the container's end says the code only.
+async fn pre_run_lines_run_first_and_the_log_names_the_one_that_fails(lab: &dyn Lab) {
+    let (engine, mut spec) = (lab.engine(), lab.spec("print('app', flush=True)").await);
+    spec.pre_run = vec!["echo first".into(), "echo second; exit 7".into()];
+    engine.start(&spec).await.unwrap();
+    assert_eq!(ended(&*engine, &spec.id).await.0, Some(7));
+    let log = wait_for_log(&spec, "pre-run command failed with exit code 7: echo second; exit 7").await;
+    assert!(log.find(" first\n") < log.find(" second\n") && !log.contains(" app\n"), "{log}");
+    contract::clean_up(&*engine, &spec.id).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn podman_keeps_what_every_engine_promises() {
     let Some(whole) = PodmanLab::new(Reach::Auto).await else { return };
@@ -201,7 +212,7 @@ async fn podman_keeps_what_every_engine_promises() {
         contract::stopping_and_removing_nothing_is_success(lab).await;
         contract::usage_is_measured_while_an_instance_runs(lab).await;
         contract::the_environment_is_the_specs_own(lab).await;
-        contract::pre_run_lines_run_first_and_may_fail(lab).await;
+        pre_run_lines_run_first_and_the_log_names_the_one_that_fails(lab).await;
         contract::output_is_logged_to_the_last_line_with_times(lab).await;
     };
     let once = async {
