@@ -302,7 +302,11 @@ pub async fn execute(
 
 /// What a healing does, and what was found on each instance: its event is what is left of a drift once it is healed.
 fn healing_words(change: &Change) -> String {
-    let found = change.fields.iter().filter_map(|f| Some(format!("{}: {}", f.field, f.from.as_ref()?)));
+    // What it was meant to be comes first here: the event says what happened, the plan what is to be done about it.
+    let found = change.fields.iter().filter_map(|f| match (&f.from, &f.to) {
+        (Some(found), Some(meant)) => Some(format!("{}: {meant} → {found}", f.field)),
+        (found, _) => Some(format!("{}: {}", f.field, found.as_ref()?)),
+    });
     let found: Vec<String> = found.collect();
     match found.is_empty() {
         true => change.effect.clone(),

@@ -63,7 +63,7 @@ fn drift_that_was_made_while_no_control_plane_ran_is_planned_field_by_field() {
     installation.up();
     installation.until("the plan shows it, or it is healed", Duration::from_secs(30), |i| {
         let plan = i.ok(&["plan"]);
-        plan.contains("memory limit: 512 MB → 768 MB") || i.log().contains("memory limit: 512 MB → 768 MB")
+        plan.contains("memory limit  768 MB → 512 MB") || i.log().contains("memory limit: 512 MB → 768 MB")
     });
     installation.until("it is healed", Duration::from_secs(30), |i| i.moving().len() == 1 && i.moving() != before);
     installation.until("nothing is left to do", Duration::from_secs(10), |i| {
