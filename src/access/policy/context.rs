@@ -54,7 +54,9 @@ impl Context {
 
     /// A key's values. Where two tags differ in case only, the one that is spelt as asked for is meant.
     pub fn get(&self, key: &str) -> Option<&Values> {
-        let spellings = self.keys.get(&key.to_ascii_lowercase())?;
+        // Most are written in small letters or are found by their lower-case twin; only others need a copy.
+        let is_lower = !key.bytes().any(|b| b.is_ascii_uppercase());
+        let spellings = if is_lower { self.keys.get(key)? } else { self.keys.get(&key.to_ascii_lowercase())? };
         let exact = spellings.iter().find(|(spelling, _)| spelling == key);
         exact.or_else(|| spellings.first()).map(|(_, values)| values)
     }

@@ -102,7 +102,27 @@ impl Pattern {
 
     /// Whether a text matches in this context.
     pub fn matches(&self, text: &str, context: &Context) -> bool {
-        self.resolve(context).is_some_and(|pattern| pattern.matches(text))
+        // Most of what does not match does not begin alike, which is seen without putting values in their places.
+        self.begins_like(text, context) && self.resolve(context).is_some_and(|pattern| pattern.matches(text))
+    }
+
+    /// Whether a text begins with what stands before the first `*` or `?`.
+    fn begins_like(&self, text: &str, context: &Context) -> bool {
+        let mut rest = text.chars();
+        for piece in &self.pieces {
+            let same = match piece {
+                Piece::Any | Piece::One => return true,
+                Piece::Char(c) => rest.next() == Some(*c),
+                Piece::Variable(variable) => {
+                    let value = context.single(&variable.key).or(variable.default.as_deref());
+                    value.is_some_and(|value| value.chars().all(|c| rest.next() == Some(c)))
+                }
+            };
+            if !same {
+                return false;
+            }
+        }
+        rest.next().is_none()
     }
 }
 
@@ -128,7 +148,7 @@ impl Resolved<'_> {
         let mut given = text.splitn(6, ':');
         let mut pieces = self.0.as_ref();
         for n in 0..6 {
-            let end = if n == 5 { None } else { pieces.iter().position(|p| *p == Piece::Char(':')) };
+            let end = if n == 5 { None } else { pieces.iter().position(|p| matches!(p, Piece::Char(':'))) };
             let (part, rest) = end.map_or((pieces, &[][..]), |end| (&pieces[..end], &pieces[end + 1..]));
             let Some(text) = given.next() else { return false };
             if !glob(part, text) || (n < 5 && end.is_none()) {
@@ -166,14 +186,21 @@ fn read_variable(inside: &str) -> Result<Piece, String> {
     Ok(Piece::Variable(Box::new(Variable { key: key.to_owned(), default })))
 }
 
-/// Whether a text matches: greedy, going back to the last `*` only, which is enough.
+/// Whether a text matches. Nearly all are ASCII, whose characters are bytes: they are looked at with every call of the API.
 fn glob(pattern: &[Piece], text: &str) -> bool {
-    let (mut at, mut rest) = (0, text.chars());
+    if text.is_ascii() { glob_of(pattern, text.bytes().map(char::from)) } else { glob_of(pattern, text.chars()) }
+}
+
+/// Greedy, going back to the last `*` only, which is enough.
+fn glob_of(pattern: &[Piece], text: impl Iterator<Item = char> + Clone) -> bool {
+    let (mut at, mut rest) = (0, text);
     // Where to go on after the last `*`: behind it in the pattern, and one character later in the text.
-    let mut back: Option<(usize, std::str::Chars<'_>)> = None;
+    let mut back = None;
     loop {
         let mut ahead = rest.clone();
         let step = match (pattern.get(at), ahead.next()) {
+            // At the end it takes all that is left.
+            (Some(Piece::Any), _) if at + 1 == pattern.len() => return true,
             (Some(Piece::Any), _) => {
                 back = Some((at + 1, rest.clone()));
                 at += 1;

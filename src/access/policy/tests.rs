@@ -1,5 +1,6 @@
 //! The language of policies by tables; the guide's four examples word for word.
 
+use super::pattern::{Dialect, Pattern, Wild};
 use super::*;
 use Decision::{Allowed, ExplicitlyDenied, Fenced, NotAllowed};
 
@@ -388,4 +389,27 @@ fn what_is_not_the_language_is_refused_with_its_place() {
         let error = Document::read(text, Kind::Trust).expect_err(text).to_string();
         assert!(error.contains(words), "{text}: {error}");
     }
+}
+
+/// The quick ways of matching are held against the plain one.
+#[test]
+fn a_pattern_matches_the_same_whether_it_is_looked_at_by_bytes_or_by_characters() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut text = |letters: &[&str], most: usize| -> String {
+        (0..random.usize(0..=most)).map(|_| letters[random.usize(0..letters.len())]).collect()
+    };
+    let mut context = Context::default();
+    context.set("aws:username", "a*b");
+    let mut matched = 0;
+    for _ in 0..20_000 {
+        let (pattern, text) = (text(&["a", "b", "*", "?", "${aws:username}"], 6), text(&["a", "b", "*"], 8));
+        let quick = Pattern::read(&pattern, Dialect::Variables, Wild::Yes).unwrap().matches(&text, &context);
+        // A character beyond ASCII at the end of both takes the other way, and changes nothing else.
+        let (long_pattern, long) = (format!("{pattern}é"), format!("{text}é"));
+        let plain = Pattern::read(&long_pattern, Dialect::Variables, Wild::Yes).unwrap();
+        let plain = plain.resolve(&context).is_some_and(|pattern| pattern.matches(&long));
+        assert_eq!(quick, plain, "{pattern:?} on {text:?}");
+        matched += usize::from(quick);
+    }
+    assert!(matched > 500, "only {matched} matched");
 }

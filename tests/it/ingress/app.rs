@@ -26,6 +26,8 @@ pub struct App {
     pub seen: Arc<Mutex<Vec<String>>>,
     task: JoinHandle<()>,
     killed: CancellationToken,
+    /// Held by each of its tasks.
+    alive: Arc<()>,
 }
 
 impl Drop for App {
@@ -61,10 +63,15 @@ impl App {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let killed = CancellationToken::new();
-        let token = killed.clone();
+        let (token, alive) = (killed.clone(), Arc::new(()));
+        let held = alive.clone();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(token.clone().run_until_cancelled_owned(serve(stream)));
+                let (held, served) = (held.clone(), token.clone().run_until_cancelled_owned(serve(stream)));
+                tokio::spawn(async move {
+                    served.await;
+                    drop(held);
+                });
             }
         });
         Self {
@@ -73,6 +80,16 @@ impl App {
             seen: Arc::default(),
             task,
             killed,
+            alive,
+        }
+    }
+
+    /// Ends it; once this returns it answers nothing any more.
+    pub async fn lost(self) {
+        self.task.abort();
+        self.killed.cancel();
+        while Arc::strong_count(&self.alive) > 1 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 

@@ -109,7 +109,7 @@ async fn the_loss_of_one_of_two_instances_fails_no_later_request() {
     for _ in 0..20 {
         assert_eq!(status(&get(world.address(), "shop.localhost", "/").await), 200);
     }
-    drop(one);
+    one.lost().await;
     for method in ["GET", "POST"].iter().cycle().take(100) {
         assert_eq!(body(&request(world.address(), method, "shop.localhost", "/").await), "other");
     }
