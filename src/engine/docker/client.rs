@@ -1,9 +1,10 @@
 //! The connection to a Docker engine: version, deadlines, and what its errors mean.
 
-use super::podman::Podman;
+use super::podman::{self, Podman};
 use crate::engine::EngineError;
 use crate::model::{DockerHost, Flavour};
 use bollard::errors::Error;
+use bollard::models::ContainerInspectResponse;
 use bollard::{API_DEFAULT_VERSION, Docker};
 use std::future::Future;
 use std::time::Duration;
@@ -79,12 +80,22 @@ pub(super) async fn call_optional<T>(
     }
 }
 
+/// What is known of a container, if it is there.
+pub(super) async fn inspect(
+    docker: &Docker,
+    podman: Option<&Podman>,
+    container: &str,
+) -> Result<Option<ContainerInspectResponse>, EngineError> {
+    match podman {
+        Some(podman) => podman.inspect(container).await,
+        None => call_optional("inspect a container", docker.inspect_container(container, None)).await,
+    }
+}
+
 /// The HTTP status of an answer that is an error. Podman says with 500 of a container that goes at this moment that it is gone.
 pub(super) fn status(error: &Error) -> Option<u16> {
     match error {
-        Error::DockerResponseServerError { status_code: 500, message } if message.contains("no such container") => {
-            Some(404)
-        }
+        Error::DockerResponseServerError { status_code: 500, message } if podman::is_gone(message) => Some(404),
         Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
         _ => None,
     }

@@ -30,7 +30,8 @@ impl DockerEngine {
     pub(super) fn refuse_unisolated(&self) -> Result<(), EngineError> {
         match (&self.podman, self.guard.state()) {
             (Some(podman), Some(Isolation::Open(why))) if !self.unisolated => Err(EngineError::Refused(format!(
-                "Podman {} does not keep instances from each other and from this machine, and towpath cannot do it: {why}. Run                  towpath as root with `nft` (package `nftables`), or allow that with `--allow-unisolated`",
+                "Podman {} does not keep instances from each other and from this machine, and towpath cannot do it: {why}. Run \
+                 towpath as root with `nft` (package `nftables`), or allow that with `--allow-unisolated`",
                 podman.version
             ))),
             _ => Ok(()),

@@ -20,6 +20,7 @@ mod network;
 mod observe;
 mod podman;
 mod ports;
+mod records;
 mod start;
 mod storage;
 
@@ -59,6 +60,9 @@ const PARALLEL: usize = 8;
 const STORAGE: Memory = Memory(3 << 30);
 /// How often what they take is measured.
 pub const MEASURED: Duration = Duration::from_secs(30);
+
+/// How long a look at instances may wait for the last lines of those that have just ended.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// How long the rest of an ended container's output may take.
 const LAST_LINES: Duration = Duration::from_secs(10);
@@ -110,7 +114,7 @@ impl DockerEngine {
         let stop = CancellationToken::new();
         tokio::spawn(events::watch(docker.clone(), installation.clone(), sender, stop.clone()));
         let engine = Self {
-            followers: Followers::new(docker.clone()),
+            followers: Followers::new(docker.clone(), podman.clone()),
             guard: Guard::new(&installation, Vec::new()).keeping_apart(podman.is_some()),
             builds: Arc::new(BuildGuard::new(docker.clone(), podman.clone(), &installation, Vec::new())),
             attached: Mutex::default(),
@@ -205,6 +209,12 @@ impl DockerEngine {
         let inspected: Vec<Option<ContainerInspectResponse>> =
             futures_util::stream::iter(inspections).buffered(PARALLEL).try_collect().await?;
         inspected.iter().flatten().for_each(|inspect| self.follow(inspect));
+        if self.podman.is_some() {
+            // An end is told with its last lines; Docker's are there at once.
+            let ended = inspected.iter().flatten().filter(|inspect| !observe::is_alive(inspect));
+            let ended = ended.filter_map(observe::labels).map(|labels| labels.instance).collect();
+            self.followers.settle(&ended, SETTLED).await;
+        }
         let present = inspected.iter().flatten();
         let seen: Vec<_> = present.filter_map(|inspect| observe::instance(inspect, &bridge.name, purpose)).collect();
         self.followers.keep(&inspected.iter().flatten().filter_map(observe::labels).map(|l| l.instance).collect());
@@ -212,10 +222,7 @@ impl DockerEngine {
     }
 
     async fn inspect(&self, container: &str) -> Result<Option<ContainerInspectResponse>, EngineError> {
-        match &self.podman {
-            Some(podman) => podman.inspect(container).await,
-            None => call_optional("inspect a container", self.docker.inspect_container(container, None)).await,
-        }
+        client::inspect(&self.docker, self.podman.as_ref(), container).await
     }
 
     /// Sees to it that the output of a container that was started is copied.
@@ -330,7 +337,9 @@ impl Engine for DockerEngine {
         match self.find(id).await? {
             Some(inspect) if observe::is_alive(&inspect) => {
                 let container = inspect.id.clone().unwrap_or_default();
-                self.end(&container, observe::is_frozen(&inspect), grace).await
+                self.end(&container, observe::is_frozen(&inspect), grace).await?;
+                self.followers.ended(id);
+                Ok(())
             }
             _ => Ok(()),
         }
