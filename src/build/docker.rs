@@ -1,12 +1,16 @@
 //! The builder `docker`: an image, from a generated Dockerfile, through the Engine API.
 //!
-//! BuildKit does it where it is there (Docker Engine since 18.09 has it), the classic builder otherwise. Images are
+//! BuildKit does it where it is there (Docker Engine since 18.09 has it), the classic builder otherwise, and on Podman its
+//! own one, Buildah, by the same call as the classic one. Images are
 //! found again by labels. Limits: an unlocked base image is looked at here only; it moves when the engine's copy moves.
 
 mod authorities;
 mod bounds;
+mod buildah;
+mod confined;
 mod context;
 mod dockerfile;
+mod ending;
 mod ignore;
 mod own;
 mod progress;
@@ -19,16 +23,18 @@ use super::dependencies::{self, Dependencies};
 use super::recipe as lines;
 use super::{BuildError, BuildJob, Builder, Provision};
 use crate::model::{
-    AppSettings, Artifact, BUILD_HOST, BuildId, BuildNetwork, Catalogue, Commit, Digest, DockerHost, InstallationId,
-    LineSink, LineSource, RegistryLogin, RuntimeName, ServiceName,
+    AppSettings, Artifact, BUILD_HOST, BuildId, BuildNetwork, Catalogue, Commit, Digest, DockerHost, Flavour,
+    InstallationId, LineSink, LineSource, RegistryLogin, RuntimeName, ServiceName,
 };
 use async_trait::async_trait;
 use bollard::auth::DockerCredentials;
 use bollard::errors::Error;
+use bollard::models::ImageSummary;
 use bollard::query_parameters::{CreateImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder};
 use bollard::{API_DEFAULT_VERSION, Docker};
 use bounds::Bounds;
 use context::Context;
+use ending::Groups;
 use futures_util::StreamExt;
 use ignore::Ignore;
 use progress::{Event, Progress, Steps};
@@ -53,13 +59,17 @@ const OUTPUT_BYTES: usize = 64 << 20;
 /// How many of a command's last lines a failure repeats.
 const LAST_LINES: usize = 3;
 
+/// How often, and after which rest, an image is tried to be removed that a build has just left.
+const RELEASES: u32 = 10;
+const RELEASE: Duration = Duration::from_millis(500);
+
 /// Part of every build's id: changes when images are made another way.
 const RECIPE_VERSION: &str = "docker-2";
 
 const BUILD: &str = "io.towpath.build";
 const INSTALLATION: &str = "io.towpath.installation";
 
-/// Which of Docker's builders is asked.
+/// Which builder is asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Backend {
     /// BuildKit; an engine that does not know it uses what it has.
@@ -67,6 +77,8 @@ pub enum Backend {
     BuildKit,
     /// The first builder.
     Classic,
+    /// Podman's, which is asked as the first builder is and has limits as that has. Whatever was wished for, on Podman.
+    Buildah,
 }
 
 /// What a builder needs to know.
@@ -97,6 +109,8 @@ pub struct DockerBuilder {
     provision: Provision,
     backend: Backend,
     network: Option<Arc<dyn BuildNetwork>>,
+    /// Where commands of Podman's builder are.
+    groups: Groups,
     /// Whether it was said that builds are not guarded.
     warned: AtomicBool,
     /// How often the downloads that are kept for a service were given up as damaged, since this builder began.
@@ -129,14 +143,19 @@ impl DockerBuilder {
             }
         };
         let connecting = made.map_err(|error| describe("connect to Docker", error))?.negotiate_version();
+        let docker = call("connect to Docker", connecting).await?;
+        let version = call("ask Docker for its version", docker.version()).await?;
+        let parts = version.components.unwrap_or_default();
+        let flavour = Flavour::of(parts.iter().map(|part| (part.name.as_str(), part.version.as_str())));
         Ok(Self {
-            docker: call("connect to Docker", connecting).await?,
+            docker,
             host: options.host,
             installation: options.installation,
             bases: BaseImages { catalogue: options.catalogue, overrides: options.images },
             provision: options.provision,
-            backend: options.backend,
+            backend: if flavour == Flavour::Docker { options.backend } else { Backend::Buildah },
             network: options.network,
+            groups: Groups::default(),
             warned: false.into(),
             given_up: Mutex::default(),
         })
@@ -169,8 +188,8 @@ impl DockerBuilder {
                 Some(id) => return Ok(Ok(id)),
                 None => "it was not there after it was pulled".to_owned(),
             },
-            Ok(Err(Error::DockerResponseServerError { message, .. })) => message.trim().to_owned(),
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(Error::DockerResponseServerError { message, .. })) => advised(message.trim().to_owned()),
+            Ok(Err(error)) => advised(error.to_string()),
             Err(_) => format!("pulling it took longer than {} minutes", PULL.as_secs() / 60),
         }))
     }
@@ -199,18 +218,34 @@ impl DockerBuilder {
 
     /// The ids of this installation's images, with the builds they are of.
     async fn images(&self, id: Option<&BuildId>) -> Result<Vec<(String, BuildId)>, BuildError> {
-        let label = id.map_or_else(|| BUILD.to_owned(), |id| format!("{BUILD}={id}"));
-        let wanted = vec![format!("{INSTALLATION}={}", self.installation), label];
-        let filters = HashMap::from([("label", wanted)]);
+        let all = self.all_images().await?.into_iter().map(|(image, build)| (image.id, build));
+        Ok(all.filter(|(_, build)| id.is_none_or(|id| id == build)).collect())
+    }
+
+    /// This installation's images with the builds that they are of. Asked for by one label: of two, Podman finds nothing.
+    async fn all_images(&self) -> Result<Vec<(ImageSummary, BuildId)>, BuildError> {
+        let filters = HashMap::from([("label", vec![format!("{INSTALLATION}={}", self.installation)])]);
         let options = ListImagesOptionsBuilder::default().filters(&filters).build();
         let found = call("list images", self.docker.list_images(Some(options))).await?;
-        Ok(found
-            .into_iter()
-            .filter_map(|image| {
-                let build = BuildId::try_from(image.labels.get(BUILD)?.clone()).ok()?;
-                Some((image.id, build))
-            })
-            .collect())
+        let build = |image: &ImageSummary| BuildId::try_from(image.labels.get(BUILD)?.clone()).ok();
+        Ok(found.into_iter().filter_map(|image| build(&image).map(|build| (image, build))).collect())
+    }
+
+    /// There being none is success.
+    async fn remove_image(&self, image: &str) -> Result<(), BuildError> {
+        let options = RemoveImageOptionsBuilder::default().force(self.forces()).build();
+        let removal = self.docker.remove_image(image, Some(options), None);
+        match tokio::time::timeout(CALL, removal).await {
+            Ok(Ok(_) | Err(Error::DockerResponseServerError { status_code: 404, .. })) => Ok(()),
+            Ok(Err(error)) => Err(describe("remove an image", error)),
+            Err(_) => Err(BuildError::Unreachable("failed to remove an image: no answer in time".into())),
+        }
+    }
+
+    /// Whether an image is all of its build. Podman gives a build's labels to what each of its stages ends with as well, but its
+    /// name to the last one only.
+    fn is_whole(&self, image: &ImageSummary) -> bool {
+        self.backend != Backend::Buildah || image.repo_tags.iter().any(|name| !name.starts_with("<none>"))
     }
 
     /// A request without what is built: the recipe or the repository's own Dockerfile say that.
@@ -219,21 +254,34 @@ impl DockerBuilder {
         let mut query = vec![
             // Of this installation: the same build of another one must not take the name away, since `docker image
             // prune` removes what has none.
-            ("t", format!("towpath/{}:{}-{}", job.name.host_label(), job.id.short(), &self.installation.as_str()[..6])),
+            ("t", self.image_name(job)),
             ("labels", labels.to_string()),
             ("rm", "1".into()),
             ("forcerm", "1".into()),
-            process_limits(job),
+            process_limits(job, backend),
         ];
         match backend {
             Backend::BuildKit => {
                 query.extend([("version", "2".into()), ("extrahosts", BUILD_HOST.into())]);
             }
             // BuildKit knows no limits of a whole build: see `bounds`.
-            Backend::Classic => query.extend(limits(job)),
+            Backend::Classic | Backend::Buildah => query.extend(limits(job)),
         }
+        query.extend(self.groups.of(job).map(|group| ("cgroupparent", group)));
         let version = self.docker.client_version();
         Request { version: format!("{}.{}", version.major_version, version.minor_version), query, context }
+    }
+
+    /// The name of an image, for people. On Podman with the registry that it says where there is none.
+    fn image_name(&self, job: &BuildJob) -> String {
+        let registry = if self.backend == Backend::Buildah { "localhost/" } else { "" };
+        let installation = &self.installation.as_str()[..6];
+        format!("{registry}towpath/{}:{}-{installation}", job.name.host_label(), job.id.short())
+    }
+
+    /// Whether images are removed by force, which takes all their names. Podman would take containers along.
+    fn forces(&self) -> bool {
+        self.backend != Backend::Buildah
     }
 
     /// The application beside the Dockerfile, so that files of the repository cannot take its place, nor a
@@ -241,7 +289,7 @@ impl DockerBuilder {
     fn request_recipe(&self, job: &BuildJob, recipe: &Recipe, backend: Backend) -> Request {
         let dockerfile = match backend {
             Backend::BuildKit => recipe.dockerfile_for_buildkit(&self.owner(&job.name), job.memory()),
-            Backend::Classic => recipe.dockerfile(),
+            Backend::Classic | Backend::Buildah => recipe.dockerfile(),
         };
         let context = Context {
             root: job.tree.clone(),
@@ -318,11 +366,12 @@ impl DockerBuilder {
     ) -> Result<(), Stopped> {
         let mut guarded = None;
         match (&self.network, backend) {
-            (None, _) => {}
+            (None, Backend::BuildKit | Backend::Classic) => {}
             (Some(network), Backend::BuildKit) => guarded = self.told(network.guard().await),
             (Some(network), Backend::Classic) => {
                 request.query.extend(self.told(network.own().await).map(|name| ("networkmode", name)));
             }
+            (network, Backend::Buildah) => request.query.push(buildah_network(network.as_ref()).await?),
         }
         let ended = self.run(request, steps, log).await;
         drop(guarded);
@@ -345,7 +394,7 @@ impl DockerBuilder {
         log: &dyn LineSink,
     ) -> Result<(), BuildError> {
         let ended = match self.run_guarded(request(self.backend), self.backend, steps, log).await {
-            Err(Stopped::NeedsClassic) => {
+            Err(Stopped::NeedsClassic) if self.backend != Backend::Buildah => {
                 self.run_guarded(request(Backend::Classic), Backend::Classic, steps, log).await
             }
             other => other,
@@ -356,6 +405,37 @@ impl DockerBuilder {
             Err(Stopped::NeedsClassic) => Err(BuildError::Runtime("Docker's builders both ask for a session".into())),
         }
     }
+}
+
+/// The network of commands on Podman: without a word they would run on this machine's own.
+async fn buildah_network(network: Option<&Arc<dyn BuildNetwork>>) -> Result<(&'static str, String), BuildError> {
+    let name = match network {
+        None => String::new(),
+        Some(network) => network.own().await.map_err(|why| {
+            BuildError::Runtime(format!(
+                "Nothing would keep this build from the machine that it runs on: {why}. Run towpath as root with `nft` (package \
+                 `nftables`), or allow that with `--allow-unisolated`."
+            ))
+        })?,
+    };
+    Ok(("nsoptions", serde_json::json!([{ "Name": "network", "Host": false, "Path": name }]).to_string()))
+}
+
+/// Why an image could not be pulled, with what to do where that is not what Docker would say: it speaks HTTP with registries of
+/// this machine, Podman with none that it was not told of.
+fn advised(why: String) -> String {
+    if !why.contains("server gave HTTP response to HTTPS client") {
+        return why;
+    }
+    format!(
+        "{why} (the engine has to be told that this registry speaks HTTP: Podman by `[[registry]]` with its `location` and \
+         `insecure = true` in `/etc/containers/registries.conf.d/`, Docker by `insecure-registries`; then start it again)"
+    )
+}
+
+/// Whether an image stays because something of it is there.
+fn is_held(error: &BuildError) -> bool {
+    matches!(error, BuildError::Io { source, .. } if source.to_string().contains("image is in use by a container"))
 }
 
 /// For the engine, which hands them to the registry.
@@ -397,8 +477,11 @@ fn limits(job: &BuildJob) -> Vec<(&'static str, String)> {
 }
 
 /// What no process of a build may exceed. BuildKit reads this from Docker Engine 23 on; before, recipes say it themselves.
-fn process_limits(job: &BuildJob) -> (&'static str, String) {
+fn process_limits(job: &BuildJob, backend: Backend) -> (&'static str, String) {
     let memory = job.memory().0;
+    if backend == Backend::Buildah {
+        return ("ulimits", serde_json::json!([format!("data={memory}:{memory}")]).to_string());
+    }
     ("ulimits", serde_json::json!([{ "Name": "data", "Soft": memory, "Hard": memory }]).to_string())
 }
 
@@ -512,7 +595,9 @@ impl Builder for DockerBuilder {
     }
 
     async fn find(&self, id: &BuildId) -> Result<Option<Artifact>, BuildError> {
-        Ok(self.images(Some(id)).await?.into_iter().next().map(|(id, _)| Artifact::Image { id }))
+        let all = self.all_images().await?;
+        let found = all.into_iter().find(|(image, build)| build == id && self.is_whole(image));
+        Ok(found.map(|(image, _)| Artifact::Image { id: image.id }))
     }
 
     async fn build(
@@ -521,18 +606,29 @@ impl Builder for DockerBuilder {
         log: &dyn LineSink,
         cancel: CancellationToken,
     ) -> Result<Artifact, BuildError> {
-        let bounds = Bounds::begin(&self.host, &self.installation, &job);
+        // Podman's builder holds each command to the limits itself.
+        let bounds = match self.backend {
+            Backend::Buildah => None,
+            _ => Bounds::begin(&self.host, &self.installation, &job),
+        };
+        let ending = (self.backend == Backend::Buildah).then(|| self.groups.begin(&self.installation, &job));
         let work = async {
+            let ending = ending;
             let built = match &job.settings.dockerfile {
                 Some(build) => self.build_own(&job, build, log).await,
                 None => self.build_recipe(&job, log).await,
             };
+            if let Some(ending) = ending
+                && !matches!(built, Err(BuildError::Limit(_) | BuildError::Unreachable(_)))
+            {
+                ending.finished();
+            }
             built.map_err(|error| explain(error, bounds.as_ref()))?;
             self.find(&job.id)
                 .await?
                 .ok_or_else(|| BuildError::Runtime("Docker built the image, but does not have it any more".into()))
         };
-        // Dropping the work closes the connection, which ends the build on the engine.
+        // Dropping the work closes the connection, which ends the build on the engine; on Podman with what `ending` does.
         tokio::select! {
             ended = tokio::time::timeout(job.deadline, work) => ended.unwrap_or_else(|_| {
                 Err(BuildError::Limit(format!("the build took longer than {} s", job.deadline.as_secs())))
@@ -543,12 +639,14 @@ impl Builder for DockerBuilder {
 
     async fn remove(&self, id: &BuildId) -> Result<(), BuildError> {
         for (image, _) in self.images(Some(id)).await? {
-            let options = RemoveImageOptionsBuilder::default().force(true).build();
-            let removal = self.docker.remove_image(&image, Some(options), None);
-            match tokio::time::timeout(CALL, removal).await {
-                Ok(Ok(_) | Err(Error::DockerResponseServerError { status_code: 404, .. })) => {}
-                Ok(Err(error)) => return Err(describe("remove an image", error)),
-                Err(_) => return Err(BuildError::Unreachable("failed to remove an image: no answer in time".into())),
+            let mut tries = RELEASES;
+            while let Err(error) = self.remove_image(&image).await {
+                // What Podman's builder worked in goes a moment after it said that it is done.
+                if tries == 0 || !is_held(&error) {
+                    return Err(error);
+                }
+                tries -= 1;
+                tokio::time::sleep(RELEASE).await;
             }
         }
         Ok(())
@@ -559,15 +657,12 @@ impl Builder for DockerBuilder {
     }
 
     async fn usage(&self) -> Result<Vec<(BuildId, Option<u64>)>, BuildError> {
-        let wanted = vec![format!("{INSTALLATION}={}", self.installation), BUILD.to_owned()];
-        let filters = HashMap::from([("label", wanted)]);
-        let options = ListImagesOptionsBuilder::default().filters(&filters).build();
-        let found = call("list images", self.docker.list_images(Some(options))).await?;
-        let sizes = found.into_iter().filter_map(|image| {
-            let build = BuildId::try_from(image.labels.get(BUILD)?.clone()).ok()?;
-            Some((build, u64::try_from(image.size).ok()))
-        });
-        Ok(sizes.collect())
+        let mut largest = BTreeMap::new();
+        for (image, build) in self.all_images().await? {
+            let known: &mut Option<u64> = largest.entry(build).or_default();
+            *known = (*known).max(u64::try_from(image.size).ok());
+        }
+        Ok(largest.into_iter().collect())
     }
 
     async fn list(&self) -> Result<Vec<BuildId>, BuildError> {

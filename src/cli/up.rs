@@ -242,7 +242,8 @@ pub struct UpArgs {
         hide_env_values = true
     )]
     first_user: u32,
-    /// Run services although nothing keeps them from your own files (process engine, not root, no Landlock)
+    /// Run services although nothing keeps them from your own files (process engine, not root, no Landlock) or from each other
+    /// (Podman, without nftables)
     #[arg(long, env = "TOWPATH_ALLOW_UNISOLATED", hide_env_values = true)]
     allow_unisolated: bool,
     #[command(flatten)]

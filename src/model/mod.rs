@@ -9,6 +9,7 @@ pub mod cron;
 pub mod docker_host;
 pub mod dockerfile;
 pub mod error;
+mod flavour;
 pub mod host_rules;
 pub mod ids;
 pub mod image;
@@ -44,6 +45,7 @@ pub use connection::{ConnectionName, Entrance, Handshake, HostUrl, Means, Provid
 pub use docker_host::DockerHost;
 pub use dockerfile::{DockerfileBuild, RepositoryPath};
 pub use error::{Class, Invalid};
+pub use flavour::Flavour;
 pub use host_rules::{HostRules, RequiredChecks};
 pub use ids::{BuildId, Digest, InstallationId, InstanceId, OperationId, ResourceId, ServiceId};
 pub use image::{ImageName, RegistryCredentials, RegistryLogin};

@@ -180,7 +180,9 @@ async fn docker(
     let engine = engine
         .with_open_ports(settings.http.iter().map(SocketAddr::port).collect())
         .with_reach_of_builds(reach(settings, provision).await)
-        .with_storage(settings.instance_storage, MEASURED);
+        .with_storage(settings.instance_storage, MEASURED)
+        .unisolated(settings.allow_unisolated);
+    engine.examine_isolation().await?;
     let engine = Arc::new(engine);
     let builder = DockerBuilder::connect(DockerBuilderOptions {
         host: host.clone(),

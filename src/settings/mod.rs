@@ -77,7 +77,8 @@ pub struct UpSettings {
     pub instance_storage: Memory,
     /// The first user id of services, where towpath is root (process engine).
     pub first_user: u32,
-    /// Whether services may run where nothing keeps them from the files of towpath's own user (process engine).
+    /// Whether services may run where nothing keeps them from the files of towpath's own user (process engine), or from each
+    /// other (Podman).
     pub allow_unisolated: bool,
     /// How repositories are read.
     pub sources: SourceSettings,

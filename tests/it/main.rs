@@ -51,6 +51,7 @@ mod plan_required_checks;
 mod plan_scripts;
 mod plan_speed;
 mod plan_stale;
+mod podman;
 mod process_apart;
 mod process_build;
 mod process_engine;

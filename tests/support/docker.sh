@@ -152,6 +152,10 @@ image() {
     *sha256:*) ;;
     *) say "import failed: $answer"; exit 1 ;;
     esac
+    # Podman does not read the tag there.
+    id=$(printf %s "$answer" | grep -o 'sha256:[0-9a-f]*' | head -n 1)
+    curl --silent --max-time 20 -o /dev/null --unix-socket "$socket" \
+        -X POST "http://docker/images/$id/tag?repo=${IMAGE%:*}&tag=${IMAGE#*:}"
 }
 
 # The base image with systemd, built by the engine itself.

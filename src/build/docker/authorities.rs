@@ -5,7 +5,7 @@
 //! them is left in the images that are built. The classic builder mounts nothing: there they are copied in, and removed
 //! by the last instruction of the recipe.
 
-use super::{DockerBuilder, INSTALLATION, describe};
+use super::{Backend, DockerBuilder, INSTALLATION, describe};
 use crate::build::{BuildError, provision};
 use crate::model::Digest;
 use bollard::errors::Error;
@@ -24,6 +24,8 @@ pub(super) const SEEN: &str = "/run/towpath/certificates.pem";
 /// The directory that the classic builder makes for it.
 pub(super) const SEEN_IN: &str = "/run/towpath";
 const REPOSITORY: &str = "towpath/certificates";
+/// The same with the registry that Podman says where there is none: it looks elsewhere otherwise.
+const REPOSITORY_ON_PODMAN: &str = "localhost/towpath/certificates";
 /// How long the engine may take to keep a quarter of a megabyte.
 const IMPORT: Duration = Duration::from_secs(60);
 
@@ -43,6 +45,10 @@ pub(super) fn variables() -> impl Iterator<Item = (&'static str, &'static str)> 
 }
 
 impl DockerBuilder {
+    fn repository(&self) -> &'static str {
+        if self.backend == Backend::Buildah { REPOSITORY_ON_PODMAN } else { REPOSITORY }
+    }
+
     /// The image that holds the installation's authorities, made if it is not there; `None` where it adds none.
     pub(super) async fn authorities(&self) -> Result<Option<String>, BuildError> {
         let Some(file) = &self.provision.authorities else { return Ok(None) };
@@ -50,7 +56,7 @@ impl DockerBuilder {
         let pem = tokio::fs::read(file).await.map_err(failed)?;
         let digest = Digest::of(&pem);
         let tag = format!("{}-{}", digest.short(), &self.installation.as_str()[..6]);
-        let name = format!("{REPOSITORY}:{tag}");
+        let name = format!("{}:{tag}", self.repository());
         if self.image_id(&name).await?.is_none() {
             let archive = archive(&pem).map_err(failed)?;
             let imported = tokio::time::timeout(IMPORT, self.import(&tag, archive)).await;
@@ -63,8 +69,13 @@ impl DockerBuilder {
 
     async fn import(&self, tag: &str, archive: Vec<u8>) -> Result<(), Error> {
         let label = format!("LABEL {INSTALLATION}={}", self.installation);
+        // Podman does not read `tag`, and takes one that stands in the name.
+        let name = match self.backend {
+            Backend::Buildah => format!("{}:{tag}", self.repository()),
+            _ => self.repository().to_owned(),
+        };
         let options =
-            CreateImageOptionsBuilder::default().from_src("-").repo(REPOSITORY).tag(tag).changes(vec![label]).build();
+            CreateImageOptionsBuilder::default().from_src("-").repo(&name).tag(tag).changes(vec![label]).build();
         let body = Either::Left(Full::new(Bytes::from(archive)));
         let mut steps = Box::pin(self.docker.create_image(Some(options), Some(body), None));
         while let Some(step) = steps.next().await {
@@ -78,13 +89,13 @@ impl DockerBuilder {
         let current = self.authorities().await?;
         let filters = HashMap::from([
             ("label", vec![format!("{INSTALLATION}={}", self.installation)]),
-            ("reference", vec![REPOSITORY.to_owned()]),
+            ("reference", vec![self.repository().to_owned()]),
         ]);
         let options = ListImagesOptionsBuilder::default().filters(&filters).build();
         let found = super::call("list images", self.docker.list_images(Some(options))).await?;
         let names = found.into_iter().flat_map(|image| image.repo_tags).filter(|name| Some(name) != current.as_ref());
         for name in names {
-            let force = RemoveImageOptionsBuilder::default().force(true).build();
+            let force = RemoveImageOptionsBuilder::default().force(self.forces()).build();
             super::call("remove an image", self.docker.remove_image(&name, Some(force), None)).await?;
         }
         Ok(())

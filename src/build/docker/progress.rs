@@ -1,6 +1,7 @@
 //! What Docker says of a running build, as the few things a person wants to know: which command runs, its output, and
-//! which one failed. Reads both builders' messages; pure.
+//! which one failed. Reads the messages of Docker's both builders; Podman's are read by `buildah`. Pure.
 
+use super::buildah;
 use super::recipe::Command;
 use super::trace::{Status, Vertex};
 use base64::Engine as _;
@@ -28,6 +29,8 @@ pub(super) trait Steps: Sync {
     fn classic(&self, n: usize) -> Option<&Command>;
     /// The command of a step of BuildKit by the name that it has there: `[4/7] RUN …`, `[builder 4/7] RUN …`.
     fn buildkit(&self, name: &str) -> Option<&Command>;
+    /// The command of an instruction of Podman's builder, by its stage and its number there (from 1), and its text.
+    fn buildah(&self, stage: usize, number: usize, instruction: &str) -> Option<&Command>;
 }
 
 /// Follows one build.
@@ -42,11 +45,14 @@ pub(super) struct Progress<'a> {
     /// The classic builder's present step, and whether its command runs.
     step: usize,
     running: bool,
+    /// The present instruction, where Podman builds.
+    buildah: Option<buildah::Present>,
 }
 
 impl<'a> Progress<'a> {
     pub fn new(steps: &'a dyn Steps) -> Self {
-        Self { steps, partial: BTreeMap::new(), told: BTreeSet::new(), failed: None, step: 0, running: false }
+        let (partial, told) = (BTreeMap::new(), BTreeSet::new());
+        Self { steps, partial, told, failed: None, step: 0, running: false, buildah: None }
     }
 
     /// What one message tells. What cannot be read tells nothing.
@@ -57,12 +63,21 @@ impl<'a> Progress<'a> {
             let bytes = base64::engine::general_purpose::STANDARD.decode(json["aux"].as_str().unwrap_or_default());
             self.buildkit(&Status::read(&bytes.unwrap_or_default()), &mut events);
         } else if let Some(text) = json["stream"].as_str() {
-            self.classic(text, &mut events);
+            if self.buildah.is_none() && self.step == 0 && buildah::Present::begins(text) {
+                self.buildah = Some(buildah::Present::default());
+            }
+            match &mut self.buildah {
+                Some(present) => present.take(text, self.steps, &mut events),
+                None => self.classic(text, &mut events),
+            }
         }
         if let Some(error) = json["error"].as_str() {
             self.flush(&mut events);
             let code = json["errorDetail"]["code"].as_i64().or_else(|| trailing_code(error));
-            let command = self.failed.clone().or_else(|| self.steps.classic(self.step).cloned());
+            let command = match &self.buildah {
+                Some(present) => present.command().cloned(),
+                None => self.failed.clone().or_else(|| self.steps.classic(self.step).cloned()),
+            };
             events.push(Event::Failed { command, message: error.to_owned(), code });
         }
         events
@@ -72,6 +87,9 @@ impl<'a> Progress<'a> {
     pub fn flush(&mut self, events: &mut Vec<Event>) {
         for (_, rest) in std::mem::take(&mut self.partial) {
             push_line(&rest, events);
+        }
+        if let Some(present) = &mut self.buildah {
+            present.flush(events);
         }
     }
 
@@ -120,18 +138,22 @@ impl<'a> Progress<'a> {
     }
 
     fn output(&mut self, step: &str, bytes: &[u8], events: &mut Vec<Event>) {
-        let partial = self.partial.entry(step.to_owned()).or_default();
-        for piece in bytes.split_inclusive(|b| *b == b'\n') {
-            partial.extend_from_slice(piece);
-            if piece.ends_with(b"\n") || partial.len() >= LONGEST_LINE {
-                push_line(&std::mem::take(partial), events);
-            }
+        push_output(self.partial.entry(step.to_owned()).or_default(), bytes, events);
+    }
+}
+
+/// Output as lines; what has no line end yet waits in `partial`.
+pub(super) fn push_output(partial: &mut Vec<u8>, bytes: &[u8], events: &mut Vec<Event>) {
+    for piece in bytes.split_inclusive(|b| *b == b'\n') {
+        partial.extend_from_slice(piece);
+        if piece.ends_with(b"\n") || partial.len() >= LONGEST_LINE {
+            push_line(&std::mem::take(partial), events);
         }
     }
 }
 
 /// Whether a command of the classic builder runs in a container, and is told when that does.
-fn runs(command: &Command) -> bool {
+pub(super) fn runs(command: &Command) -> bool {
     command.place.is_none() || command.line.starts_with("RUN")
 }
 
@@ -160,9 +182,10 @@ fn is_removal(text: &str) -> bool {
     id.is_some_and(|id| id.len() == 12 && id.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
-/// The exit code at the end of `… exit code: 1`.
+/// The exit code at the end of `… exit code: 1`, and of Podman's `… exit status 1`.
 fn trailing_code(message: &str) -> Option<i64> {
-    message.rsplit_once("code: ")?.1.trim().parse().ok()
+    let code = message.rsplit_once("code: ").or_else(|| message.rsplit_once("exit status "));
+    code?.1.trim().parse().ok()
 }
 
 #[cfg(test)]

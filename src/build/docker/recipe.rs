@@ -244,6 +244,11 @@ impl Steps for Recipe {
     fn buildkit(&self, name: &str) -> Option<&Command> {
         self.buildkit_step(step_number(name)?)
     }
+
+    /// There is one stage, whose instructions are counted as the classic builder does.
+    fn buildah(&self, _stage: usize, number: usize, _instruction: &str) -> Option<&Command> {
+        self.classic_step(number)
+    }
 }
 
 /// Where the language's package managers keep downloads. Narrow: tools keep browsers and models that the application

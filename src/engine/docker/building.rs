@@ -1,7 +1,8 @@
 //! The firewall around the commands of builds (row A11): they reach the internet, and neither this host's listeners nor
 //! metadata addresses.
 //!
-//! The classic builder takes a network, and gets one of the installation's own with the same rules as the instances'.
+//! The classic builder takes a network, and gets one of the installation's own with the same rules as the instances'; so does
+//! Podman's, which would run commands on this machine's own network else, and is given none that is not guarded.
 //! BuildKit takes none: it runs commands on the engine's default bridge. So that bridge is guarded while a build of ours
 //! runs, in a table whose elements time out by themselves, and what others have on it is let through: containers, and
 //! commands of their BuildKit builds. Those are told from ours by the file of hosts that BuildKit mounts for them, which no
@@ -9,6 +10,7 @@
 
 use super::guard::{self, Guard, Isolation, reach_rules};
 use super::network::{self, Bridge, Kind};
+use super::podman::Podman;
 use super::{DockerEngine, client::call};
 use crate::model::{BuildNetwork, Guarded, InstallationId};
 use async_trait::async_trait;
@@ -17,6 +19,7 @@ use bollard::query_parameters::ListContainersOptionsBuilder;
 use std::collections::{BTreeSet, HashMap};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -31,26 +34,42 @@ const DEFAULT: &str = "bridge";
 /// Guards what builds run on.
 pub(super) struct BuildGuard {
     docker: Docker,
+    podman: Option<Podman>,
     installation: InstallationId,
     table: String,
     /// What may be reached although it is on this host, or looks like a metadata address.
     reach: Vec<SocketAddrV4>,
     own: Guard,
+    /// Whether the network is given although it cannot be guarded.
+    unguarded: AtomicBool,
     /// The builds that run.
     running: Mutex<usize>,
 }
 
 impl BuildGuard {
-    pub fn new(docker: Docker, installation: &InstallationId, reach: Vec<SocketAddrV4>) -> Self {
+    pub fn new(
+        docker: Docker,
+        podman: Option<Podman>,
+        installation: &InstallationId,
+        reach: Vec<SocketAddrV4>,
+    ) -> Self {
         let name = guard::name(installation);
+        let own = Guard::named(format!("{name}-b"), Vec::new(), reach.clone()).keeping_apart(podman.is_some());
         Self {
             docker,
+            podman,
             installation: installation.clone(),
             table: format!("{name}-builds"),
-            own: Guard::named(format!("{name}-b"), Vec::new(), reach.clone()),
+            own,
             reach,
+            unguarded: false.into(),
             running: Mutex::new(0),
         }
+    }
+
+    /// Gives out the network also where it cannot be guarded.
+    pub fn allow_unguarded(&self) {
+        self.unguarded.store(true, Ordering::Relaxed);
     }
 
     async fn begin(&self) -> Result<(), String> {
@@ -128,11 +147,11 @@ impl BuildGuard {
 
     /// The installation's own network for builds, guarded.
     async fn own_network(&self) -> Result<String, String> {
-        let bridge =
-            network::ensure(&self.docker, &self.installation, Kind::Builds).await.map_err(|e| e.to_string())?;
+        let bridge = network::ensure(&self.docker, self.podman.as_ref(), &self.installation, Kind::Builds).await;
+        let bridge = bridge.map_err(|e| e.to_string())?;
         self.own.ensure(&bridge).await;
         match self.own.state() {
-            Some(Isolation::Open(why)) => Err(why),
+            Some(Isolation::Open(why)) if !self.unguarded.load(Ordering::Relaxed) => Err(why),
             _ => Ok(bridge.name),
         }
     }
@@ -240,7 +259,8 @@ mod tests {
     #[test]
     fn rules_for_builds_end_by_themselves_and_let_others_through() {
         let subnet = Subnet::new(Ipv4Addr::new(10, 250, 0, 0), 24);
-        let bridge = Bridge { name: "bridge".into(), subnet, interface: Some("docker0".into()), routed: true };
+        let bridge =
+            Bridge { name: "bridge".into(), subnet, interface: Some("docker0".into()), routed: true, transient: false };
         let others = BTreeSet::from([Ipv4Addr::new(10, 250, 0, 3)]);
         let reach = ["10.0.0.5:3128".parse().unwrap()];
         let text = script("t-builds", "docker0", &bridge, &others, &[Ipv4Addr::new(169, 254, 169, 253)], &reach);

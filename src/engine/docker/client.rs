@@ -1,8 +1,10 @@
 //! The connection to a Docker engine: version, deadlines, and what its errors mean.
 
+use super::podman::{self, Podman};
 use crate::engine::EngineError;
-use crate::model::DockerHost;
+use crate::model::{DockerHost, Flavour};
 use bollard::errors::Error;
+use bollard::models::ContainerInspectResponse;
 use bollard::{API_DEFAULT_VERSION, Docker};
 use std::future::Future;
 use std::time::Duration;
@@ -16,8 +18,8 @@ const TRANSPORT_SECONDS: u64 = 600;
 /// The oldest API that has all that is used here: Docker Engine 20.10.
 const OLDEST_API: (usize, usize) = (1, 41);
 
-/// Connects, and agrees on a version of the API.
-pub(super) async fn connect(host: &DockerHost) -> Result<Docker, EngineError> {
+/// Connects, and agrees on a version of the API; finds out whether it is Podman that answers.
+pub(super) async fn connect(host: &DockerHost) -> Result<(Docker, Option<Podman>), EngineError> {
     let made = match host {
         DockerHost::Unix(path) => {
             Docker::connect_with_unix(&path.to_string_lossy(), TRANSPORT_SECONDS, API_DEFAULT_VERSION)
@@ -29,29 +31,24 @@ pub(super) async fn connect(host: &DockerHost) -> Result<Docker, EngineError> {
     let act = format!("connect to Docker at {host}");
     let docker = made.map_err(|error| describe(&act, error))?;
     let docker = call(&act, docker.negotiate_version()).await?;
-    refuse_podman(&docker, host).await?;
+    let flavour = flavour(&docker).await?;
     let version = docker.client_version();
     if (version.major_version, version.minor_version) < OLDEST_API {
         return Err(EngineError::Refused(format!(
-            "the Docker engine at {host} speaks API {version}; towpath needs 1.41 (Docker Engine 20.10) or later"
+            "the {flavour} engine at {host} speaks API {version}; towpath needs 1.41 (Docker Engine 20.10, Podman 4) or later"
         )));
     }
-    Ok(docker)
+    let podman = match &flavour {
+        Flavour::Docker => None,
+        Flavour::Podman { version } => Some(Podman::accept(host, version).await?),
+    };
+    Ok((docker, podman))
 }
 
-/// Podman speaks the same API, and means other things by it: no network of ours keeps its builds from this machine's, and it
-/// has neither the log nor the init process that instances are given.
-async fn refuse_podman(docker: &Docker, host: &DockerHost) -> Result<(), EngineError> {
+async fn flavour(docker: &Docker) -> Result<Flavour, EngineError> {
     let version = call("ask Docker for its version", docker.version()).await?;
     let parts = version.components.unwrap_or_default();
-    match parts.iter().find(|part| part.name.to_ascii_lowercase().contains("podman")) {
-        None => Ok(()),
-        Some(podman) => Err(EngineError::Refused(format!(
-            "the engine at {host} is Podman {}, which towpath does not support in this version: use Docker 20.10 or later, or \
-             the process engine (`--engine process`)",
-            podman.version
-        ))),
-    }
+    Ok(Flavour::of(parts.iter().map(|part| (part.name.as_str(), part.version.as_str()))))
 }
 
 /// One call within [`CALL`]. `act` completes the sentence *failed to …*.
@@ -83,9 +80,22 @@ pub(super) async fn call_optional<T>(
     }
 }
 
-/// The HTTP status of an answer that is an error.
+/// What is known of a container, if it is there.
+pub(super) async fn inspect(
+    docker: &Docker,
+    podman: Option<&Podman>,
+    container: &str,
+) -> Result<Option<ContainerInspectResponse>, EngineError> {
+    match podman {
+        Some(podman) => podman.inspect(container).await,
+        None => call_optional("inspect a container", docker.inspect_container(container, None)).await,
+    }
+}
+
+/// The HTTP status of an answer that is an error. Podman says with 500 of a container that goes at this moment that it is gone.
 pub(super) fn status(error: &Error) -> Option<u16> {
     match error {
+        Error::DockerResponseServerError { status_code: 500, message } if podman::is_gone(message) => Some(404),
         Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
         _ => None,
     }
@@ -168,28 +178,34 @@ mod tests {
     #[tokio::test]
     async fn the_version_of_an_older_engine_is_spoken_and_one_that_is_too_old_refused() {
         let (_directory, host, asked) = engine("1.41", "").await;
-        let docker = connect(&host).await.unwrap();
-        assert_eq!(docker.client_version().to_string(), "1.41");
+        let (docker, podman) = connect(&host).await.unwrap();
+        assert_eq!((docker.client_version().to_string().as_str(), podman.is_none()), ("1.41", true));
         let _ = docker.info().await;
         // Asked without a version in its path: the engine answers by its own.
         assert!(asked.lock().unwrap().iter().any(|line| line.starts_with("GET /info ")), "{asked:?}");
         let (_directory, host, _) = engine("1.40", "").await;
         let error = connect(&host).await.unwrap_err();
         assert_eq!(error.class(), Class::Stalled);
-        assert!(error.to_string().contains("speaks API 1.40; towpath needs 1.41 (Docker Engine 20.10)"), "{error}");
+        assert!(
+            error.to_string().contains("speaks API 1.40; towpath needs 1.41 (Docker Engine 20.10, Podman 4)"),
+            "{error}"
+        );
         let (_directory, host, _) = engine("1.99", "").await;
-        let docker = connect(&host).await.unwrap();
+        let (docker, _) = connect(&host).await.unwrap();
         assert!(docker.client_version().minor_version < 99, "not what the client does not know");
     }
 
     #[tokio::test]
-    async fn podman_is_refused_by_name() {
-        let (_directory, host, _) = engine("1.41", r#"{"Name":"Podman Engine","Version":"4.3.1"}"#).await;
-        let error = connect(&host).await.unwrap_err();
-        assert!(
-            error.to_string().contains("is Podman 4.3.1") && error.to_string().contains("--engine process"),
-            "{error}"
-        );
+    async fn podman_without_root_or_elsewhere_is_refused_by_name_with_a_way_on() {
+        let refusal = async |parts| {
+            let (_directory, host, _) = engine("1.41", parts).await;
+            connect(&host).await.map(|_| ()).unwrap_err().to_string()
+        };
+        let elsewhere = refusal(r#"{"Name":"Podman Engine","Version":"4.3.1"}],"KernelVersion":"1","Name":["x""#).await;
+        assert!(elsewhere.contains("is Podman 4.3.1 and runs on another machine"), "{elsewhere}");
+        let rootless = refusal(r#"{"Name":"Podman Engine","Version":"4.3.1"}],"Rootless":true,"x":[0"#).await;
+        assert!(rootless.contains("is Podman 4.3.1 and runs without root"), "{rootless}");
+        assert!(rootless.contains("podman.socket") && rootless.contains("--engine process"), "{rootless}");
     }
 
     #[tokio::test]

@@ -10,6 +10,8 @@ use std::fmt;
 pub struct DockerFacts {
     /// Its version.
     pub version: String,
+    /// Whether it is Podman; then it runs as root, or it would have been refused.
+    pub podman: bool,
     /// The version of the API that was agreed on.
     pub api: String,
     /// What manages control groups: `systemd`, `cgroupfs`.
@@ -28,7 +30,7 @@ impl DockerFacts {
         match (self.storage.as_deref(), self.backing.as_deref()) {
             (Some("btrfs" | "zfs" | "windowsfilter"), _) => true,
             // If it is mounted with `pquota`, which it does not say.
-            (Some("overlay2"), Some("xfs")) => true,
+            (Some("overlay2" | "overlay"), Some("xfs")) => true,
             _ => false,
         }
     }
@@ -36,7 +38,10 @@ impl DockerFacts {
 
 impl fmt::Display for DockerFacts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "version {}, API {}", self.version, self.api)?;
+        match self.podman {
+            true => write!(f, "Podman {}, rootful, API {}", self.version, self.api)?,
+            false => write!(f, "version {}, API {}", self.version, self.api)?,
+        }
         if let Some(driver) = &self.cgroup_driver {
             write!(f, ", cgroups by {driver}")?;
         }
@@ -52,10 +57,11 @@ impl fmt::Display for DockerFacts {
 /// # Errors
 /// It does not answer, or is too old.
 pub async fn examine(host: &DockerHost) -> Result<DockerFacts, EngineError> {
-    let docker = connect(host).await?;
+    let (docker, podman) = connect(host).await?;
     let info = call("ask Docker what it is", docker.info()).await?;
     Ok(DockerFacts {
         version: info.server_version.unwrap_or_else(|| "unknown".into()),
+        podman: podman.is_some(),
         api: docker.client_version().to_string(),
         cgroup_driver: info.cgroup_driver.map(|driver| driver.to_string()),
         cgroup_version: info.cgroup_version.map(|version| version.to_string()),

@@ -1,12 +1,12 @@
 //! The firewall around the instances' bridge (row A11): an instance reaches the internet, and neither the host's
 //! listeners nor the addresses at which clouds answer with credentials. That instances do not reach each other is the
-//! bridge's own setting, see `network`.
+//! bridge's own setting, see `network`; Podman's has none, and there it is a rule of a second table.
 //!
 //! One table of nftables, or two chains of iptables, with the installation's name. Each call replaces them as a whole,
 //! so a firewall that somebody flushed comes back. Only where this process is root on the engine's own machine;
 //! elsewhere the state says why not.
 
-use super::network::Bridge;
+use super::network::{Bridge, Subnet};
 use crate::model::InstallationId;
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::process::Stdio;
@@ -47,6 +47,8 @@ pub(super) struct Guard {
     open_ports: Vec<u16>,
     /// What may be reached in any case.
     reach: Vec<SocketAddrV4>,
+    /// Whether neighbours on the bridge are kept apart here: see `podman`.
+    apart: bool,
     last: Mutex<Option<(Instant, Isolation)>>,
 }
 
@@ -57,7 +59,12 @@ impl Guard {
 
     /// For another bridge than the instances', with exceptions.
     pub fn named(name: String, open_ports: Vec<u16>, reach: Vec<SocketAddrV4>) -> Self {
-        Self { name, open_ports, reach, last: Mutex::new(None) }
+        Self { name, open_ports, reach, apart: false, last: Mutex::new(None) }
+    }
+
+    /// The same, which keeps neighbours on the bridge apart as well.
+    pub fn keeping_apart(self, apart: bool) -> Self {
+        Self { apart, ..self }
     }
 
     /// What was found last.
@@ -91,7 +98,19 @@ impl Guard {
     async fn put(&self, bridge: &Bridge) -> Result<&'static str, String> {
         let rules = self.rules(bridge).await?;
         let nft = run("nft", &["-f", "-"], &rules.nftables()).await;
-        let Err(without_nft) = nft else { return Ok("nftables") };
+        let Err(without_nft) = nft else {
+            if rules.apart.is_some() {
+                // All that neighbours could say to each other, where the kernel knows the bridge of a frame (`nft_meta_bridge`).
+                // Elsewhere the addresses in the table above have to do.
+                let _ = run("nft", &["-f", "-"], &rules.whole_bridge()).await;
+            }
+            return Ok("nftables");
+        };
+        if rules.apart.is_some() {
+            return Err(format!(
+                "only nftables keep instances on Podman apart, and they cannot be used ({without_nft})"
+            ));
+        }
         for (chain, parent) in [(rules.input(), "INPUT"), (rules.forward(), "FORWARD")] {
             run("iptables-restore", &["--wait", "5", "--noflush"], &rules.iptables(&chain))
                 .await
@@ -113,6 +132,7 @@ impl Guard {
             nameservers: nameservers().await,
             ports: self.open_ports.clone(),
             reach: self.reach.clone(),
+            apart: self.apart.then_some(bridge.subnet),
         })
     }
 
@@ -126,6 +146,9 @@ impl Guard {
         // `delete` fails where there is no table; `add` before it makes sure that there is one.
         let script = format!("add table inet {0}\ndelete table inet {0}\n", rules.name);
         let _ = run("nft", &["-f", "-"], &script).await;
+        if self.apart {
+            let _ = run("nft", &["-f", "-"], &script.replace("table inet", "table bridge")).await;
+        }
         for (chain, parent) in [(rules.input(), "INPUT"), (rules.forward(), "FORWARD")] {
             if run("iptables", &["--wait", "5", "-D", parent, "-j", &chain], "").await.is_ok() {
                 let _ = run("iptables", &["--wait", "5", "-F", &chain], "").await;
@@ -153,7 +176,7 @@ pub(super) async fn local_interface(bridge: &Bridge) -> Result<String, String> {
         return Err("towpath does not run as root".into());
     }
     let interface = bridge.interface.clone().ok_or("the bridge's interface is not known")?;
-    if !tokio::fs::try_exists(format!("/sys/class/net/{interface}")).await.unwrap_or(false) {
+    if !bridge.transient && !tokio::fs::try_exists(format!("/sys/class/net/{interface}")).await.unwrap_or(false) {
         return Err(format!("the bridge's interface {interface} is not on this host"));
     }
     Ok(interface)
@@ -181,6 +204,8 @@ struct Rules {
     nameservers: Vec<Ipv4Addr>,
     ports: Vec<u16>,
     reach: Vec<SocketAddrV4>,
+    /// The bridge's addresses, where the rules keep neighbours apart.
+    apart: Option<Subnet>,
 }
 
 impl Rules {
@@ -205,9 +230,36 @@ impl Rules {
              \x20 chain forward {{\n    type filter hook forward priority -10; policy accept;\n\
              \x20   iifname != \"{interface}\" accept\n    ct state established,related accept\n{dns}\
              \x20   oifname \"{interface}\" drop\n    ip daddr {{ {} }} drop\n\
-             \x20   ip6 daddr {{ fe80::/10, fd00:ec2::/32, fd20:ce::/32 }} drop\n  }}\n}}\n",
-            metadata()
+             \x20   ip6 daddr {{ fe80::/10, fd00:ec2::/32, fd20:ce::/32 }} drop\n  }}\n{}}}\n{}",
+            metadata(),
+            self.strangers(),
+            self.neighbours()
         )
+    }
+
+    /// While nothing is on it, Podman's bridge is not there: what is for an address of an instance would leave this machine, and a
+    /// stranger could answer.
+    fn strangers(&self) -> String {
+        let (interface, Some(subnet)) = (&self.interface, self.apart) else { return String::new() };
+        format!(
+            "  chain output {{\n    type filter hook output priority -10; policy accept;\n\
+             \x20   ip daddr {subnet} oifname != {{ \"{interface}\", \"lo\" }} reject\n  }}\n"
+        )
+    }
+
+    /// The table in which frames between neighbours end. They are never routed, so that the other table does not see them;
+    /// without raw sockets nobody can give himself another address.
+    fn neighbours(&self) -> String {
+        let (name, Some(subnet)) = (&self.name, self.apart) else { return String::new() };
+        format!(
+            "add table bridge {name}\ndelete table bridge {name}\ntable bridge {name} {{\n  chain forward {{\n\
+             \x20   type filter hook forward priority -10; policy accept;\n\
+             \x20   ip saddr {subnet} ip daddr {subnet} drop\n  }}\n}}\n"
+        )
+    }
+
+    fn whole_bridge(&self) -> String {
+        format!("add rule bridge {} forward meta ibrname \"{}\" drop\n", self.name, self.interface)
     }
 
     /// One chain for `iptables-restore`, emptied and filled at once.
@@ -289,7 +341,18 @@ mod tests {
             nameservers: vec![Ipv4Addr::new(169, 254, 169, 253)],
             ports: vec![443],
             reach: vec![],
+            apart: None,
         }
+    }
+
+    #[test]
+    fn neighbours_on_a_bridge_of_podman_are_kept_apart_by_a_table_of_their_own() {
+        assert!(!rules().nftables().contains("table bridge"));
+        let apart = Rules { apart: Some(Subnet::new(Ipv4Addr::new(10, 201, 0, 0), 16)), ..rules() };
+        let text = apart.nftables();
+        assert!(text.contains("\ndelete table bridge towpath-0123456789ab\ntable bridge"), "{text}");
+        assert!(text.contains("    ip saddr 10.201.0.0/16 ip daddr 10.201.0.0/16 drop\n"), "{text}");
+        assert!(text.contains("    ip daddr 10.201.0.0/16 oifname != { \"br-0\", \"lo\" } reject\n  }\n}\n"), "{text}");
     }
 
     #[test]

@@ -22,6 +22,8 @@ const MEMORY: &str = "io.towpath.memory";
 const CPU: &str = "io.towpath.cpu";
 const STORAGE: &str = "io.towpath.storage";
 const ENVIRONMENT: &str = "io.towpath.environment";
+/// The names of the variables that were given, where their order does not tell them from the image's: a JSON array.
+pub(super) const VARIABLES: &str = "io.towpath.variables";
 /// There only on a command that runs once.
 const ONCE: &str = "io.towpath.once";
 
@@ -48,6 +50,8 @@ pub(super) struct Labels {
     pub storage: Option<u64>,
     /// The digest of the variables that were given, see [`environment_digest`].
     pub environment: String,
+    /// Their names, on Podman.
+    pub variables: Option<Vec<String>>,
 }
 
 impl Labels {
@@ -67,6 +71,7 @@ impl Labels {
             cpu: spec.size.cpu.0,
             storage: Some(storage.0),
             environment: environment_digest(environment),
+            variables: None,
         }
     }
 
@@ -90,6 +95,7 @@ impl Labels {
         .into_iter()
         .chain(once)
         .chain(self.storage.map(|bytes| (STORAGE, bytes.to_string())))
+        .chain(self.variables.iter().map(|names| (VARIABLES, serde_json::json!(names).to_string())))
         .map(|(key, value)| (key.to_owned(), value))
         .collect()
     }
@@ -112,6 +118,7 @@ impl Labels {
             // Containers that older versions made have none.
             storage: get(STORAGE).and_then(|bytes| bytes.parse().ok()),
             environment: get(ENVIRONMENT)?,
+            variables: get(VARIABLES).and_then(|names| serde_json::from_str(&names).ok()),
         })
     }
 }
@@ -143,6 +150,7 @@ mod tests {
             cpu: 250,
             storage: Some(1 << 30),
             environment: environment_digest(&["A=1".into()]),
+            variables: Some(vec!["A".into()]),
         };
         let map = labels.to_map(&InstallationId::from_random([3; 16]));
         assert_eq!(Labels::read(&map), Some(labels));

@@ -53,7 +53,7 @@ mod tests {
 
     fn bridge(prefix: u8) -> Bridge {
         let subnet = Subnet::new(Ipv4Addr::new(10, 201, 0, 0), prefix);
-        Bridge { name: "b".into(), subnet, interface: None, routed: true }
+        Bridge { name: "b".into(), subnet, interface: None, routed: true, transient: false }
     }
 
     #[test]

@@ -12,12 +12,15 @@ mod events;
 mod examine;
 mod follow;
 mod guard;
+mod isolation;
 mod labels;
 mod lease;
 mod logfile;
 mod network;
 mod observe;
+mod podman;
 mod ports;
+mod records;
 mod start;
 mod storage;
 
@@ -40,6 +43,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use guard::Guard;
 pub use guard::Isolation;
 use network::{Bridge, Kind};
+use podman::Podman;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,6 +61,9 @@ const STORAGE: Memory = Memory(3 << 30);
 /// How often what they take is measured.
 pub const MEASURED: Duration = Duration::from_secs(30);
 
+/// How long a look at instances may wait for the last lines of those that have just ended.
+const SETTLED: Duration = Duration::from_secs(2);
+
 /// How long the rest of an ended container's output may take.
 const LAST_LINES: Duration = Duration::from_secs(10);
 
@@ -73,6 +80,10 @@ pub enum Reach {
 /// The Docker engine. Dropping it ends its background tasks; containers go on.
 pub struct DockerEngine {
     docker: Docker,
+    /// What answers, where that is Podman.
+    podman: Option<Podman>,
+    /// Whether instances may run where nothing keeps them apart.
+    unisolated: bool,
     installation: InstallationId,
     reach: Reach,
     /// Where the search for a free lease goes on; held from the choice until the container carries it.
@@ -94,21 +105,23 @@ pub struct DockerEngine {
 impl DockerEngine {
     /// Connects to the engine at `host`, agrees on an API version (1.41 or later), makes the installation's bridge, and
     /// goes on copying the output of instances that run. Fails with [`EngineError::Unreachable`] when nothing answers,
-    /// with [`EngineError::Refused`] when the engine is too old or on another machine.
+    /// with [`EngineError::Refused`] when the engine is too old or on another machine, or Podman without root.
     pub async fn connect(host: &DockerHost, installation: InstallationId, reach: Reach) -> Result<Self, EngineError> {
-        let docker = client::connect(host).await?;
-        let bridge = network::ensure(&docker, &installation, Kind::Instances).await?;
+        let (docker, podman) = client::connect(host).await?;
+        let bridge = network::ensure(&docker, podman.as_ref(), &installation, Kind::Instances).await?;
         refuse_remote(host, &bridge)?;
         let (sender, changes) = watch::channel(0);
         let stop = CancellationToken::new();
         tokio::spawn(events::watch(docker.clone(), installation.clone(), sender, stop.clone()));
         let engine = Self {
-            followers: Followers::new(docker.clone()),
-            guard: Guard::new(&installation, Vec::new()),
-            builds: Arc::new(BuildGuard::new(docker.clone(), &installation, Vec::new())),
+            followers: Followers::new(docker.clone(), podman.clone()),
+            guard: Guard::new(&installation, Vec::new()).keeping_apart(podman.is_some()),
+            builds: Arc::new(BuildGuard::new(docker.clone(), podman.clone(), &installation, Vec::new())),
             attached: Mutex::default(),
             storage: Arc::new(Storage::new(docker.clone(), installation.clone(), STORAGE, MEASURED)),
             docker,
+            podman,
+            unisolated: false,
             installation,
             reach,
             leasing: tokio::sync::Mutex::new(fastrand::u32(..)),
@@ -125,7 +138,8 @@ impl DockerEngine {
     /// another by its URL.
     #[must_use]
     pub fn with_open_ports(self, ports: Vec<u16>) -> Self {
-        Self { guard: Guard::new(&self.installation, ports), ..self }
+        let guard = Guard::new(&self.installation, ports).keeping_apart(self.podman.is_some());
+        Self { guard, ..self }
     }
 
     /// The same engine, on which instances whose size does not say may take this storage, measured this often where the
@@ -139,7 +153,12 @@ impl DockerEngine {
     /// The same engine, on which builds may reach these addresses although they are this host's.
     #[must_use]
     pub fn with_reach_of_builds(self, reach: Vec<std::net::SocketAddrV4>) -> Self {
-        Self { builds: Arc::new(BuildGuard::new(self.docker.clone(), &self.installation, reach)), ..self }
+        let builds = BuildGuard::new(self.docker.clone(), self.podman.clone(), &self.installation, reach);
+        Self { builds: Arc::new(builds), ..self }
+    }
+
+    async fn bridge(&self) -> Result<Bridge, EngineError> {
+        network::ensure(&self.docker, self.podman.as_ref(), &self.installation, Kind::Instances).await
     }
 
     /// Whether instances are kept from the host and from metadata addresses, as last seen.
@@ -149,8 +168,7 @@ impl DockerEngine {
 
     /// Whether instances are reached by a published port only: then TCP health checks say nothing.
     pub async fn publishes(&self) -> Result<bool, EngineError> {
-        let bridge = network::ensure(&self.docker, &self.installation, Kind::Instances).await?;
-        Ok(!self.is_direct(&bridge))
+        Ok(!self.is_direct(&self.bridge().await?))
     }
 
     fn is_direct(&self, bridge: &Bridge) -> bool {
@@ -161,6 +179,9 @@ impl DockerEngine {
     async fn list(&self, instance: Option<&InstanceId>) -> Result<Vec<ContainerSummary>, EngineError> {
         let mut wanted = vec![format!("{}={}", labels::INSTALLATION, self.installation)];
         wanted.extend(instance.map(|id| format!("{}={id}", labels::INSTANCE)));
+        if let Some(podman) = &self.podman {
+            return podman.list(&wanted).await;
+        }
         let filters = HashMap::from([("label", wanted)]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         call("list containers", self.docker.list_containers(Some(options))).await
@@ -179,7 +200,7 @@ impl DockerEngine {
 
     /// Everything of one purpose; the output of all that runs is copied from now on.
     async fn observe_of(&self, purpose: Purpose) -> Result<Vec<ObservedInstance>, EngineError> {
-        let bridge = network::ensure(&self.docker, &self.installation, Kind::Instances).await?;
+        let bridge = self.bridge().await?;
         self.proxied.store(!self.is_direct(&bridge), Ordering::Relaxed);
         self.guard.ensure(&bridge).await;
         self.storage.look();
@@ -188,6 +209,12 @@ impl DockerEngine {
         let inspected: Vec<Option<ContainerInspectResponse>> =
             futures_util::stream::iter(inspections).buffered(PARALLEL).try_collect().await?;
         inspected.iter().flatten().for_each(|inspect| self.follow(inspect));
+        if self.podman.is_some() {
+            // An end is told with its last lines; Docker's are there at once.
+            let ended = inspected.iter().flatten().filter(|inspect| !observe::is_alive(inspect));
+            let ended = ended.filter_map(observe::labels).map(|labels| labels.instance).collect();
+            self.followers.settle(&ended, SETTLED).await;
+        }
         let present = inspected.iter().flatten();
         let seen: Vec<_> = present.filter_map(|inspect| observe::instance(inspect, &bridge.name, purpose)).collect();
         self.followers.keep(&inspected.iter().flatten().filter_map(observe::labels).map(|l| l.instance).collect());
@@ -195,7 +222,7 @@ impl DockerEngine {
     }
 
     async fn inspect(&self, container: &str) -> Result<Option<ContainerInspectResponse>, EngineError> {
-        call_optional("inspect a container", self.docker.inspect_container(container, None)).await
+        client::inspect(&self.docker, self.podman.as_ref(), container).await
     }
 
     /// Sees to it that the output of a container that was started is copied.
@@ -289,7 +316,9 @@ impl Engine for DockerEngine {
 
     async fn identity(&self) -> Result<String, EngineError> {
         let info = call("ask Docker who it is", self.docker.info()).await?;
-        Ok(format!("{}/{}", info.id.unwrap_or_default(), boot_id().await))
+        // Podman says another id each time; what it keeps is where its store is.
+        let id = if self.podman.is_some() { info.docker_root_dir } else { info.id };
+        Ok(format!("{}/{}", id.unwrap_or_default(), boot_id().await))
     }
 
     async fn observe(&self) -> Result<Vec<ObservedInstance>, EngineError> {
@@ -308,7 +337,9 @@ impl Engine for DockerEngine {
         match self.find(id).await? {
             Some(inspect) if observe::is_alive(&inspect) => {
                 let container = inspect.id.clone().unwrap_or_default();
-                self.end(&container, observe::is_frozen(&inspect), grace).await
+                self.end(&container, observe::is_frozen(&inspect), grace).await?;
+                self.followers.ended(id);
+                Ok(())
             }
             _ => Ok(()),
         }

@@ -3,6 +3,7 @@
 
 use super::client::{call, call_optional};
 use super::labels;
+use super::podman::{NewNetwork, Podman};
 use crate::engine::EngineError;
 use crate::model::InstallationId;
 use bollard::Docker;
@@ -72,6 +73,8 @@ pub(super) struct Bridge {
     /// Whether this host has the bridge's gateway address, and so routes to its containers. Not so where Docker runs
     /// in a virtual machine or without root.
     pub routed: bool,
+    /// Whether the interface is there only while a container is: Podman's.
+    pub transient: bool,
 }
 
 /// What a bridge is for.
@@ -98,33 +101,62 @@ impl Kind {
     fn prefix(self) -> u8 {
         if self == Self::Builds { 24 } else { 16 }
     }
+
+    /// The interface that Podman makes for it. Names of interfaces have at most 15 characters.
+    fn interface(self, installation: &InstallationId) -> String {
+        let short = if self == Self::Builds { "tb" } else { "tp" };
+        format!("{short}-{}", &installation.as_str()[..12])
+    }
 }
 
 /// Finds the installation's bridge by its label, or makes it.
-pub(super) async fn ensure(docker: &Docker, installation: &InstallationId, kind: Kind) -> Result<Bridge, EngineError> {
-    if let Some(bridge) = find(docker, installation, kind).await? {
+pub(super) async fn ensure(
+    docker: &Docker,
+    podman: Option<&Podman>,
+    installation: &InstallationId,
+    kind: Kind,
+) -> Result<Bridge, EngineError> {
+    if let Some(bridge) = find(docker, podman, installation, kind).await? {
         return Ok(bridge);
     }
-    create(docker, installation, kind).await?;
+    create(docker, podman, installation, kind).await?;
     // Read back: another start may have made one at the same moment, and the label decides which counts.
-    find(docker, installation, kind)
+    find(docker, podman, installation, kind)
         .await?
         .ok_or_else(|| EngineError::Refused("the network vanished right after it was created".into()))
 }
 
 /// Tries candidates until Docker takes one: it knows overlaps that cannot be seen from here, and others may create
 /// networks at this moment. Every refusal takes a candidate away, so this ends.
-async fn create(docker: &Docker, installation: &InstallationId, kind: Kind) -> Result<(), EngineError> {
+async fn create(
+    docker: &Docker,
+    podman: Option<&Podman>,
+    installation: &InstallationId,
+    kind: Kind,
+) -> Result<(), EngineError> {
     let all = call("list networks", docker.list_networks(None)).await?;
     let mut taken: Vec<Subnet> = all.iter().flat_map(subnets).collect();
     taken.extend(host_routes().await);
-    while let Some(subnet) = choose(&taken, kind.prefix()) {
-        match call("create the instances' network", docker.create_network(request(installation, subnet, kind))).await {
-            Err(EngineError::Refused(message)) if message.contains("overlaps") => taken.push(subnet),
-            // Made by another start meanwhile.
-            Err(EngineError::Refused(message)) if message.contains("already exists") => return Ok(()),
-            other => return other.map(|_| ()),
+    // A bridge of Podman is in no route while it is empty: what another engine here has is not seen then.
+    let first = if podman.is_some() { spread(installation) } else { 0 };
+    while let Some(subnet) = choose(&taken, kind.prefix(), first) {
+        let created = match podman {
+            None => {
+                let request = request(installation, subnet, kind);
+                call("create the instances' network", docker.create_network(request)).await.map(|_| ())
+            }
+            Some(podman) => create_on_podman(podman, installation, subnet, kind).await,
+        };
+        let Err(error) = created else { return Ok(()) };
+        let said = refusal(&error);
+        // Made by another start meanwhile.
+        if said.contains("already exists") {
+            return Ok(());
         }
+        if !said.contains("overlaps") && !said.contains("already used") && !said.contains("already being used") {
+            return Err(error);
+        }
+        taken.push(subnet);
     }
     Err(EngineError::Refused(
         "no free network is left for instances or builds: every candidate in 10.201–10.250 and 172.20–172.31 overlaps a route \
@@ -133,13 +165,52 @@ async fn create(docker: &Docker, installation: &InstallationId, kind: Kind) -> R
     ))
 }
 
-async fn find(docker: &Docker, installation: &InstallationId, kind: Kind) -> Result<Option<Bridge>, EngineError> {
+async fn create_on_podman(
+    podman: &Podman,
+    installation: &InstallationId,
+    subnet: Subnet,
+    kind: Kind,
+) -> Result<(), EngineError> {
+    let network = NewNetwork {
+        name: &kind.name(installation),
+        interface: &kind.interface(installation),
+        subnet: subnet.to_string(),
+        gateway: subnet.gateway().to_string(),
+        label: (kind.label(), installation.as_str()),
+    };
+    podman.create_network(&network).await
+}
+
+/// What an engine said when it refused. Podman answers with 500 where Docker answers with 4xx.
+fn refusal(error: &EngineError) -> String {
+    match error {
+        EngineError::Io { source, .. } => source.to_string(),
+        other => other.to_string(),
+    }
+}
+
+async fn find(
+    docker: &Docker,
+    podman: Option<&Podman>,
+    installation: &InstallationId,
+    kind: Kind,
+) -> Result<Option<Bridge>, EngineError> {
     let label = format!("{}={installation}", kind.label());
     let filters = HashMap::from([("label", vec![label])]);
     let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
     let mut found = call("list networks", docker.list_networks(Some(options))).await?;
     found.sort_by(|a, b| a.id.cmp(&b.id));
-    Ok(found.iter().find_map(bridge))
+    let bridge = found.iter().find_map(bridge);
+    Ok(match podman {
+        None => bridge,
+        // It names no interface, and routes to the bridge once something is on it.
+        Some(_) => bridge.map(|bridge| Bridge {
+            interface: Some(kind.interface(installation)),
+            routed: true,
+            transient: true,
+            ..bridge
+        }),
+    })
 }
 
 fn bridge(network: &Network) -> Option<Bridge> {
@@ -150,6 +221,7 @@ fn bridge(network: &Network) -> Option<Bridge> {
         subnet,
         interface: named.or_else(|| network.id.as_deref().and_then(interface)),
         routed: is_local(subnet.gateway()),
+        transient: false,
     })
 }
 
@@ -165,12 +237,11 @@ pub(super) async fn default_bridge(docker: &Docker, name: &str) -> Result<Option
 pub(super) async fn remove(docker: &Docker, installation: &InstallationId, kind: Kind) -> Result<(), EngineError> {
     // Two, where two starts made one each at the same moment.
     for _ in 0..2 {
-        let Some(bridge) = find(docker, installation, kind).await? else { return Ok(()) };
-        match call_optional("remove the instances' network", docker.remove_network(&bridge.name)).await {
-            Ok(_) => {}
-            Err(EngineError::Refused(message)) if message.contains("active endpoints") => return Ok(()),
-            Err(error) => return Err(error),
-        }
+        let Some(bridge) = find(docker, None, installation, kind).await? else { return Ok(()) };
+        let removed = call_optional("remove the instances' network", docker.remove_network(&bridge.name)).await;
+        let Err(error) = removed else { continue };
+        let in_use = ["active endpoints", "being used"].iter().any(|words| refusal(&error).contains(words));
+        return if in_use { Ok(()) } else { Err(error) };
     }
     Ok(())
 }
@@ -208,11 +279,18 @@ fn request(installation: &InstallationId, subnet: Subnet, kind: Kind) -> Network
     }
 }
 
-/// The first candidate that overlaps nothing.
-fn choose(taken: &[Subnet], prefix: u8) -> Option<Subnet> {
+/// The first candidate that overlaps nothing, from the `first`th on, counted around.
+fn choose(taken: &[Subnet], prefix: u8, first: usize) -> Option<Subnet> {
     let tens = (201..=250).map(|n| Ipv4Addr::new(10, n, 0, 0));
     let others = (20..=31).map(|n| Ipv4Addr::new(172, n, 0, 0));
-    tens.chain(others).map(|base| Subnet::new(base, prefix)).find(|s| !taken.iter().any(|t| t.overlaps(*s)))
+    let all: Vec<Subnet> = tens.chain(others).map(|base| Subnet::new(base, prefix)).collect();
+    let around = all.iter().cycle().skip(first % all.len()).take(all.len());
+    around.copied().find(|s| !taken.iter().any(|t| t.overlaps(*s)))
+}
+
+/// A number of an installation's own.
+fn spread(installation: &InstallationId) -> usize {
+    installation.as_str().bytes().fold(0, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()))
 }
 
 async fn host_routes() -> Vec<Subnet> {
@@ -241,9 +319,11 @@ mod tests {
     #[test]
     fn the_network_overlaps_no_route_and_no_other_network() {
         let taken = ["10.201.7.0/24", "10.202.0.0/15", "192.168.0.0/16"].map(|t| Subnet::parse(t).unwrap());
-        assert_eq!(choose(&taken, 16).unwrap().to_string(), "10.204.0.0/16");
-        assert_eq!(choose(&[Subnet::parse("10.0.0.0/8").unwrap()], 16).unwrap().to_string(), "172.20.0.0/16");
-        assert_eq!(choose(&[Subnet::parse("0.0.0.0/0").unwrap()], 16), None);
+        assert_eq!(choose(&taken, 16, 0).unwrap().to_string(), "10.204.0.0/16");
+        assert_eq!(choose(&taken, 16, 61).unwrap().to_string(), "172.31.0.0/16");
+        assert_eq!(choose(&taken, 16, 62).unwrap().to_string(), "10.204.0.0/16");
+        assert_eq!(choose(&[Subnet::parse("10.0.0.0/8").unwrap()], 16, 3).unwrap().to_string(), "172.20.0.0/16");
+        assert_eq!(choose(&[Subnet::parse("0.0.0.0/0").unwrap()], 16, 9), None);
     }
 
     #[test]

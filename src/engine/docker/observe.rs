@@ -127,8 +127,14 @@ fn limits_drift(inspect: &ContainerInspectResponse, labels: &Labels) -> Vec<Stri
     found
 }
 
-/// The image adds variables of its own after ours, so ours are the first ones, as many as there were.
+/// The image adds variables of its own after ours, so ours are the first ones, as many as there were. Where there is no such
+/// order, ours are told by their names.
 fn environment_is(env: &[String], labels: &Labels) -> bool {
+    if let Some(names) = &labels.variables {
+        let is_ours = |line: &&String| names.iter().any(|name| line.split('=').next() == Some(name));
+        let ours: Vec<String> = env.iter().filter(is_ours).cloned().collect();
+        return environment_digest(&ours) == labels.environment;
+    }
     (0..=env.len()).rev().any(|count| environment_digest(&env[..count]) == labels.environment)
 }
 

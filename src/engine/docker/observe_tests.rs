@@ -18,6 +18,7 @@ fn inspected() -> ContainerInspectResponse {
         cpu: 250,
         storage: None,
         environment: environment_digest(&["A=1".into()]),
+        variables: None,
     };
     ContainerInspectResponse {
         image: Some(labels.image.clone()),
@@ -86,6 +87,16 @@ fn another_image_environment_or_network_is_drift() {
     assert_eq!(drift_after(|i| i.image = Some("sha256:cccccccccccc".into())), ["image: aaaaaaaaaaaa → cccccccccccc"]);
     let env = drift_after(|i| i.config.as_mut().unwrap().env = Some(vec!["A=2".into(), "PATH=/opt/venv/bin".into()]));
     assert_eq!(env, ["environment: changed"]);
+    // Podman keeps no order.
+    let unordered = |value: &str| {
+        drift_after(|i| {
+            let config = i.config.as_mut().unwrap();
+            let labels = config.labels.as_mut().unwrap();
+            labels.insert(crate::engine::docker::labels::VARIABLES.into(), r#"["A"]"#.into());
+            config.env = Some(vec!["PATH=/opt/venv/bin".into(), format!("A={value}"), "HOME=/root".into()]);
+        })
+    };
+    assert_eq!((unordered("1"), unordered("2")), (vec![], vec!["environment: changed".to_owned()]));
     let network = |i: &mut ContainerInspectResponse| {
         i.network_settings.as_mut().unwrap().networks =
             Some(HashMap::from([("bridge".into(), EndpointSettings::default())]));

@@ -4,8 +4,7 @@ use super::client::{CALL, status};
 use super::container::{Place, container, container_name};
 use super::labels::Labels;
 use super::lease::next_free;
-use super::network::Kind;
-use super::{DockerEngine, client, network, observe};
+use super::{DockerEngine, client, observe};
 use crate::engine::EngineError;
 use crate::model::{Input, InstanceSpec};
 use bollard::errors::Error;
@@ -71,7 +70,9 @@ impl DockerEngine {
         match stumble {
             Stumble::Address => Ok(()),
             Stumble::Init if self.init.swap(false, Ordering::Relaxed) => {
-                tracing::warn!("Docker has no `docker-init` here: instances run without an init process");
+                tracing::warn!(
+                    "the engine has no init process here (`docker-init`, Podman's `catatonit`): instances run without"
+                );
                 Ok(())
             }
             Stumble::Init => Err(EngineError::Refused("Docker asks for its init process without being told to".into())),
@@ -81,8 +82,9 @@ impl DockerEngine {
 
     /// Creates the container under a lease that is free now.
     async fn create(&self, spec: &InstanceSpec) -> Result<ContainerInspectResponse, EngineError> {
-        let bridge = network::ensure(&self.docker, &self.installation, Kind::Instances).await?;
+        let bridge = self.bridge().await?;
         self.guard.ensure(&bridge).await;
+        self.refuse_unisolated()?;
         let mut cursor = self.leasing.lock().await;
         let taken = self.leased().await?;
         let lease = next_free(&bridge, self.is_direct(&bridge), &taken, *cursor).ok_or_else(|| {
@@ -109,7 +111,7 @@ impl DockerEngine {
         drop(cursor);
         match created {
             Ok(Ok(())) => {}
-            Ok(Err(error)) if status(&error) == Some(409) => {}
+            Ok(Err(error)) if is_conflict(&error) => {}
             Ok(Err(error)) if status(&error) == Some(404) => return Err(missing_image(spec, error)),
             Ok(Err(error)) => return Err(client::describe("create a container", error)),
             Err(_) => return Err(client::unreachable("failed to create a container: no answer in time".into())),
@@ -129,7 +131,10 @@ impl DockerEngine {
         spec: &InstanceSpec,
         place: &Place<'_>,
     ) -> Result<Result<Result<(), Error>, tokio::time::error::Elapsed>, EngineError> {
-        let body = container(spec, place)?;
+        let mut body = container(spec, place)?;
+        if let Some(podman) = &self.podman {
+            podman.adapt(&mut body);
+        }
         let options = CreateContainerOptionsBuilder::default().name(&container_name(spec)).build();
         let created = tokio::time::timeout(CALL, self.docker.create_container(Some(options), body)).await;
         Ok(created.map(|answer| answer.map(|_| ())))
@@ -153,16 +158,24 @@ impl DockerEngine {
     }
 }
 
+/// Whether the name is another container's. Podman says that with 500.
+fn is_conflict(error: &Error) -> bool {
+    match error {
+        Error::DockerResponseServerError { status_code: 500, message } => message.contains("name is already in use"),
+        other => status(other) == Some(409),
+    }
+}
+
 fn stumble(error: Error) -> Stumble {
     let Error::DockerResponseServerError { message, .. } = &error else {
         return Stumble::Failed(client::describe("start a container", error));
     };
     let says = |part: &str| message.to_ascii_lowercase().contains(part);
-    if says("address already in use") || says("port is already allocated") {
+    if says("address already in use") || says("already allocated") {
         Stumble::Address
-    } else if says("docker-init") {
+    } else if says("docker-init") || says("catatonit") {
         Stumble::Init
-    } else if says("runtime create failed") || says("executable file not found") {
+    } else if says("runtime create failed") || says("executable file") || says("oci runtime attempted") {
         // Docker answers some of these with 500, but the same again will not help.
         Stumble::Failed(EngineError::Refused(format!("the start command cannot be run: {}", cause(message))))
     } else {
@@ -173,6 +186,8 @@ fn stumble(error: Error) -> Stumble {
 /// The last, telling part of a container runtime's message.
 fn cause(message: &str) -> String {
     let words = message.trim().trim_end_matches(": unknown");
+    // Podman's own words for it.
+    let words = words.split_once(": OCI runtime attempted").map_or(words, |(before, _)| before);
     words.split_once("exec: ").map_or(words, |(_, rest)| rest).to_owned()
 }
 
@@ -201,6 +216,14 @@ mod tests {
         let message = "OCI runtime create failed: container_linux.go:380: starting container process caused: exec: \
                        \"gunicorn\": executable file not found in $PATH: unknown";
         let error = Error::DockerResponseServerError { status_code: 400, message: message.into() };
+        let Stumble::Failed(error) = stumble(error) else { panic!() };
+        assert_eq!(
+            error.to_string(),
+            "the start command cannot be run: \"gunicorn\": executable file not found in $PATH"
+        );
+        let message = "runc: runc create failed: unable to start container process: exec: \"gunicorn\": executable file not \
+                       found in $PATH: OCI runtime attempted to invoke a command that was not found";
+        let error = Error::DockerResponseServerError { status_code: 500, message: message.into() };
         let Stumble::Failed(error) = stumble(error) else { panic!() };
         assert_eq!(
             error.to_string(),

@@ -26,15 +26,42 @@ pub(super) async fn examine(examination: &Examination) -> Vec<Finding> {
 
 async fn docker(host: Option<&str>) -> Vec<Finding> {
     const MEND: &str = "without it the process engine runs applications; else install and start Docker 20.10 or later, \
-                        or name its socket with `--docker-host`";
+                        or name its socket or that of Podman 4 with `--docker-host`";
     let host: DockerHost = match host.map_or(Ok(DockerHost::default()), str::parse) {
         Ok(host) => host,
         Err(invalid) => return vec![Finding::problem("docker", invalid.message, invalid.hint.unwrap_or_default())],
     };
     match docker::examine(&host).await {
-        Ok(facts) => vec![Finding::ok("docker", format!("answers at {host}: {facts}")), storage(&facts)],
+        Ok(facts) => {
+            let root = rustix::process::geteuid().is_root();
+            let mut findings = vec![Finding::ok("docker", format!("answers at {host}: {facts}")), storage(&facts)];
+            findings.extend(facts.podman.then(|| podman_isolation(root, nft().is_some())));
+            findings
+        }
         Err(error) => vec![Finding::warn("docker", error.to_string(), MEND)],
     }
+}
+
+/// Where the firewall's tool is. Not every user's search path has the last directories.
+fn nft() -> Option<PathBuf> {
+    let search = search_path().into_iter().chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    search.map(|directory| directory.join("nft")).find(|path| path.is_file())
+}
+
+/// Podman's bridges keep nobody apart: see `engine::docker`.
+fn podman_isolation(root: bool, nft: bool) -> Finding {
+    if root && nft {
+        return Finding::ok(
+            "isolation",
+            "instances on Podman are kept from each other and from this machine by nftables",
+        );
+    }
+    let why = if root { "there is no `nft`" } else { "this is not root" };
+    Finding::warn(
+        "isolation",
+        format!("Podman does not keep instances from each other, and towpath cannot: {why}; `up` will not start them"),
+        "run towpath as root with the package `nftables`, or allow that with `--allow-unisolated`",
+    )
 }
 
 /// What holds instances on Docker to their storage.

@@ -35,15 +35,20 @@ impl Lab {
         } else {
             lock.lock_shared().unwrap()
         }
+        Some(Self::at(host, lock))
+    }
+
+    /// On the engine of this address, which has the base image.
+    pub fn at(host: DockerHost, lock: File) -> Self {
         let mut random = [0; 16];
         getrandom::fill(&mut random).unwrap();
-        Some(Self {
+        Self {
             docker: client(&host),
             host,
             installation: InstallationId::from_random(random),
             directory: tempfile::tempdir().unwrap(),
             _lock: lock,
-        })
+        }
     }
 
     /// The id of the base image.
@@ -78,8 +83,10 @@ async fn clean(docker: Docker, installation: InstallationId) {
     // What `dismantle` removes where a test gets that far; elsewhere there is no such table.
     let table = format!("towpath-{}", &installation.as_str()[..12]);
     for table in [table.clone(), format!("{table}-b"), format!("{table}-builds")] {
-        let _ =
-            Command::new("nft").args(["delete", "table", "inet", &table]).stderr(std::process::Stdio::null()).status();
+        for family in ["inet", "bridge"] {
+            let delete = ["delete", "table", family, &table];
+            let _ = Command::new("nft").args(delete).stderr(std::process::Stdio::null()).status();
+        }
     }
     let filters = HashMap::from([("label", vec![format!("io.towpath.installation={installation}")])]);
     let all = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();

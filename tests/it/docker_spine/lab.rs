@@ -40,7 +40,7 @@ impl DerefMut for DockerInstallation {
 impl DockerInstallation {
     /// Nothing runs yet. `None` where there is no Docker engine.
     pub fn new() -> Option<Self> {
-        Self::on(Lab::open(false)?)
+        Some(Self::on(Lab::open(false)?))
     }
 
     /// The same with further flags and their values.
@@ -57,15 +57,16 @@ impl DockerInstallation {
 
     /// The same with the engine for itself.
     pub fn alone() -> Option<Self> {
-        Self::on(Lab::open(true)?)
+        Some(Self::on(Lab::open(true)?))
     }
 
-    fn on(lab: Lab) -> Option<Self> {
+    /// On the engine of a laboratory.
+    pub fn on(lab: Lab) -> Self {
         let installation = Installation::with_engine("docker")
             .option("--docker-host", &lab.host.to_string())
             .option("--runtime-image", &format!("python3={IMAGE}"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Some(Self { installation, lab, runtime })
+        Self { installation, lab, runtime }
     }
 
     /// One with a service that answers with a greeting.
