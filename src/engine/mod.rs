@@ -112,6 +112,10 @@ pub trait Engine: Send + Sync {
     /// The TCP ports that the instance's processes listen on, to tell a person where an application listens instead.
     async fn listening_ports(&self, id: &InstanceId) -> Result<Vec<u16>, EngineError>;
 
+    /// How many connections to one of the instance's ports the kernel has taken and the application has not: a server that binds
+    /// before its workers have loaded listens, but is not there yet. `None` where that cannot be seen from here.
+    async fn unaccepted(&self, id: &InstanceId, port: u16) -> Result<Option<u32>, EngineError>;
+
     /// What was refused to instances since the last call, for people: a full disk, a process killed for want of memory.
     /// Found while observing.
     fn take_notices(&self) -> Vec<(InstanceId, String)> {

@@ -146,12 +146,25 @@ pub fn resident(pid: i32) -> u64 {
 
 /// The TCP ports that any of these processes listens on, sorted, each once. Knows the host's own network only.
 pub fn listening_ports(processes: &[Process]) -> Vec<u16> {
-    let sockets: Vec<String> = processes.iter().flat_map(|p| socket_inodes(p.pid)).collect();
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| std::fs::read_to_string(path).unwrap_or_default());
-    let mut ports: Vec<u16> = tables.iter().flat_map(|t| t.lines()).filter_map(|l| listener(l, &sockets)).collect();
+    let mut ports: Vec<u16> = listeners_of(processes).into_iter().map(|(port, _)| port).collect();
     ports.sort_unstable();
     ports.dedup();
     ports
+}
+
+/// How many connections to a port of these processes wait to be accepted; `None` when none of them listens on it.
+pub fn unaccepted(processes: &[Process], port: u16) -> Option<u32> {
+    let there = listeners_of(processes).into_iter().filter(|(there, _)| *there == port);
+    there.map(|(_, unaccepted)| unaccepted).reduce(u32::saturating_add)
+}
+
+/// Ports and connections that wait, of each listening socket.
+fn listeners_of(processes: &[Process]) -> Vec<(u16, u32)> {
+    let sockets: Vec<String> = processes.iter().flat_map(|p| socket_inodes(p.pid)).collect();
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| std::fs::read_to_string(path).unwrap_or_default());
+    let all = tables.iter().flat_map(|t| t.lines()).filter_map(Listener::parse);
+    let ours = all.filter(|listener| sockets.iter().any(|inode| inode == listener.inode));
+    ours.map(|listener| (listener.port, listener.unaccepted)).collect()
 }
 
 fn socket_inodes(pid: i32) -> Vec<String> {
@@ -160,12 +173,36 @@ fn socket_inodes(pid: i32) -> Vec<String> {
     links.filter_map(|l: PathBuf| Some(l.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())).collect()
 }
 
-/// The port of a line of `/proc/net/tcp` when it is a listening socket (state 0A) with one of these inodes.
-fn listener(line: &str, inodes: &[String]) -> Option<u16> {
-    let fields: Vec<&str> = line.split_whitespace().collect();
-    let (local, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
-    let ours = *state == "0A" && inodes.iter().any(|i| i == inode);
-    ours.then(|| u16::from_str_radix(local.rsplit(':').next()?, 16).ok()).flatten()
+/// A listening socket, as `/proc/net/tcp` and `/proc/net/tcp6` show it
+/// (<https://docs.kernel.org/networking/proc_net_tcp.html>).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener<'a> {
+    /// Its address, in hexadecimal, in the machine's byte order.
+    pub address: &'a str,
+    /// Its port.
+    pub port: u16,
+    /// Connections that wait to be accepted: of a listening socket the queue for receiving counts them.
+    pub unaccepted: u32,
+    /// Its inode.
+    pub inode: &'a str,
+}
+
+impl<'a> Listener<'a> {
+    /// The listening socket (state 0A) of a line; `None` for others.
+    pub fn parse(line: &'a str) -> Option<Self> {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (address, port) = fields.get(1)?.rsplit_once(':')?;
+        if *fields.get(3)? != "0A" {
+            return None;
+        }
+        let (_, receiving) = fields.get(4)?.split_once(':')?;
+        Some(Self {
+            address,
+            port: u16::from_str_radix(port, 16).ok()?,
+            unaccepted: u32::from_str_radix(receiving, 16).ok()?,
+            inode: fields.get(9)?,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -203,6 +240,16 @@ mod tests {
     fn this_process_listens_where_it_listens() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let own = read(i32::try_from(std::process::id()).unwrap()).unwrap();
-        assert!(listening_ports(&[own]).contains(&listener.local_addr().unwrap().port()));
+        let port = listener.local_addr().unwrap().port();
+        assert!(listening_ports(std::slice::from_ref(&own)).contains(&port));
+        let waiting = || unaccepted(std::slice::from_ref(&own), port);
+        assert_eq!(waiting(), Some(0));
+        // One that is gone again waits as well: nobody has taken it.
+        drop(std::net::TcpStream::connect(("127.0.0.1", port)).unwrap());
+        assert_eq!(waiting(), Some(1));
+        listener.accept().unwrap();
+        assert_eq!(waiting(), Some(0));
+        drop(listener);
+        assert_eq!(waiting(), None);
     }
 }

@@ -23,6 +23,11 @@ const EXITS_MAX: u32 = 3;
 /// When a person is told that the application listens elsewhere, long before the deadline.
 const SAY_PORT_AFTER: Duration = Duration::from_secs(10);
 
+/// How long a connection is given to be taken before it is called waiting, in milliseconds: most are within the first of these.
+const TAKEN_WITHIN: [u64; 5] = [2, 4, 8, 16, 32];
+/// What a check finds of a server that has bound its port and is not ready.
+const NOT_TAKEN: &str = "it listens, but takes no connections yet";
+
 /// How waiting for new instances ended, with the ids as they are now: one that ended was replaced by another.
 pub enum Outcome {
     /// All are healthy.
@@ -163,7 +168,7 @@ impl Wait<'_> {
         let timeout = Duration::from_secs(u64::from(self.spec.health.timeout_seconds));
         let mut record = Record::default();
         let way = health::Way::to(&*self.core.engine);
-        let mut port_said = false;
+        let (mut port_said, mut taken) = (false, true);
         let mut changes = self.core.engine.changes();
         let (mut looked, mut look) = (Instant::now(), false);
         loop {
@@ -171,7 +176,12 @@ impl Wait<'_> {
             let Some(address) = address else {
                 return Err(Ended::Exited("has no address: it was removed by hand".into()));
             };
-            let result = health::probe(address, &self.spec.health, way, timeout).await;
+            // A connection that still waits to be taken is waited for: more of them would say no more, and fill the queue.
+            let mut result = if taken { health::probe(address, &self.spec.health, way, timeout).await } else { Ok(()) };
+            if result.is_ok() && health::is_of_the_port_only(&self.spec.health, way) {
+                taken = self.takes_connections(id, address.port()).await;
+                result = if taken { result } else { Err(NOT_TAKEN.into()) };
+            }
             let last = result.clone().err().unwrap_or_default();
             record = record.with(result, &self.spec.health);
             if record.verdict == Health::Healthy {
@@ -201,6 +211,18 @@ impl Wait<'_> {
                 },
             }
         }
+    }
+
+    /// Whether the application takes the connections that the kernel took for it: servers that bind first and load their workers
+    /// then are there when these do, and not at all if they fail. Where it cannot be seen, they are taken to be.
+    async fn takes_connections(&self, id: &InstanceId, port: u16) -> bool {
+        for pause in TAKEN_WITHIN {
+            match self.core.engine.unaccepted(id, port).await {
+                Ok(Some(waiting)) if waiting > 0 => tokio::time::sleep(Duration::from_millis(pause)).await,
+                _ => return true,
+            }
+        }
+        false
     }
 
     fn advice(&self, id: &InstanceId, message: &str, lines: &[String]) -> String {

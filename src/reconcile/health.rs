@@ -65,6 +65,12 @@ impl Way {
     }
 }
 
+/// Whether a check that passed proves no more than that a port is bound: the kernel takes connections from then on, the application
+/// may not do so for long.
+pub fn is_of_the_port_only(check: &HealthCheck, way: Way) -> bool {
+    (check.protocol, way) == (HealthProtocol::Tcp, Way::Direct)
+}
+
 /// Asks an instance once. The error is for people: `connection refused`, `answered 503`, `no answer within 2 s`.
 pub async fn probe(address: SocketAddr, check: &HealthCheck, way: Way, timeout: Duration) -> Result<(), String> {
     match tokio::time::timeout(timeout, ask(address, check, way)).await {

@@ -204,7 +204,8 @@ fn nothing_of_a_repository_runs_and_no_link_of_it_is_followed_out() {
 fn a_runtime_of_a_file_may_be_named_in_both_states() {
     let clone = Clone::new();
     clone.write("runtimes.yaml", "runtimes:\n  acme:\n    language: node\n    versions: [20]\n    image: acme/node\n");
-    let service = "services:\n  shop:\n    source: { repository: ./app }\n    build: { runtime: acme, start: node app.js }\n";
+    let service =
+        "services:\n  shop:\n    source: { repository: ./app }\n    build: { runtime: acme, start: node app.js }\n";
     clone.write("towpath.yaml", service);
     clone.commit("First");
     let (code, _, error) = clone.plan(&["--against", "HEAD"]);

@@ -198,6 +198,12 @@ impl DockerEngine {
         Ok(None)
     }
 
+    /// The first process of an instance that runs, by the engine's own numbers, and its container.
+    async fn process(&self, id: &InstanceId) -> Result<Option<(i64, String)>, EngineError> {
+        let Some(inspect) = self.find(id).await?.filter(observe::is_alive) else { return Ok(None) };
+        Ok(inspect.state.and_then(|s| s.pid).filter(|pid| *pid > 0).zip(inspect.id))
+    }
+
     /// Everything of one purpose; the output of all that runs is copied from now on.
     async fn observe_of(&self, purpose: Purpose) -> Result<Vec<ObservedInstance>, EngineError> {
         let bridge = self.bridge().await?;
@@ -386,12 +392,13 @@ impl Engine for DockerEngine {
     }
 
     async fn listening_ports(&self, id: &InstanceId) -> Result<Vec<u16>, EngineError> {
-        let Some(inspect) = self.find(id).await?.filter(observe::is_alive) else { return Ok(Vec::new()) };
-        let pid = inspect.state.and_then(|s| s.pid).filter(|pid| *pid > 0);
-        match (pid, inspect.id) {
-            (Some(pid), Some(container)) => Ok(ports::listening(pid, &container).await),
-            _ => Ok(Vec::new()),
-        }
+        let Some((pid, container)) = self.process(id).await? else { return Ok(Vec::new()) };
+        Ok(ports::listening(pid, &container).await)
+    }
+
+    async fn unaccepted(&self, id: &InstanceId, port: u16) -> Result<Option<u32>, EngineError> {
+        let Some((pid, container)) = self.process(id).await? else { return Ok(None) };
+        Ok(ports::unaccepted(pid, &container, port).await)
     }
 
     async fn attach(&self, id: &InstanceId) -> Result<Attached, EngineError> {

@@ -1,38 +1,40 @@
-//! The ports that a container's processes listen on, read from its network namespace through `/proc`.
+//! What a container's processes listen on, read from its network namespace through `/proc`.
 
+use crate::host::tree::Listener;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
-
-/// `st` of a listening socket in `/proc/net/tcp`.
-const LISTEN: &str = "0A";
 
 /// Docker's own name server listens inside every container.
 const DOCKER_DNS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
 
 /// The ports; empty when the container's processes cannot be seen from here (a virtual machine, another namespace).
 pub(super) async fn listening(pid: i64, container: &str) -> Vec<u16> {
-    // A number of another process id namespace may be anybody here: its cgroup must name the container.
-    let cgroup = tokio::fs::read_to_string(format!("/proc/{pid}/cgroup")).await.unwrap_or_default();
-    if container.is_empty() || !cgroup.contains(container) {
-        return Vec::new();
-    }
-    let mut ports = BTreeSet::new();
-    for table in ["tcp", "tcp6"] {
-        let text = tokio::fs::read_to_string(format!("/proc/{pid}/net/{table}")).await.unwrap_or_default();
-        ports.extend(parse(&text));
-    }
+    let tables = tables(pid, container).await;
+    let ports: BTreeSet<u16> = tables.iter().flat_map(|table| parse(table)).map(|listener| listener.port).collect();
     ports.into_iter().collect()
 }
 
-fn parse(table: &str) -> impl Iterator<Item = u16> + '_ {
-    table.lines().skip(1).filter_map(|line| {
-        let columns: Vec<&str> = line.split_whitespace().collect();
-        if columns.get(3) != Some(&LISTEN) {
-            return None;
-        }
-        let (address, port) = columns.get(1)?.split_once(':')?;
-        let ours = u32::from_str_radix(address, 16).map(|n| u32::from_be_bytes(n.to_ne_bytes()));
-        (ours != Ok(u32::from(DOCKER_DNS))).then(|| u16::from_str_radix(port, 16).ok()).flatten()
+/// How many connections to a port wait to be accepted; `None` when that cannot be seen, or nothing listens there.
+pub(super) async fn unaccepted(pid: i64, container: &str, port: u16) -> Option<u32> {
+    let tables = tables(pid, container).await;
+    let there = tables.iter().flat_map(|table| parse(table)).filter(|listener| listener.port == port);
+    there.map(|listener| listener.unaccepted).reduce(u32::saturating_add)
+}
+
+async fn tables(pid: i64, container: &str) -> [String; 2] {
+    // A number of another process id namespace may be anybody here: its cgroup must name the container.
+    let cgroup = tokio::fs::read_to_string(format!("/proc/{pid}/cgroup")).await.unwrap_or_default();
+    if container.is_empty() || !cgroup.contains(container) {
+        return Default::default();
+    }
+    let read = |table| tokio::fs::read_to_string(format!("/proc/{pid}/net/{table}"));
+    [read("tcp").await.unwrap_or_default(), read("tcp6").await.unwrap_or_default()]
+}
+
+fn parse(table: &str) -> impl Iterator<Item = Listener<'_>> + '_ {
+    table.lines().skip(1).filter_map(Listener::parse).filter(|listener| {
+        let address = u32::from_str_radix(listener.address, 16).map(|n| u32::from_be_bytes(n.to_ne_bytes()));
+        address != Ok(u32::from(DOCKER_DNS))
     })
 }
 
@@ -42,12 +44,14 @@ mod tests {
 
     #[test]
     fn listeners_are_told_from_connections_and_from_dockers_name_server() {
-        let table = "  sl  local_address rem_address   st\n\
-            0: 00000000:1F90 00000000:0000 0A 0\n\
-            1: 0B00007F:A1B2 00000000:0000 0A 0\n\
-            2: 0200C90A:1F90 0100C90A:C001 01 0\n";
-        assert_eq!(parse(table).collect::<Vec<_>>(), [8080]);
-        let six = "head\n 0: 00000000000000000000000000000000:0BB8 00000000000000000000000000000000:0000 0A 0\n";
-        assert_eq!(parse(six).collect::<Vec<_>>(), [3000]);
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
+            0: 00000000:1F90 00000000:0000 0A 00000000:0000000B 00:00000000 00000000 0 0 71 1\n\
+            1: 0B00007F:A1B2 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 72 1\n\
+            2: 0200C90A:1F90 0100C90A:C001 01 00000000:00000000 00:00000000 00000000 0 0 73 1\n";
+        let read = |table| parse(table).map(|listener| (listener.port, listener.unaccepted)).collect::<Vec<_>>();
+        assert_eq!(read(table), [(8080, 11)]);
+        let six = "head\n 0: 00000000000000000000000000000000:0BB8 00000000000000000000000000000000:0000 0A \
+            00000000:00000000 00:00000000 00000000 0 0 74 1\n";
+        assert_eq!(read(six), [(3000, 0)]);
     }
 }

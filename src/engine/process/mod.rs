@@ -489,6 +489,11 @@ impl Engine for ProcessEngine {
         self.blocking(format!("read the ports of {id}"), move |_| Ok(tree::listening_ports(&processes))).await
     }
 
+    async fn unaccepted(&self, id: &InstanceId, port: u16) -> Result<Option<u32>, EngineError> {
+        let processes = self.processes(id).await?.unwrap_or_default();
+        self.blocking(format!("read the connections of {id}"), move |_| Ok(tree::unaccepted(&processes, port))).await
+    }
+
     async fn attach(&self, id: &InstanceId) -> Result<Attached, EngineError> {
         let ours = locked(&self.0.inputs).remove(id);
         let ours =
