@@ -24,7 +24,7 @@ use towpath::model::{
 const LIMIT: Duration = Duration::from_secs(90);
 
 /// A service of Podman that ends with the test. Its store is kept between runs, as it has the base image.
-struct Service {
+pub struct Service {
     child: Child,
     socket: tempfile::TempDir,
 }
@@ -87,23 +87,27 @@ fn script(words: &[&str]) -> Command {
 }
 
 /// Dropped in this order: what is left of the installation goes while its engine is there.
-struct PodmanLab {
+pub struct PodmanLab {
     engine: Arc<DockerEngine>,
     other: Arc<DockerEngine>,
     image: String,
     laboratory: Laboratory,
-    _service: Service,
+    _service: Option<Service>,
 }
 
 impl PodmanLab {
     async fn new(reach: Reach) -> Option<Self> {
         let service = Service::start()?;
-        let laboratory = service.laboratory();
+        Some(Self::on(service.laboratory(), reach, Some(service)).await)
+    }
+
+    /// On a service that somebody else ends, or on this one.
+    pub async fn on(laboratory: Laboratory, reach: Reach, service: Option<Service>) -> Self {
         let open = || DockerEngine::connect(&laboratory.host, laboratory.installation.clone(), reach);
         let (engine, other) = (Arc::new(open().await.unwrap()), Arc::new(open().await.unwrap()));
         engine.examine_isolation().await.unwrap();
         let image = laboratory.image().await;
-        Some(Self { engine, other, image, laboratory, _service: service })
+        Self { engine, other, image, laboratory, _service: service }
     }
 }
 
@@ -147,7 +151,7 @@ impl Lab for PodmanLab {
 }
 
 /// The same with one control plane: two that live at once would both write an instance's log.
-struct Alone<'a>(&'a PodmanLab);
+pub struct Alone<'a>(pub &'a PodmanLab);
 
 #[async_trait]
 impl Lab for Alone<'_> {
@@ -165,7 +169,7 @@ impl Lab for Alone<'_> {
 }
 
 /// A command that is not there is found out by Podman's init process, which the contract of engines leaves open.
-async fn a_command_that_does_not_exist_ends_at_once_and_the_log_says_why(lab: &dyn Lab) {
+pub async fn a_command_that_does_not_exist_ends_at_once_and_the_log_says_why(lab: &dyn Lab) {
     let (engine, mut spec) = (lab.engine(), lab.spec("").await);
     spec.command = StartCommand::Words(vec!["gunicornn".into(), "app:app".into()]);
     match engine.start(&spec).await {
@@ -180,7 +184,7 @@ async fn a_command_that_does_not_exist_ends_at_once_and_the_log_says_why(lab: &d
 }
 
 /// As on Docker, where the container's end says the code only.
-async fn pre_run_lines_run_first_and_the_log_names_the_one_that_fails(lab: &dyn Lab) {
+pub async fn pre_run_lines_run_first_and_the_log_names_the_one_that_fails(lab: &dyn Lab) {
     let (engine, mut spec) = (lab.engine(), lab.spec("print('app', flush=True)").await);
     spec.pre_run = vec!["echo first".into(), "echo second; exit 7".into()];
     engine.start(&spec).await.unwrap();

@@ -16,14 +16,18 @@ mod isolation;
 mod labels;
 mod lease;
 mod logfile;
+mod machine;
+mod namespace;
 mod network;
 mod observe;
 mod podman;
 mod ports;
+mod rootless;
 mod start;
 mod storage;
 
 pub use examine::{DockerFacts, examine};
+pub use rootless::Limits;
 
 use super::{Attached, Engine, EngineError, InstanceUsage};
 use crate::model::{
@@ -41,6 +45,7 @@ use follow::Followers;
 use futures_util::{StreamExt, TryStreamExt};
 use guard::Guard;
 pub use guard::Isolation;
+use namespace::Namespace;
 use network::{Bridge, Kind};
 use podman::Podman;
 use std::collections::HashMap;
@@ -78,6 +83,8 @@ pub struct DockerEngine {
     docker: Docker,
     /// What answers, where that is Podman.
     podman: Option<Podman>,
+    /// Where its containers' network is, without root.
+    namespace: Option<Arc<Namespace>>,
     /// Whether instances may run where nothing keeps them apart.
     unisolated: bool,
     installation: InstallationId,
@@ -101,18 +108,23 @@ pub struct DockerEngine {
 impl DockerEngine {
     /// Connects to the engine at `host`, agrees on an API version (1.41 or later), makes the installation's bridge, and
     /// goes on copying the output of instances that run. Fails with [`EngineError::Unreachable`] when nothing answers,
-    /// with [`EngineError::Refused`] when the engine is too old or on another machine, or Podman without root.
+    /// with [`EngineError::Refused`] when the engine is too old or on another machine, or another user's Podman.
     pub async fn connect(host: &DockerHost, installation: InstallationId, reach: Reach) -> Result<Self, EngineError> {
         let (docker, podman) = client::connect(host).await?;
         let bridge = network::ensure(&docker, podman.as_ref(), &installation, Kind::Instances).await?;
         refuse_remote(host, &bridge)?;
+        let rootless = podman.clone().filter(|podman| podman.rootless.is_some());
+        let namespace = rootless.map(|p| Arc::new(Namespace::new(docker.clone(), p, installation.clone())));
         let (sender, changes) = watch::channel(0);
         let stop = CancellationToken::new();
         tokio::spawn(events::watch(docker.clone(), installation.clone(), sender, stop.clone()));
+        let guard = Guard::new(&installation, Vec::new()).keeping_apart(podman.is_some());
+        let builds = BuildGuard::new(docker.clone(), podman.clone(), namespace.clone(), &installation, Vec::new());
         let engine = Self {
             followers: Followers::new(docker.clone()),
-            guard: Guard::new(&installation, Vec::new()).keeping_apart(podman.is_some()),
-            builds: Arc::new(BuildGuard::new(docker.clone(), podman.clone(), &installation, Vec::new())),
+            guard: guard.within(namespace.clone()),
+            builds: Arc::new(builds),
+            namespace,
             attached: Mutex::default(),
             storage: Arc::new(Storage::new(docker.clone(), installation.clone(), STORAGE, MEASURED)),
             docker,
@@ -135,7 +147,7 @@ impl DockerEngine {
     #[must_use]
     pub fn with_open_ports(self, ports: Vec<u16>) -> Self {
         let guard = Guard::new(&self.installation, ports).keeping_apart(self.podman.is_some());
-        Self { guard, ..self }
+        Self { guard: guard.within(self.namespace.clone()), ..self }
     }
 
     /// The same engine, on which instances whose size does not say may take this storage, measured this often where the
@@ -149,7 +161,8 @@ impl DockerEngine {
     /// The same engine, on which builds may reach these addresses although they are this host's.
     #[must_use]
     pub fn with_reach_of_builds(self, reach: Vec<std::net::SocketAddrV4>) -> Self {
-        let builds = BuildGuard::new(self.docker.clone(), self.podman.clone(), &self.installation, reach);
+        let (docker, podman) = (self.docker.clone(), self.podman.clone());
+        let builds = BuildGuard::new(docker, podman, self.namespace.clone(), &self.installation, reach);
         Self { builds: Arc::new(builds), ..self }
     }
 
@@ -368,7 +381,10 @@ impl Engine for DockerEngine {
     }
 
     async fn usage(&self, id: &InstanceId) -> Result<Option<InstanceUsage>, EngineError> {
-        let Some(inspect) = self.find(id).await?.filter(observe::is_alive) else { return Ok(None) };
+        let measured = self.podman.as_ref().is_none_or(Podman::measures);
+        let Some(inspect) = self.find(id).await?.filter(|found| measured && observe::is_alive(found)) else {
+            return Ok(None);
+        };
         let container = inspect.id.unwrap_or_default();
         let options = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
         let mut samples = Box::pin(self.docker.stats(&container, Some(options)));

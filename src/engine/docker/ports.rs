@@ -11,9 +11,7 @@ const DOCKER_DNS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
 
 /// The ports; empty when the container's processes cannot be seen from here (a virtual machine, another namespace).
 pub(super) async fn listening(pid: i64, container: &str) -> Vec<u16> {
-    // A number of another process id namespace may be anybody here: its cgroup must name the container.
-    let cgroup = tokio::fs::read_to_string(format!("/proc/{pid}/cgroup")).await.unwrap_or_default();
-    if container.is_empty() || !cgroup.contains(container) {
+    if container.is_empty() || !is_of(pid, container).await {
         return Vec::new();
     }
     let mut ports = BTreeSet::new();
@@ -22,6 +20,23 @@ pub(super) async fn listening(pid: i64, container: &str) -> Vec<u16> {
         ports.extend(parse(&text));
     }
     ports.into_iter().collect()
+}
+
+/// A number of another process id namespace may be anybody here: its cgroup must name the container, or, where containers have
+/// no cgroups of their own (Podman without root), the monitor that it is a child of.
+async fn is_of(pid: i64, container: &str) -> bool {
+    let read = async |file: String| tokio::fs::read(file).await.unwrap_or_default();
+    let names = |text: &[u8]| String::from_utf8_lossy(text).contains(container);
+    if names(&read(format!("/proc/{pid}/cgroup")).await) {
+        return true;
+    }
+    let status = read(format!("/proc/{pid}/status")).await;
+    let status = String::from_utf8_lossy(&status);
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse::<u32>().ok());
+    match parent {
+        Some(parent) => names(&read(format!("/proc/{parent}/cmdline")).await),
+        None => false,
+    }
 }
 
 fn parse(table: &str) -> impl Iterator<Item = u16> + '_ {
