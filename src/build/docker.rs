@@ -7,8 +7,10 @@
 mod authorities;
 mod bounds;
 mod buildah;
+mod confined;
 mod context;
 mod dockerfile;
+mod ending;
 mod ignore;
 mod own;
 mod progress;
@@ -32,6 +34,7 @@ use bollard::query_parameters::{CreateImageOptionsBuilder, ListImagesOptionsBuil
 use bollard::{API_DEFAULT_VERSION, Docker};
 use bounds::Bounds;
 use context::Context;
+use ending::Groups;
 use futures_util::StreamExt;
 use ignore::Ignore;
 use progress::{Event, Progress, Steps};
@@ -55,6 +58,13 @@ const OUTPUT_BYTES: usize = 64 << 20;
 
 /// How many of a command's last lines a failure repeats.
 const LAST_LINES: usize = 3;
+
+/// How often, and after which rest, an image is tried to be removed that a build has just left.
+const RELEASES: u32 = 10;
+const RELEASE: Duration = Duration::from_millis(500);
+
+/// How Podman says that not a command but its runtime was killed.
+const RUNTIME_KILLED: &str = "while running runtime: signal: killed";
 
 /// Part of every build's id: changes when images are made another way.
 const RECIPE_VERSION: &str = "docker-2";
@@ -102,6 +112,8 @@ pub struct DockerBuilder {
     provision: Provision,
     backend: Backend,
     network: Option<Arc<dyn BuildNetwork>>,
+    /// Where commands of Podman's builder are.
+    groups: Groups,
     /// Whether it was said that builds are not guarded.
     warned: AtomicBool,
     /// How often the downloads that are kept for a service were given up as damaged, since this builder began.
@@ -146,6 +158,7 @@ impl DockerBuilder {
             provision: options.provision,
             backend: if flavour == Flavour::Docker { options.backend } else { Backend::Buildah },
             network: options.network,
+            groups: Groups::default(),
             warned: false.into(),
             given_up: Mutex::default(),
         })
@@ -178,8 +191,8 @@ impl DockerBuilder {
                 Some(id) => return Ok(Ok(id)),
                 None => "it was not there after it was pulled".to_owned(),
             },
-            Ok(Err(Error::DockerResponseServerError { message, .. })) => message.trim().to_owned(),
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(Error::DockerResponseServerError { message, .. })) => advised(message.trim().to_owned()),
+            Ok(Err(error)) => advised(error.to_string()),
             Err(_) => format!("pulling it took longer than {} minutes", PULL.as_secs() / 60),
         }))
     }
@@ -221,6 +234,23 @@ impl DockerBuilder {
         Ok(found.into_iter().filter_map(|image| build(&image).map(|build| (image, build))).collect())
     }
 
+    /// There being none is success.
+    async fn remove_image(&self, image: &str) -> Result<(), BuildError> {
+        let options = RemoveImageOptionsBuilder::default().force(self.forces()).build();
+        let removal = self.docker.remove_image(image, Some(options), None);
+        match tokio::time::timeout(CALL, removal).await {
+            Ok(Ok(_) | Err(Error::DockerResponseServerError { status_code: 404, .. })) => Ok(()),
+            Ok(Err(error)) => Err(describe("remove an image", error)),
+            Err(_) => Err(BuildError::Unreachable("failed to remove an image: no answer in time".into())),
+        }
+    }
+
+    /// Whether an image is all of its build. Podman gives a build's labels to what each of its stages ends with as well, but its
+    /// name to the last one only.
+    fn is_whole(&self, image: &ImageSummary) -> bool {
+        self.backend != Backend::Buildah || image.repo_tags.iter().any(|name| !name.starts_with("<none>"))
+    }
+
     /// A request without what is built: the recipe or the repository's own Dockerfile say that.
     fn request(&self, job: &BuildJob, context: Context, backend: Backend) -> Request {
         let labels = serde_json::json!({ BUILD: job.id, INSTALLATION: self.installation });
@@ -239,11 +269,17 @@ impl DockerBuilder {
             }
             // BuildKit knows no limits of a whole build: see `bounds`.
             Backend::Classic | Backend::Buildah => {
-                query.extend(limits(job, self.network.as_ref().map_or(BuildLimits::ALL, |network| network.limits())));
+                query.extend(limits(job, self.held()));
             }
         }
+        query.extend(self.groups.of(job).map(|group| ("cgroupparent", group)));
         let version = self.docker.client_version();
         Request { version: format!("{}.{}", version.major_version, version.minor_version), query, context }
+    }
+
+    /// What the engine can hold builds to.
+    fn held(&self) -> BuildLimits {
+        self.network.as_ref().map_or(BuildLimits::ALL, |network| network.limits())
     }
 
     /// The name of an image, for people. On Podman with the registry that it says where there is none.
@@ -378,6 +414,11 @@ impl DockerBuilder {
             Err(Stopped::NeedsClassic) if self.backend != Backend::Buildah => {
                 self.run_guarded(request(Backend::Classic), Backend::Classic, steps, log).await
             }
+            // Not the command was killed, but what Podman runs it by, when one of its own threads ended (before Podman 4.6).
+            Err(Stopped::Failed(BuildError::Runtime(why))) if why.contains(RUNTIME_KILLED) => {
+                tracing::info!("Podman lost the command of a build; it is built once more");
+                self.run_guarded(request(self.backend), self.backend, steps, log).await
+            }
             other => other,
         };
         match ended {
@@ -406,6 +447,23 @@ async fn buildah_network(
     };
     let options = serde_json::json!([{ "Name": "network", "Host": false, "Path": path }]).to_string();
     Ok((("nsoptions", options), kept))
+}
+
+/// Why an image could not be pulled, with what to do where that is not what Docker would say: it speaks HTTP with registries of
+/// this machine, Podman with none that it was not told of.
+fn advised(why: String) -> String {
+    if !why.contains("server gave HTTP response to HTTPS client") {
+        return why;
+    }
+    format!(
+        "{why} (the engine has to be told that this registry speaks HTTP: Podman by `[[registry]]` with its `location` and \
+         `insecure = true` in `/etc/containers/registries.conf.d/`, Docker by `insecure-registries`; then start it again)"
+    )
+}
+
+/// Whether an image stays because something of it is there.
+fn is_held(error: &BuildError) -> bool {
+    matches!(error, BuildError::Io { source, .. } if source.to_string().contains("image is in use by a container"))
 }
 
 /// For the engine, which hands them to the registry.
@@ -568,7 +626,9 @@ impl Builder for DockerBuilder {
     }
 
     async fn find(&self, id: &BuildId) -> Result<Option<Artifact>, BuildError> {
-        Ok(self.images(Some(id)).await?.into_iter().next().map(|(id, _)| Artifact::Image { id }))
+        let all = self.all_images().await?;
+        let found = all.into_iter().find(|(image, build)| build == id && self.is_whole(image));
+        Ok(found.map(|(image, _)| Artifact::Image { id: image.id }))
     }
 
     async fn build(
@@ -582,17 +642,26 @@ impl Builder for DockerBuilder {
             Backend::Buildah => None,
             _ => Bounds::begin(&self.host, &self.installation, &job),
         };
+        // Without root its commands are killed with their network.
+        let groups = self.backend == Backend::Buildah && self.held().group;
+        let ending = groups.then(|| self.groups.begin(&self.installation, &job));
         let work = async {
+            let ending = ending;
             let built = match &job.settings.dockerfile {
                 Some(build) => self.build_own(&job, build, log).await,
                 None => self.build_recipe(&job, log).await,
             };
+            if let Some(ending) = ending
+                && !matches!(built, Err(BuildError::Limit(_) | BuildError::Unreachable(_)))
+            {
+                ending.finished();
+            }
             built.map_err(|error| explain(error, bounds.as_ref()))?;
             self.find(&job.id)
                 .await?
                 .ok_or_else(|| BuildError::Runtime("Docker built the image, but does not have it any more".into()))
         };
-        // Dropping the work closes the connection, which ends the build on the engine.
+        // Dropping the work closes the connection, which ends the build on the engine; on Podman with what `ending` does.
         tokio::select! {
             ended = tokio::time::timeout(job.deadline, work) => ended.unwrap_or_else(|_| {
                 Err(BuildError::Limit(format!("the build took longer than {} s", job.deadline.as_secs())))
@@ -603,12 +672,14 @@ impl Builder for DockerBuilder {
 
     async fn remove(&self, id: &BuildId) -> Result<(), BuildError> {
         for (image, _) in self.images(Some(id)).await? {
-            let options = RemoveImageOptionsBuilder::default().force(self.forces()).build();
-            let removal = self.docker.remove_image(&image, Some(options), None);
-            match tokio::time::timeout(CALL, removal).await {
-                Ok(Ok(_) | Err(Error::DockerResponseServerError { status_code: 404, .. })) => {}
-                Ok(Err(error)) => return Err(describe("remove an image", error)),
-                Err(_) => return Err(BuildError::Unreachable("failed to remove an image: no answer in time".into())),
+            let mut tries = RELEASES;
+            while let Err(error) = self.remove_image(&image).await {
+                // What Podman's builder worked in goes a moment after it said that it is done.
+                if tries == 0 || !is_held(&error) {
+                    return Err(error);
+                }
+                tries -= 1;
+                tokio::time::sleep(RELEASE).await;
             }
         }
         Ok(())
@@ -619,8 +690,12 @@ impl Builder for DockerBuilder {
     }
 
     async fn usage(&self) -> Result<Vec<(BuildId, Option<u64>)>, BuildError> {
-        let all = self.all_images().await?;
-        Ok(all.into_iter().map(|(image, build)| (build, u64::try_from(image.size).ok())).collect())
+        let mut largest = BTreeMap::new();
+        for (image, build) in self.all_images().await? {
+            let known: &mut Option<u64> = largest.entry(build).or_default();
+            *known = (*known).max(u64::try_from(image.size).ok());
+        }
+        Ok(largest.into_iter().collect())
     }
 
     async fn list(&self) -> Result<Vec<BuildId>, BuildError> {

@@ -17,11 +17,13 @@ pub struct BuildLimits {
     pub memory: bool,
     /// Its share of CPU.
     pub cpu: bool,
+    /// Whether a control group can be made for it.
+    pub group: bool,
 }
 
 impl BuildLimits {
     /// To all of them.
-    pub const ALL: Self = Self { memory: true, cpu: true };
+    pub const ALL: Self = Self { memory: true, cpu: true, group: true };
 }
 
 /// The networks of an engine, as builders need them.

@@ -166,12 +166,17 @@ async fn output_of(lab: &Lab, image: Artifact, words: &[&str]) -> String {
 async fn a_build_makes_an_image_that_is_found_listed_run_and_removed() {
     // Alone: the classic builder's cache is missed when another test makes the same first layers meanwhile.
     let Some(lab) = Lab::open(true) else { return };
-    for backend in BOTH {
-        let builder = builder(&lab, backend).await;
+    an_image_is_made_found_listed_run_and_removed(&lab, &BOTH).await;
+}
+
+/// The same on any engine, asked of these builders.
+pub async fn an_image_is_made_found_listed_run_and_removed(lab: &Lab, backends: &[Backend]) {
+    for backend in backends.iter().copied() {
+        let builder = builder(lab, backend).await;
         let mut settings = settings(&["cat hello.txt; echo \"$BUILD_ONLY\" > out; export GONE=1; cd /tmp"]);
         settings.pre_build = vec![unique(), "ls -a && echo to-stderr >&2".into()];
         settings.post_build = vec!["pwd; echo \"[$GONE]\"; which python3 pip".into()];
-        let (built, lines, id) = run(&lab, &builder, settings.clone()).await;
+        let (built, lines, id) = run(lab, &builder, settings.clone()).await;
         let artifact = built.unwrap();
         for wanted in [
             "[AppRunner] Running 'pre-build' command: ls -a && echo to-stderr >&2",
@@ -189,12 +194,12 @@ async fn a_build_makes_an_image_that_is_found_listed_run_and_removed() {
         assert_eq!(builder.list().await.unwrap(), std::slice::from_ref(&id));
 
         let output =
-            output_of(&lab, artifact, &["sh", "-c", "cat out; echo \"[$BUILD_ONLY]\"; command -v python3"]).await;
+            output_of(lab, artifact, &["sh", "-c", "cat out; echo \"[$BUILD_ONLY]\"; command -v python3"]).await;
         let lines: Vec<&str> = output.lines().map(|l| l.split_once("Z ").unwrap().1).collect();
         assert_eq!(lines, ["b $x \"q\"", "[]", "/opt/venv/bin/python3"], "build variables end with the build");
         std::fs::remove_file(lab.directory.path().join("out.log")).unwrap();
 
-        let (again, lines, _) = run(&lab, &builder, settings).await;
+        let (again, lines, _) = run(lab, &builder, settings).await;
         again.unwrap();
         assert!(lines.iter().all(|l| l.ends_with("(unchanged, from the cache)")), "{backend:?}: {lines:#?}");
         builder.remove(&id).await.unwrap();
@@ -206,11 +211,16 @@ async fn a_build_makes_an_image_that_is_found_listed_run_and_removed() {
 #[tokio::test]
 async fn a_failing_command_is_named_with_its_phase_and_leaves_no_image() {
     let Some(lab) = Lab::open(false) else { return };
-    for backend in BOTH {
-        let builder = builder(&lab, backend).await;
+    a_failing_command_is_named(&lab, &BOTH).await;
+}
+
+/// The same on any engine, asked of these builders.
+pub async fn a_failing_command_is_named(lab: &Lab, backends: &[Backend]) {
+    for backend in backends.iter().copied() {
+        let builder = builder(lab, backend).await;
         let mut settings = settings(&[&unique(), "echo before; exit 3"]);
         settings.post_build = vec!["echo never".into()];
-        let (built, lines, id) = run(&lab, &builder, settings).await;
+        let (built, lines, id) = run(lab, &builder, settings).await;
         match built {
             Err(BuildError::Command { phase: "build", command, ended }) => {
                 assert_eq!((command.as_str(), ended.as_str()), ("echo before; exit 3", "exited with code 3"));
@@ -248,8 +258,13 @@ async fn containers_with(lab: &Lab, text: &str) -> usize {
 #[tokio::test]
 async fn a_cancelled_build_ends_on_the_engine_too() {
     let Some(lab) = Lab::open(false) else { return };
-    for (backend, seconds) in [(Backend::BuildKit, "30187"), (Backend::Classic, "30188")] {
-        let builder = builder(&lab, backend).await;
+    a_cancelled_build_ends(&lab, &[(Backend::BuildKit, "30187"), (Backend::Classic, "30188")]).await;
+}
+
+/// The same on any engine, asked of these builders, each of which sleeps so many seconds.
+pub async fn a_cancelled_build_ends(lab: &Lab, backends: &[(Backend, &str)]) {
+    for (backend, seconds) in backends.iter().copied() {
+        let builder = builder(lab, backend).await;
         let settings = settings(&[&format!("sleep {seconds}")]);
         let id = builder.identify(&commit("t"), &settings).await.unwrap();
         let (cancel, lines) = (CancellationToken::new(), Lines::default());
@@ -258,18 +273,18 @@ async fn a_cancelled_build_ends_on_the_engine_too() {
             cancel.cancel();
         };
         let (built, ()) =
-            tokio::join!(builder.build(job(&lab, id.clone(), settings), &lines, cancel.clone()), canceller);
+            tokio::join!(builder.build(job(lab, id.clone(), settings), &lines, cancel.clone()), canceller);
         assert!(matches!(built, Err(BuildError::Cancelled)), "{backend:?}: {built:?}");
         wait_until("the command ended", || !runs(seconds)).await;
         assert_eq!(builder.find(&id).await.unwrap(), None);
         // The classic builder's containers are ordinary ones.
-        let mut left = containers_with(&lab, seconds).await;
+        let mut left = containers_with(lab, seconds).await;
         for _ in 0..50 {
             if left == 0 {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
-            left = containers_with(&lab, seconds).await;
+            left = containers_with(lab, seconds).await;
         }
         assert_eq!(left, 0, "{backend:?}: no container is left");
     }
@@ -400,6 +415,17 @@ async fn all_processes_of_a_build_together_are_held_to_its_memory_and_its_cpu() 
 #[tokio::test]
 async fn the_first_builder_trusts_authorities_and_goes_through_the_proxy_and_leaves_neither_in_the_image() {
     let Some(lab) = Lab::open(false) else { return };
+    authorities_and_proxy_are_for_the_build_only(&lab, &[Backend::Classic]).await;
+}
+
+/// The same on any engine, asked of these builders.
+pub async fn authorities_and_proxy_are_for_the_build_only(lab: &Lab, backends: &[Backend]) {
+    for backend in backends.iter().copied() {
+        authorities_and_proxy(lab, backend).await;
+    }
+}
+
+async fn authorities_and_proxy(lab: &Lab, backend: Backend) {
     let (company, proxy) = (Company::open(), Proxy::open());
     let SocketAddr::V4(address) = proxy.address else { panic!("an address of version 4") };
     let engine = DockerEngine::connect(&lab.host, lab.installation.clone(), Reach::Auto).await.unwrap();
@@ -407,17 +433,17 @@ async fn the_first_builder_trusts_authorities_and_goes_through_the_proxy_and_lea
     let proxies = ["http_proxy", "https_proxy"].map(|name| (name.to_owned(), Secret::new(proxy.url())));
     let provision =
         Provision { authorities: Some(company.authority()), proxies: proxies.into(), ..Provision::default() };
-    let builder = provided_builder(&lab, Backend::Classic, Some(engine.clone()), provision).await;
+    let builder = provided_builder(lab, backend, Some(engine.clone()), provision).await;
     let lines: Vec<String> =
         company.fetching().into_iter().filter(|(l, _)| !l.contains("git/app")).map(|(l, _)| l).collect();
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-    let (built, log, id) = run(&lab, &builder, settings(&[&[unique().as_str()], &lines[..]].concat())).await;
+    let (built, log, id) = run(lab, &builder, settings(&[&[unique().as_str()], &lines[..]].concat())).await;
     let artifact = built.unwrap_or_else(|error| panic!("{error:?}: {log:#?}"));
     for (_, wanted) in company.fetching().iter().take(3) {
         assert!(log.iter().any(|line| line == &format!("[Build] {wanted}")), "{wanted}: {log:#?}");
     }
     assert!(proxy.asked().len() >= 3, "{:?}", proxy.asked());
-    let left = output_of(&lab, artifact, &["sh", "-c", "ls /run/towpath; env"]).await;
+    let left = output_of(lab, artifact, &["sh", "-c", "ls /run/towpath; env"]).await;
     assert!(left.contains("No such file") && !left.contains("hunter2") && !left.contains("certificates.pem"), "{left}");
     builder.remove(&id).await.unwrap();
     engine.dismantle().await.unwrap();
@@ -439,8 +465,13 @@ async fn own(lab: &Lab, builder: &DockerBuilder, dockerfile: &str) -> BuildJob {
 #[tokio::test]
 async fn a_dockerfile_of_the_repository_is_built_by_both_builders_and_failures_name_line_and_step() {
     let Some(lab) = Lab::open(false) else { return };
-    for backend in BOTH {
-        let (builder, lines) = (builder(&lab, backend).await, Lines::default());
+    a_dockerfile_is_built_and_its_failures_named(&lab, &BOTH).await;
+}
+
+/// The same on any engine, asked of these builders.
+pub async fn a_dockerfile_is_built_and_its_failures_named(lab: &Lab, backends: &[Backend]) {
+    for backend in backends.iter().copied() {
+        let (builder, lines) = (builder(lab, backend).await, Lines::default());
         let build = async |job: BuildJob| builder.build(job, &lines, CancellationToken::new()).await;
         // In both stages: what the second one copies is the same in every run, and would come from the cache.
         let fresh = unique();
@@ -448,13 +479,13 @@ async fn a_dockerfile_of_the_repository_is_built_by_both_builders_and_failures_n
             "ARG BASE={IMAGE}\nFROM $BASE AS made\nWORKDIR /w\nCOPY hello.txt .\nRUN cat hello.txt > made && {fresh}\n\
              FROM {IMAGE}\nCOPY --from=made /w/made /made\nRUN cat /made && {fresh}\n"
         );
-        build(own(&lab, &builder, &good).await).await.unwrap();
+        build(own(lab, &builder, &good).await).await.unwrap();
         let log = lines.take();
         assert!(log.iter().any(|line| line == "[Build] hello"), "{backend:?}: {log:#?}");
         assert!(log.iter().any(|line| line.starts_with("[AppRunner] Dockerfile:8: RUN cat /made")), "{log:#?}");
 
         let bad = format!("FROM {IMAGE}\n# why not\nRUN {}\nRUN echo so far; \\\n    exit 9\nRUN true\n", unique());
-        let job = own(&lab, &builder, &bad).await;
+        let job = own(lab, &builder, &bad).await;
         let id = job.id.clone();
         match build(job).await {
             Err(BuildError::Command { command, ended, .. }) => {
@@ -471,15 +502,26 @@ async fn a_dockerfile_of_the_repository_is_built_by_both_builders_and_failures_n
 #[tokio::test]
 async fn a_dockerfile_gets_neither_the_hosts_network_nor_its_privileges() {
     let Some(lab) = Lab::open(false) else { return };
-    let (builder, lines) = (builder(&lab, Backend::BuildKit).await, Lines::default());
+    a_dockerfile_gets_no_network_of_the_host(&lab, &[Backend::BuildKit]).await;
+}
+
+/// The same on any engine, asked of these builders.
+pub async fn a_dockerfile_gets_no_network_of_the_host(lab: &Lab, backends: &[Backend]) {
+    for backend in backends.iter().copied() {
+        no_network_of_the_host(lab, backend).await;
+    }
+}
+
+async fn no_network_of_the_host(lab: &Lab, backend: Backend) {
+    let (builder, lines) = (builder(lab, backend).await, Lines::default());
     for option in ["--network=host", "--security=insecure"] {
         let text = format!("FROM {IMAGE}\nRUN {option} true && {}\n", unique());
-        let built = builder.build(own(&lab, &builder, &text).await, &lines, CancellationToken::new()).await;
+        let built = builder.build(own(lab, &builder, &text).await, &lines, CancellationToken::new()).await;
         let error = built.unwrap_err();
         assert!(!matches!(error, BuildError::Unreachable(_) | BuildError::Io { .. }), "{option}: {error:?}");
     }
     let text = format!("FROM {IMAGE}\nRUN ls /run/docker.sock /var/run/docker.sock; env; {}\n", unique());
-    builder.build(own(&lab, &builder, &text).await, &lines, CancellationToken::new()).await.unwrap();
+    builder.build(own(lab, &builder, &text).await, &lines, CancellationToken::new()).await.unwrap();
     let log = lines.take().join("\n");
     assert_eq!(log.matches("No such file or directory").count(), 2, "{log}");
 }

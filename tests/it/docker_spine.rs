@@ -10,8 +10,11 @@ mod restart;
 mod tokens;
 
 use crate::installation::{Load, get, get_with};
+pub use images::{an_image_of_a_private_registry_is_deployed, manifest as manifest_of_an_image};
 pub use lab::DockerInstallation;
 pub use lab::manifest;
+pub use own::the_example_is_built_and_runs;
+pub use registry::Registry;
 use std::time::{Duration, Instant};
 
 /// Generous: the machine may be busy.

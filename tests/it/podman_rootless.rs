@@ -55,7 +55,7 @@ mod of_the_user {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     #[ignore = "run by `podman_without_root_serves_an_ordinary_user`"]
     async fn it_keeps_what_every_engine_promises() {
-        let whole = PodmanLab::on(laboratory(), Reach::Auto, None).await;
+        let whole = PodmanLab::of_others(laboratory()).await;
         let alone = podman::Alone(&whole);
         let lab: &dyn Lab = &alone;
         let addresses = async {

@@ -3,7 +3,8 @@
 # images, nor do others see its own. Every command may be repeated.
 #
 #   podman.sh image DIR         makes sure that the store under DIR has the base image of tests (see docker.sh)
-#   podman.sh serve DIR SOCKET  becomes a service of that store on that socket
+#   podman.sh serve DIR SOCKET  becomes a service of that store on that socket; with a third argument, of a store of its own in
+#                               that directory, which has the other's images
 #
 # Exit codes: 0 done; 1 failed; 3 there is no Podman to be had here, and the last line says why.
 set -eu
@@ -11,20 +12,21 @@ set -eu
 say() { printf 'podman.sh: %s\n' "$*" >&2; }
 skip() { say "$*"; exit 3; }
 
-[ $# -ge 2 ] || { say "usage: podman.sh image DIR | serve DIR SOCKET"; exit 1; }
+[ $# -ge 2 ] || { say "usage: podman.sh image DIR | serve DIR SOCKET [STORE]"; exit 1; }
 command -v podman >/dev/null 2>&1 || skip "not found: podman; \`scripts/install-missing test\` installs it"
 [ "$(id -u)" = 0 ] || skip "these tests are of Podman as root"
 mkdir -p "$2"
 DIR=$(cd "$2" && pwd)
 HERE=$(cd "$(dirname "$0")" && pwd)
 
+# configure STORE
 configure() {
     # crun has no word for control groups of both versions at once; limits are no higher than this machine's own.
     runtime=
     [ -e /sys/fs/cgroup/cgroup.controllers ] || runtime='runtime="runc"'
     limit=$(sh -c 'ulimit -H -n')
     [ "$limit" != unlimited ] && [ "$limit" -le 1048576 ] || limit=1048576
-    cat >"$DIR/containers.conf.$$" <<END
+    cat >"$1/containers.conf.$$" <<END
 [containers]
 default_ulimits=["nofile=$limit:$limit","nproc=32768:32768"]
 [engine]
@@ -32,15 +34,23 @@ cgroup_manager="cgroupfs"
 events_logger="file"
 $runtime
 [network]
-network_config_dir="$DIR/networks"
+network_config_dir="$1/networks"
 END
-    mv "$DIR/containers.conf.$$" "$DIR/containers.conf"
+    mv "$1/containers.conf.$$" "$1/containers.conf"
 }
 
+# serve SOCKET [STORE]
 serve() {
-    configure
-    export CONTAINERS_CONF="$DIR/containers.conf"
-    exec podman --root "$DIR/root" --runroot "$DIR/run" --tmpdir "$DIR/tmp" system service --time=0 "unix://$1"
+    store=${2:-$DIR}
+    configure "$store"
+    export CONTAINERS_CONF="$store/containers.conf" TMPDIR="$store/scratch"
+    mkdir -p "$TMPDIR"
+    [ ! -e "$store/registries.conf" ] || export CONTAINERS_REGISTRIES_CONF="$store/registries.conf"
+    set -- "unix://$1" --root "$store/root" --runroot "$store/run" --tmpdir "$store/tmp"
+    [ "$store" = "$DIR" ] || set -- "$@" --storage-opt "overlay.imagestore=$DIR/root"
+    socket=$1
+    shift
+    exec podman "$@" system service --time=0 "$socket"
 }
 
 image() {
@@ -65,6 +75,6 @@ image() {
 
 case $1 in
 image) image ;;
-serve) serve "$3" ;;
+serve) serve "$3" "${4:-}" ;;
 *) say "unknown command: $1"; exit 1 ;;
 esac

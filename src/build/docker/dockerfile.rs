@@ -2,6 +2,7 @@
 //! it cannot work here. Pure. What it means is Docker's to say; a file that is not read right here still builds, only
 //! its lines are not named.
 
+use super::confined;
 use super::progress::Steps;
 use super::recipe::Command;
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,7 +57,7 @@ impl Dockerfile {
     pub fn read(path: &str, text: &str) -> Self {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let (syntax, escape) = directives(text);
-        let instructions = instructions(text, escape);
+        let instructions = instructions(text, escape, HereDocuments::Known);
         let stages = instructions.iter().filter(|i| i.keyword == "FROM").map(|i| stage(&i.rest)).collect();
         let mut read = Self { path: path.to_owned(), syntax, instructions, stages, commands: Vec::new() };
         read.commands = read.instructions.iter().map(|i| read.command(i)).collect();
@@ -112,6 +113,22 @@ impl Dockerfile {
         kinds.find_map(|(line, mount)| {
             ["secret", "ssh"].into_iter().find(|kind| option(mount, "type") == Some(kind)).map(|kind| (line, kind))
         })
+    }
+
+    /// The first instruction with an option by which a command could leave the network that it is given; see
+    /// [`confined`](super::confined). Read as every builder could read it.
+    pub fn unconfined(&self, text: &str) -> Option<usize> {
+        let (_, escape) = directives(text);
+        let readings = [HereDocuments::Known, HereDocuments::Unknown].map(|here| instructions(text, escape, here));
+        let all = readings.iter().flatten();
+        all.filter(|i| confined::is_unconfined(&format!("{} {}", i.keyword, i.rest))).map(|i| i.line).min()
+    }
+
+    /// The first line whose base image cannot be told from here.
+    pub fn unknown_base(&self, args: &BTreeMap<String, String>) -> Option<usize> {
+        let globals = self.global_arguments(args);
+        let from = self.instructions.iter().filter(|i| i.keyword == "FROM");
+        from.filter(|i| expand(&stage(&i.rest).base, &globals).is_none()).map(|i| i.line).next()
     }
 
     /// The lines on which `RUN` instructions begin.
@@ -211,7 +228,14 @@ fn directives(text: &str) -> (Option<Needed>, char) {
     (syntax, escape)
 }
 
-fn instructions(text: &str, escape: char) -> Vec<Instruction> {
+/// Whether a builder knows here-documents. Podman's do from some version on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum HereDocuments {
+    Known,
+    Unknown,
+}
+
+fn instructions(text: &str, escape: char, here: HereDocuments) -> Vec<Instruction> {
     let mut found = Vec::new();
     let mut stage = None;
     let mut lines = text.lines().enumerate();
@@ -231,7 +255,8 @@ fn instructions(text: &str, escape: char) -> Vec<Instruction> {
             let Some((_, next)) = lines.by_ref().find(|(_, l)| !is_comment(l)) else { break };
             line = next;
         }
-        for end in here_documents(&whole) {
+        let ends = if here == HereDocuments::Known { here_documents(&whole) } else { Vec::new() };
+        for end in ends {
             lines.by_ref().find(|(_, l)| l.trim_start_matches('\t') == end);
         }
         let (keyword, rest) = whole.split_once(char::is_whitespace).unwrap_or((&whole, ""));

@@ -26,8 +26,8 @@ const NOT_TRUSTED: &str = "The certificate authorities of this installation cann
 
 /// A build, ready to be sent.
 pub(super) struct Own {
-    file: Dockerfile,
-    text: String,
+    pub file: Dockerfile,
+    pub text: String,
     /// Its place in the context.
     name: String,
     context: Context,
@@ -76,12 +76,14 @@ impl DockerBuilder {
         // Not for what a repository's Dockerfile names: that could be anybody's registry.
         let login = job.login.as_ref().filter(|_| job.commit.is_image());
         let mut brought = Vec::new();
-        for needed in own.file.images(own.stage, &args) {
+        let images = own.file.images(own.stage, &args);
+        for needed in &images {
             if self.image_id(&needed.image).await?.is_none() {
                 brought.push(needed.image.clone());
             }
-            self.bring(&needed.image, login).await?.map_err(|why| unavailable(build, &needed, &why))?;
+            self.bring(&needed.image, login).await?.map_err(|why| unavailable(build, needed, &why))?;
         }
+        self.confine(&own, build.path.as_str(), &args, &images).await?;
         let trusting = self.authorities().await?.map(|image| Trusting::of(&own.text, &own.file, &image));
         let request = |backend| {
             let trusting = trusting.as_ref().filter(|_| backend == Backend::BuildKit);

@@ -187,7 +187,7 @@ impl BuildNetwork for DockerEngine {
 
     fn limits(&self) -> BuildLimits {
         let held = self.podman.as_ref().and_then(|podman| podman.rootless.as_ref());
-        held.map_or(BuildLimits::ALL, |held| BuildLimits { memory: held.memory, cpu: held.cpu })
+        held.map_or(BuildLimits::ALL, |held| BuildLimits { memory: held.memory, cpu: held.cpu, group: false })
     }
 
     async fn guard(&self) -> Result<Guarded, String> {

@@ -1,9 +1,10 @@
 //! The connection to a Docker engine: version, deadlines, and what its errors mean.
 
-use super::podman::Podman;
+use super::podman::{self, Podman};
 use crate::engine::EngineError;
 use crate::model::{DockerHost, Flavour};
 use bollard::errors::Error;
+use bollard::models::ContainerInspectResponse;
 use bollard::{API_DEFAULT_VERSION, Docker};
 use std::future::Future;
 use std::time::Duration;
@@ -79,12 +80,22 @@ pub(super) async fn call_optional<T>(
     }
 }
 
+/// What is known of a container, if it is there.
+pub(super) async fn inspect(
+    docker: &Docker,
+    podman: Option<&Podman>,
+    container: &str,
+) -> Result<Option<ContainerInspectResponse>, EngineError> {
+    match podman {
+        Some(podman) => podman.inspect(container).await,
+        None => call_optional("inspect a container", docker.inspect_container(container, None)).await,
+    }
+}
+
 /// The HTTP status of an answer that is an error. Podman says with 500 of a container that goes at this moment that it is gone.
 pub(super) fn status(error: &Error) -> Option<u16> {
     match error {
-        Error::DockerResponseServerError { status_code: 500, message } if message.contains("no such container") => {
-            Some(404)
-        }
+        Error::DockerResponseServerError { status_code: 500, message } if podman::is_gone(message) => Some(404),
         Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
         _ => None,
     }
@@ -191,15 +202,14 @@ mod tests {
             connect(&host).await.map(|_| ()).unwrap_err().to_string()
         };
         let part = r#"{"Name":"Podman Engine","Version":"4.3.1"}"#;
-        let elsewhere = refusal(format!(r#"{part}],"KernelVersion":"1","Name":["x""#)).await;
+        let elsewhere = refusal(format!(r#"{part}],"host":{{"kernel":"1","hostname":"x"}},"x":[0"#)).await;
         assert!(elsewhere.contains("is Podman 4.3.1 and runs on another machine"), "{elsewhere}");
         assert!(elsewhere.contains("podman.socket") && elsewhere.contains("--engine process"), "{elsewhere}");
         let uname = rustix::system::uname();
         let (kernel, name) = (uname.release().to_string_lossy(), uname.nodename().to_string_lossy());
-        let map = r#""host":{"idMappings":{"uidmap":[{"container_id":0,"host_id":4000000}]}}"#;
-        let others =
-            refusal(format!(r#"{part}],"KernelVersion":"{kernel}","Name":"{name}","Rootless":true,{map},"x":[0"#))
-                .await;
+        let map = r#""idMappings":{"uidmap":[{"container_id":0,"host_id":4000000}]},"security":{"rootless":true}"#;
+        let host = format!(r#""host":{{"kernel":"{kernel}","hostname":"{name}",{map}}}"#);
+        let others = refusal(format!(r#"{part}],{host},"x":[0"#)).await;
         assert!(others.contains("is Podman 4.3.1 without root and of user 4000000"), "{others}");
         assert!(others.contains("Run towpath as that user"), "{others}");
     }

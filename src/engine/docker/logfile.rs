@@ -1,6 +1,7 @@
 //! The file that receives an instance's output: bounded, and resumed after a restart without a line twice.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -18,14 +19,16 @@ pub(super) struct Seen {
     /// Lines with earlier time stamps than this were written, or are older than what is asked for.
     oldest: Vec<u8>,
     newest: Vec<u8>,
+    /// Whether more lines may have the oldest time stamp than were read: then it is as those before it.
+    cut: bool,
     lines: HashMap<Vec<u8>, usize>,
 }
 
 impl Seen {
     /// Reads the end of a log. Docker's time stamps have a fixed width, so that they compare as text.
-    fn of(tail: &[u8]) -> Self {
-        let mut seen = Self::default();
-        for line in tail.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
+    fn of(tail: &Tail) -> Self {
+        let mut seen = Self { cut: tail.cut, ..Self::default() };
+        for line in tail.bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
             if seen.oldest.is_empty() {
                 seen.oldest = stamp(line).to_vec();
             }
@@ -35,17 +38,18 @@ impl Seen {
         seen
     }
 
-    /// The second from which Docker has to tell again; 0 for everything.
-    pub fn since(&self) -> i32 {
+    /// The second from which an engine has to tell again, so many before the newest line; 0 for everything.
+    pub fn since(&self, before: i64) -> i32 {
         let newest = std::str::from_utf8(&self.newest).ok().and_then(|t| t.parse::<jiff::Timestamp>().ok());
-        // One second less: the two output streams of a container may be out of order by a moment.
-        newest.and_then(|t| i32::try_from(t.as_second() - 1).ok()).unwrap_or(0)
+        newest.and_then(|t| i32::try_from(t.as_second() - before).ok()).unwrap_or(0)
     }
 
     /// Whether this line, told again, is in the file already. Each line of the file answers for one.
     pub fn has(&mut self, line: &[u8]) -> bool {
-        if stamp(line) < self.oldest.as_slice() {
-            return true;
+        match stamp(line).cmp(self.oldest.as_slice()) {
+            Ordering::Less => return true,
+            Ordering::Equal if self.cut => return true,
+            _ => {}
         }
         match self.lines.get_mut(line) {
             Some(count) if *count > 0 => {
@@ -57,8 +61,8 @@ impl Seen {
     }
 }
 
-/// The line with a time stamp as Docker's lines have, in UTC with nine digits: stamps are compared as text. Podman's have whole
-/// seconds of the local time.
+/// The line with a time stamp as Docker's lines have, in UTC with nine digits: stamps are compared as text. Those of Podman 4
+/// have whole seconds of the local time.
 pub(super) fn stamped(line: &[u8]) -> Cow<'_, [u8]> {
     let given = stamp(line);
     if given.len() == "2026-11-22T13:06:13.513325559Z".len() && given.ends_with(b"Z") {
@@ -68,7 +72,8 @@ pub(super) fn stamped(line: &[u8]) -> Cow<'_, [u8]> {
     time.map_or(line.into(), |time| [format!("{time:.9}").as_bytes(), &line[given.len()..]].concat().into())
 }
 
-fn stamp(line: &[u8]) -> &[u8] {
+/// The time stamp at the beginning of a line.
+pub(super) fn stamp(line: &[u8]) -> &[u8] {
     line.split(|b| *b == b' ').next().unwrap_or_default()
 }
 
@@ -98,6 +103,9 @@ impl LogFile {
 
     /// Appends whole lines.
     pub async fn append(&mut self, lines: &[u8]) -> std::io::Result<()> {
+        if lines.is_empty() {
+            return Ok(());
+        }
         if self.size > 0 && self.size + lines.len() as u64 > ROTATE_BYTES {
             self.rotate().await?;
         }
@@ -115,16 +123,24 @@ impl LogFile {
     }
 }
 
+/// The end of a log.
+#[derive(Debug, Default)]
+struct Tail {
+    bytes: Vec<u8>,
+    /// Whether there is more before it.
+    cut: bool,
+}
+
 /// Makes the directory; reads the end of the log, across a rotation; says whether its last line is cut off.
-fn prepare(path: &Path) -> std::io::Result<(Vec<u8>, bool)> {
+fn prepare(path: &Path) -> std::io::Result<(Tail, bool)> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent)?;
     }
     let mut tail = read_tail(path)?;
-    let torn = tail.last().is_some_and(|last| *last != b'\n');
-    if tail.len() < 4096 {
+    let torn = tail.bytes.last().is_some_and(|last| *last != b'\n');
+    if tail.bytes.len() < 4096 {
         let mut before = read_tail(&older(path))?;
-        before.append(&mut tail);
+        before.bytes.append(&mut tail.bytes);
         tail = before;
     }
     Ok((tail, torn))
@@ -137,18 +153,19 @@ fn older(path: &Path) -> PathBuf {
 }
 
 /// The whole lines in the last [`TAIL_BYTES`] of a file; nothing when there is no file.
-fn read_tail(path: &Path) -> std::io::Result<Vec<u8>> {
+fn read_tail(path: &Path) -> std::io::Result<Tail> {
     let mut file = match std::fs::File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Tail::default()),
         Err(error) => return Err(error),
     };
     let start = file.metadata()?.len().saturating_sub(TAIL_BYTES);
     file.seek(SeekFrom::Start(start))?;
-    let mut tail = Vec::new();
-    file.take(TAIL_BYTES).read_to_end(&mut tail)?;
-    let cut = if start == 0 { 0 } else { tail.iter().position(|b| *b == b'\n').map_or(tail.len(), |at| at + 1) };
-    Ok(tail.split_off(cut))
+    let mut bytes = Vec::new();
+    file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
+    let cut = start > 0;
+    let from = if cut { bytes.iter().position(|b| *b == b'\n').map_or(bytes.len(), |at| at + 1) } else { 0 };
+    Ok(Tail { bytes: bytes.split_off(from), cut })
 }
 
 #[cfg(test)]
@@ -163,13 +180,24 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("deep/x.log");
         let (mut log, seen) = LogFile::open(&path).await.unwrap();
-        assert_eq!(seen.since(), 0);
+        assert_eq!(seen.since(1), 0);
         log.append(&[A, b"\n", A, b"\n", B, b"\n"].concat()).await.unwrap();
         let (_, mut seen) = LogFile::open(&path).await.unwrap();
-        assert_eq!(seen.since(), 1_795_352_774 - 1);
+        assert_eq!((seen.since(1), seen.since(60)), (1_795_352_774 - 1, 1_795_352_774 - 60));
         assert_eq!([seen.has(A), seen.has(A), seen.has(A)], [true, true, false], "the same line three times is news");
         assert!(seen.has(b"2026-11-22T13:06:12.000000001Z older"));
         assert!(!seen.has(b"2026-11-22T13:06:14.000000001Z c"));
+    }
+
+    #[tokio::test]
+    async fn of_a_second_that_was_not_read_whole_nothing_is_told_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.log");
+        let line = |n: u32| format!("2026-11-22T13:06:13.000000000Z {n:09}\n").into_bytes();
+        std::fs::write(&path, (0..10_000).flat_map(line).collect::<Vec<u8>>()).unwrap();
+        let (_, mut seen) = LogFile::open(&path).await.unwrap();
+        assert!([0, 5000, 9999].into_iter().all(|n| seen.has(line(n).trim_ascii_end())));
+        assert!(!seen.has(b"2026-11-22T13:06:14.000000000Z 000009999"));
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod network;
 mod observe;
 mod podman;
 mod ports;
+mod records;
 mod rootless;
 mod start;
 mod storage;
@@ -64,6 +65,9 @@ const PARALLEL: usize = 8;
 const STORAGE: Memory = Memory(3 << 30);
 /// How often what they take is measured.
 pub const MEASURED: Duration = Duration::from_secs(30);
+
+/// How long a look at instances may wait for the last lines of those that have just ended.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// How long the rest of an ended container's output may take.
 const LAST_LINES: Duration = Duration::from_secs(10);
@@ -121,7 +125,7 @@ impl DockerEngine {
         let guard = Guard::new(&installation, Vec::new()).keeping_apart(podman.is_some());
         let builds = BuildGuard::new(docker.clone(), podman.clone(), namespace.clone(), &installation, Vec::new());
         let engine = Self {
-            followers: Followers::new(docker.clone()),
+            followers: Followers::new(docker.clone(), podman.clone()),
             guard: guard.within(namespace.clone()),
             builds: Arc::new(builds),
             namespace,
@@ -218,6 +222,12 @@ impl DockerEngine {
         let inspected: Vec<Option<ContainerInspectResponse>> =
             futures_util::stream::iter(inspections).buffered(PARALLEL).try_collect().await?;
         inspected.iter().flatten().for_each(|inspect| self.follow(inspect));
+        if self.podman.is_some() {
+            // An end is told with its last lines; Docker's are there at once.
+            let ended = inspected.iter().flatten().filter(|inspect| !observe::is_alive(inspect));
+            let ended = ended.filter_map(observe::labels).map(|labels| labels.instance).collect();
+            self.followers.settle(&ended, SETTLED).await;
+        }
         let present = inspected.iter().flatten();
         let seen: Vec<_> = present.filter_map(|inspect| observe::instance(inspect, &bridge.name, purpose)).collect();
         self.followers.keep(&inspected.iter().flatten().filter_map(observe::labels).map(|l| l.instance).collect());
@@ -225,10 +235,7 @@ impl DockerEngine {
     }
 
     async fn inspect(&self, container: &str) -> Result<Option<ContainerInspectResponse>, EngineError> {
-        match &self.podman {
-            Some(podman) => podman.inspect(container).await,
-            None => call_optional("inspect a container", self.docker.inspect_container(container, None)).await,
-        }
+        client::inspect(&self.docker, self.podman.as_ref(), container).await
     }
 
     /// Sees to it that the output of a container that was started is copied.
@@ -321,10 +328,11 @@ impl Engine for DockerEngine {
     }
 
     async fn identity(&self) -> Result<String, EngineError> {
-        let info = call("ask Docker who it is", self.docker.info()).await?;
-        // Podman says another id each time; what it keeps is where its store is.
-        let id = if self.podman.is_some() { info.docker_root_dir } else { info.id };
-        Ok(format!("{}/{}", id.unwrap_or_default(), boot_id().await))
+        let id = match &self.podman {
+            Some(podman) => podman.store.clone(),
+            None => call("ask Docker who it is", self.docker.info()).await?.id.unwrap_or_default(),
+        };
+        Ok(format!("{id}/{}", boot_id().await))
     }
 
     async fn observe(&self) -> Result<Vec<ObservedInstance>, EngineError> {
@@ -343,7 +351,9 @@ impl Engine for DockerEngine {
         match self.find(id).await? {
             Some(inspect) if observe::is_alive(&inspect) => {
                 let container = inspect.id.clone().unwrap_or_default();
-                self.end(&container, observe::is_frozen(&inspect), grace).await
+                self.end(&container, observe::is_frozen(&inspect), grace).await?;
+                self.followers.ended(id);
+                Ok(())
             }
             _ => Ok(()),
         }

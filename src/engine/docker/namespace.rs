@@ -15,11 +15,16 @@ use crate::model::{Guarded, InstallationId};
 use bollard::Docker;
 use serde_json::json;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::process::Command;
 
 /// How often what holds the namespace is looked at, made or started until it runs.
 const ATTEMPTS: usize = 4;
+/// How often, and how long apart, processes of a build that is over are looked for.
+const LOOKS: u32 = 8;
+const LOOK: Duration = Duration::from_millis(250);
 /// What slirp4netns calls its interface.
 const SLIRP: &str = "tap0";
 /// Where pasta, which makes the way out in Podman 5, answers for the machine's name server.
@@ -41,11 +46,24 @@ pub(super) struct Namespace {
     installation: InstallationId,
     /// Making is for one at a time.
     making: tokio::sync::Mutex<()>,
+    /// What it was last found to be like, by what it is entered by.
+    seen: Mutex<Option<(String, Way)>>,
+}
+
+/// How packets leave the namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// By slirp4netns, which is at this address.
+    Slirp(Ipv4Addr),
+    /// By pasta.
+    Pasta,
+    /// Not at all.
+    None,
 }
 
 impl Namespace {
     pub fn new(docker: Docker, podman: Podman, installation: InstallationId) -> Self {
-        Self { docker, podman, installation, making: tokio::sync::Mutex::default() }
+        Self { docker, podman, installation, making: tokio::sync::Mutex::default(), seen: Mutex::default() }
     }
 
     /// Sees to it that the namespace stays; what it is entered by, another one each time that it was gone.
@@ -56,8 +74,11 @@ impl Namespace {
     /// A namespace for the commands of one build, on the builds' bridge; it goes with what is returned.
     pub async fn room(self: &Arc<Self>) -> Result<(String, Guarded), String> {
         let pod = self.name(&format!("build-{:08x}", fastrand::u32(..)));
-        let room = Room { namespace: self.clone(), pod: pod.clone() };
-        Ok((self.ensure(&pod).await?, Box::new(room)))
+        // From here on: what was begun is removed also where it did not come to its end.
+        let mut room = Room { namespace: self.clone(), pod: pod.clone(), inode: None };
+        let path = self.ensure(&pod).await?;
+        room.inode = tokio::fs::metadata(&path).await.ok().map(|there| there.ino());
+        Ok((path, Box::new(room)))
     }
 
     fn name(&self, what: &str) -> String {
@@ -111,9 +132,27 @@ impl Namespace {
         }
     }
 
-    /// What the namespace has beyond the bridges, seen from inside: so it is certain that this user's `podman` sees the same
-    /// one as the service.
+    /// What there is beyond the bridges of the namespace.
     pub async fn outside(&self, held: &str) -> Result<Outside, String> {
+        let mut outside = Outside { machine: machine::closed().await.into_iter().collect(), ..Outside::default() };
+        match self.way(held).await? {
+            // It is this machine's loopback, where that is open; the next address its name server.
+            Way::Slirp(gateway) => {
+                outside.machine.push(gateway.to_string());
+                outside.nameservers.push(Ipv4Addr::from(u32::from(gateway).wrapping_add(1)));
+            }
+            Way::Pasta => outside.nameservers.push(PASTA_DNS),
+            Way::None => {}
+        }
+        Ok(outside)
+    }
+
+    /// Looked at from inside, so that it is certain that this user's `podman` sees the same namespace as the service.
+    async fn way(&self, held: &str) -> Result<Way, String> {
+        let seen = || self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, way)) = seen().as_ref().filter(|(at, _)| at == held) {
+            return Ok(*way);
+        }
         let table = self.inside(held, &["cat", "/proc/net/route"], "").await?;
         let routes: Vec<Route<'_>> = Route::read(&table).collect();
         let bridge = Kind::Builds.interface(&self.installation);
@@ -124,17 +163,13 @@ impl Namespace {
                     .into(),
             );
         }
-        let mut outside = Outside { machine: machine::closed().await.into_iter().collect(), ..Outside::default() };
-        match routes.iter().find(|route| route.is_default()) {
-            // Its own gateway is this machine's loopback, where that is open; the next address its name server.
-            Some(way) if way.interface == SLIRP => {
-                outside.machine.push(way.gateway.to_string());
-                outside.nameservers.push(Ipv4Addr::from(u32::from(way.gateway).wrapping_add(1)));
-            }
-            Some(_) => outside.nameservers.push(PASTA_DNS),
-            None => {}
-        }
-        Ok(outside)
+        let way = match routes.iter().find(|route| route.is_default()) {
+            Some(out) if out.interface == SLIRP => Way::Slirp(out.gateway),
+            Some(_) => Way::Pasta,
+            None => Way::None,
+        };
+        *seen() = Some((held.to_owned(), way));
+        Ok(way)
     }
 
     /// Gives a script to `nft` in the namespace.
@@ -201,15 +236,35 @@ impl Namespace {
 struct Room {
     namespace: Arc<Namespace>,
     pod: String,
+    /// Which network namespace it is.
+    inode: Option<u64>,
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        let (namespace, pod) = (self.namespace.clone(), std::mem::take(&mut self.pod));
+        let (namespace, pod, inode) = (self.namespace.clone(), std::mem::take(&mut self.pod), self.inode);
         // Without a runtime the process ends, and the next one sweeps.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { namespace.remove_pod(&pod).await });
+            runtime.spawn(async move {
+                namespace.remove_pod(&pod).await;
+                let Some(inode) = inode else { return };
+                // Podman's builder lets a command of a build that was given up go on to its own end.
+                for _ in 0..LOOKS {
+                    let _ = tokio::task::spawn_blocking(move || kill_all(inode)).await;
+                    tokio::time::sleep(LOOK).await;
+                }
+            });
         }
+    }
+}
+
+/// Kills what is in a network namespace. This user may: the namespaces of his containers are his.
+fn kill_all(inode: u64) {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let is_in = |number: &i32| std::fs::metadata(format!("/proc/{number}/ns/net")).is_ok_and(|at| at.ino() == inode);
+    for process in numbers.filter(is_in).filter_map(rustix::process::Pid::from_raw) {
+        let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
     }
 }
 

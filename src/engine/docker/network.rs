@@ -137,7 +137,9 @@ async fn create(
     let all = call("list networks", docker.list_networks(None)).await?;
     let mut taken: Vec<Subnet> = all.iter().flat_map(subnets).collect();
     taken.extend(host_routes().await);
-    while let Some(subnet) = choose(&taken, kind.prefix()) {
+    // A bridge of Podman is in no route while it is empty: what another engine here has is not seen then.
+    let first = if podman.is_some() { spread(installation) } else { 0 };
+    while let Some(subnet) = choose(&taken, kind.prefix(), first) {
         let created = match podman {
             None => {
                 let request = request(installation, subnet, kind);
@@ -277,11 +279,18 @@ fn request(installation: &InstallationId, subnet: Subnet, kind: Kind) -> Network
     }
 }
 
-/// The first candidate that overlaps nothing.
-fn choose(taken: &[Subnet], prefix: u8) -> Option<Subnet> {
+/// The first candidate that overlaps nothing, from the `first`th on, counted around.
+fn choose(taken: &[Subnet], prefix: u8, first: usize) -> Option<Subnet> {
     let tens = (201..=250).map(|n| Ipv4Addr::new(10, n, 0, 0));
     let others = (20..=31).map(|n| Ipv4Addr::new(172, n, 0, 0));
-    tens.chain(others).map(|base| Subnet::new(base, prefix)).find(|s| !taken.iter().any(|t| t.overlaps(*s)))
+    let all: Vec<Subnet> = tens.chain(others).map(|base| Subnet::new(base, prefix)).collect();
+    let around = all.iter().cycle().skip(first % all.len()).take(all.len());
+    around.copied().find(|s| !taken.iter().any(|t| t.overlaps(*s)))
+}
+
+/// A number of an installation's own.
+fn spread(installation: &InstallationId) -> usize {
+    installation.as_str().bytes().fold(0, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()))
 }
 
 async fn host_routes() -> Vec<Subnet> {
@@ -310,9 +319,11 @@ mod tests {
     #[test]
     fn the_network_overlaps_no_route_and_no_other_network() {
         let taken = ["10.201.7.0/24", "10.202.0.0/15", "192.168.0.0/16"].map(|t| Subnet::parse(t).unwrap());
-        assert_eq!(choose(&taken, 16).unwrap().to_string(), "10.204.0.0/16");
-        assert_eq!(choose(&[Subnet::parse("10.0.0.0/8").unwrap()], 16).unwrap().to_string(), "172.20.0.0/16");
-        assert_eq!(choose(&[Subnet::parse("0.0.0.0/0").unwrap()], 16), None);
+        assert_eq!(choose(&taken, 16, 0).unwrap().to_string(), "10.204.0.0/16");
+        assert_eq!(choose(&taken, 16, 61).unwrap().to_string(), "172.31.0.0/16");
+        assert_eq!(choose(&taken, 16, 62).unwrap().to_string(), "10.204.0.0/16");
+        assert_eq!(choose(&[Subnet::parse("10.0.0.0/8").unwrap()], 16, 3).unwrap().to_string(), "172.20.0.0/16");
+        assert_eq!(choose(&[Subnet::parse("0.0.0.0/0").unwrap()], 16, 9), None);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Podman behind Docker's API: all that it means otherwise, decided once, when towpath connects.
 //!
-//! - It has no log `local`, but `k8s-file`, bounded as well. Its time stamps have whole seconds: see `follow`.
+//! - It has no log `local`, but `k8s-file`, bounded as well. Its records are pieces of lines, with times of whole seconds: see `records`
+//!   and `follow`.
 //! - Its bridges let containers reach each other: `guard` keeps them apart, and without it nothing is started. A bridge is there
 //!   while a container is on it only, so rules name it before it is.
 //! - A network's interface and name service can be chosen in its own API only.
+//! - An empty entry point is the image's.
 //! - It knows states that Docker has no word for, which the client would not read.
 //! - A container's environment is in no order: the names of ours are kept in a label.
 //! - Without root it has a network of its user's (see `namespace`) and not every limit (see `rootless`).
@@ -27,6 +29,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 
+/// Where a log of an instance begins anew; lines of the quarter of a second in which it does are lost.
+const LOG: &str = "32m";
+
 /// The longest answer that is read: thousands of containers.
 const LONGEST: usize = 64 << 20;
 
@@ -38,6 +43,8 @@ pub(super) struct Podman {
     pub version: String,
     /// Whether this machine speaks IPv6, by which neighbours would reach each other past the firewall.
     pub ipv6: bool,
+    /// Where its store is. It has no id that stays.
+    pub store: String,
     /// What it holds containers to, without root.
     pub rootless: Option<Limits>,
 }
@@ -48,21 +55,22 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 impl Podman {
     /// Refuses one of another user, or not on this machine.
     pub async fn accept(host: &DockerHost, version: &str) -> Result<Self, EngineError> {
-        const ACT: &str = "ask Podman what it is";
         let ipv6 = tokio::fs::try_exists("/proc/sys/net/ipv6").await.unwrap_or(false);
-        let mut podman = Self { host: host.clone(), version: version.to_owned(), ipv6, rootless: None };
-        let info = podman.get(ACT, "/info").await?.unwrap_or_default();
-        let name = rustix::system::uname();
+        let mut podman =
+            Self { host: host.clone(), version: version.to_owned(), ipv6, store: String::new(), rootless: None };
+        // Asked once: it asks the system's package manager for each of its parts.
+        let info = podman.get("ask Podman what it is", "/v4.0.0/libpod/info").await?.unwrap_or_default();
+        podman.store = info["store"]["graphRoot"].as_str().unwrap_or_default().to_owned();
+        let (info, name) = (&info["host"], rustix::system::uname());
         let here =
             |kernel: &str, host: &str| name.release().to_str() == Ok(kernel) && name.nodename().to_str() == Ok(host);
-        match (info["KernelVersion"].as_str(), info["Name"].as_str()) {
+        match (info["kernel"].as_str(), info["hostname"].as_str()) {
             (Some(kernel), Some(host)) if here(kernel, host) => {}
             _ => return Err(elsewhere(host, version)),
         }
-        if info["Rootless"] == true {
-            let libpod = podman.get(ACT, "/v4.0.0/libpod/info").await?.unwrap_or_default();
-            refuse_others(host, version, rootless::owner(&libpod["host"]))?;
-            podman.rootless = Some(Limits::of(&libpod["host"]));
+        if info["security"]["rootless"] == true {
+            refuse_others(host, version, rootless::owner(info))?;
+            podman.rootless = Some(Limits::of(info));
         }
         Ok(podman)
     }
@@ -123,10 +131,16 @@ impl Podman {
             .collect();
         let names = json!(names).to_string();
         body.labels.get_or_insert_default().insert(labels::VARIABLES.into(), names);
+        if body.entrypoint.as_ref().is_some_and(Vec::is_empty) {
+            // An empty one is none said to Podman, which would take the image's.
+            let mut words = body.cmd.take().unwrap_or_default();
+            body.cmd = Some(words.split_off(words.len().min(1)));
+            body.entrypoint = Some(words);
+        }
         let host = body.host_config.get_or_insert_default();
         host.log_config = Some(HostConfigLogConfig {
             typ: Some("k8s-file".into()),
-            config: Some(HashMap::from([("max-size".into(), "16m".into())])),
+            config: Some(HashMap::from([("max-size".into(), LOG.into())])),
         });
         if let Some(limits) = &self.rootless {
             limits.adapt(body);
@@ -167,7 +181,7 @@ impl Podman {
         let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         let message = value["message"].as_str().unwrap_or("it did not say why").to_owned();
         // One that goes at this moment is not there in other words, with another status.
-        if status == StatusCode::NOT_FOUND || (status.is_server_error() && message.contains("no such container")) {
+        if status == StatusCode::NOT_FOUND || (status.is_server_error() && is_gone(&message)) {
             return Ok(None);
         }
         // What is so already is not done again.
@@ -242,8 +256,17 @@ fn refuse_others(host: &DockerHost, version: &str, owner: Option<u64>) -> Result
     )))
 }
 
+/// Whether an error says that the container goes at this moment.
+pub(super) fn is_gone(message: &str) -> bool {
+    message.contains("no such container") || message.contains("container has already been removed")
+}
+
 /// A container's state as Docker tells it. One that ran when the machine went down is as new to Podman.
 fn correct(state: &mut Value) {
+    if state["Status"] == STOPPING {
+        // It is told not to run, while its processes finish what they do.
+        state["Running"] = json!(true);
+    }
     let status = state["Status"].as_str().map(|status| docker_state(status).to_owned());
     let ran = state["StartedAt"].as_str().is_some_and(|at| !at.starts_with("0001-"));
     let over = ran && status.as_deref() == Some("created");
@@ -253,13 +276,15 @@ fn correct(state: &mut Value) {
     }
 }
 
+/// Its processes were told to end, and may be there still.
+const STOPPING: &str = "stopping";
+
 /// Docker's word for a state.
 fn docker_state(state: &str) -> &str {
     match state {
         "configured" | "initialized" => "created",
         "stopped" => "exited",
-        // Its processes may be there still.
-        "stopping" => "running",
+        STOPPING => "running",
         "unknown" => "",
         same => same,
     }
@@ -283,10 +308,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_container_for_podman_has_a_log_that_it_knows_and_the_names_of_its_variables() {
-        let podman = Podman { host: DockerHost::default(), version: "4.3.1".into(), ipv6: true, rootless: None };
+    fn a_container_for_podman_has_a_log_that_it_knows_its_command_whole_and_the_names_of_its_variables() {
+        let podman = Podman {
+            host: DockerHost::default(),
+            version: "4.3.1".into(),
+            ipv6: true,
+            store: String::new(),
+            rootless: None,
+        };
         let mut body = ContainerCreateBody { env: Some(vec!["A=1=2".into(), "B=".into()]), ..Default::default() };
+        (body.entrypoint, body.cmd) = (Some(vec![]), Some(vec!["sh".into(), "-c".into()]));
         podman.adapt(&mut body);
+        assert_eq!((body.entrypoint.unwrap(), body.cmd.unwrap()), (vec!["sh".to_owned()], vec!["-c".to_owned()]));
         assert_eq!(body.labels.unwrap()[labels::VARIABLES], r#"["A","B"]"#);
         let host = body.host_config.unwrap();
         assert_eq!(host.log_config.unwrap().typ.as_deref(), Some("k8s-file"));
@@ -300,6 +333,13 @@ mod tests {
         {
             assert_eq!(docker_state(state), read);
         }
+    }
+
+    #[test]
+    fn what_is_being_stopped_is_alive() {
+        let mut state = json!({ "Status": "stopping", "Running": false, "StartedAt": "2026-11-26T22:37:16Z" });
+        correct(&mut state);
+        assert_eq!((&state["Status"], &state["Running"]), (&json!("running"), &json!(true)));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-fn manifest(image: &str, more: &str) -> String {
+pub fn manifest(image: &str, more: &str) -> String {
     format!(
         "services:\n  orders:\n    source: {{ image: '{image}' }}\n    port: 9000\n    instance: {{ cpu: 0.25 vCPU, memory: \
          512 MB }}\n    deploy: {{ drain: 1s, startDeadline: 20s }}\n{more}"
@@ -157,6 +157,11 @@ fn a_private_registry_with_an_authority_of_its_own_is_asked_and_pulled_from() {
         return;
     }
     let Some(i) = DockerInstallation::new() else { return };
+    an_image_of_a_private_registry_is_deployed(i);
+}
+
+/// The same on any engine.
+pub fn an_image_of_a_private_registry_is_deployed(i: DockerInstallation) {
     let mut registry = Registry::behind_authority();
     registry.push(&i.lab.host, "live", "over TLS");
     registry.close();
@@ -168,6 +173,8 @@ fn a_private_registry_with_an_authority_of_its_own_is_asked_and_pulled_from() {
     i.until_status("orders", "RUNNING");
     i.know();
     assert_untold(&i);
+    let registrys = |name: &String| name.contains("/acme/orders");
+    assert!(!i.names().iter().any(registrys), "it has our own name only: {:?}", i.names());
     i.stop_for_good();
 }
 

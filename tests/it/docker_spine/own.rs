@@ -35,7 +35,12 @@ fn operations_failed(installation: &Installation, number: usize) -> bool {
 
 #[test]
 fn the_example_with_a_dockerfile_is_built_and_runs_as_the_file_says() {
-    let Some(mut installation) = DockerInstallation::new() else { return };
+    let Some(installation) = DockerInstallation::new() else { return };
+    the_example_is_built_and_runs(installation);
+}
+
+/// The same on any engine.
+pub fn the_example_is_built_and_runs(mut installation: DockerInstallation) {
     commit_example(&installation);
     installation.declare(&example("one"));
     installation.up();

@@ -129,6 +129,10 @@ impl Registry {
         }
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub fn name(&self) -> String {
         format!("{}/acme/orders", self.address)
     }
@@ -153,8 +157,16 @@ impl Registry {
             let docker = crate::docker::client(host);
             let made = docker.create_image(Some(import.build()), Some(bollard::body_full(archive.into())), None);
             made.try_collect::<Vec<_>>().await.unwrap();
+            let named = format!("{name}:{tag}");
+            if docker.inspect_image(&named).await.is_err() {
+                // Podman does not read the tag.
+                let options = query::TagImageOptionsBuilder::default().repo(&name).tag(tag).build();
+                let latest = format!("{name}:latest");
+                docker.tag_image(&latest, Some(options)).await.unwrap();
+                docker.remove_image(&latest, None::<query::RemoveImageOptions>, None).await.unwrap();
+            }
             docker.push_image(&name, Some(push), None).try_collect::<Vec<_>>().await.unwrap();
-            docker.remove_image(&format!("{name}:{tag}"), None::<query::RemoveImageOptions>, None).await.unwrap();
+            docker.remove_image(&named, None::<query::RemoveImageOptions>, None).await.unwrap();
         };
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work);
     }
