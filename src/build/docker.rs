@@ -415,7 +415,9 @@ impl DockerBuilder {
                 self.run_guarded(request(Backend::Classic), Backend::Classic, steps, log).await
             }
             // Not the command was killed, but what Podman runs it by, when one of its own threads ended (before Podman 4.6).
-            Err(Stopped::Failed(BuildError::Runtime(why))) if why.contains(RUNTIME_KILLED) => {
+            Err(Stopped::Failed(BuildError::Runtime(why) | BuildError::Command { ended: why, .. }))
+                if why.contains(RUNTIME_KILLED) =>
+            {
                 tracing::info!("Podman lost the command of a build; it is built once more");
                 self.run_guarded(request(self.backend), self.backend, steps, log).await
             }

@@ -2,7 +2,7 @@
 //! `of_the_user`, towpath as himself, and all with one start of the service.
 
 use crate::docker::Lab as Laboratory;
-use crate::docker_build::{guarded_builder, run, settings, unique};
+use crate::docker_build::{guarded_builder, run, runs, settings, unique, wait_until};
 use crate::docker_engine::{spec, words};
 use crate::docker_guard::{ASK, PROBE, reaches, start};
 use crate::docker_spine::DockerInstallation;
@@ -149,6 +149,12 @@ mod of_the_user {
         for (target, wanted) in &targets {
             assert!(log.contains(&format!("[Build] {target} {wanted}")), "{target} {wanted} in {log:#?}");
         }
+        // One that is given up ends with all that it runs.
+        tokio::select! {
+            (built, log, _) = run(&lab, &builder, settings(&["sleep 30193"])) => panic!("{built:?} {log:?}"),
+            () = wait_until("the build runs", || runs("30193")) => {}
+        }
+        wait_until("the command ended", || !runs("30193")).await;
         // Without the rules the same questions are answered otherwise: it is them that close.
         engine.dismantle().await.unwrap();
         for target in [SocketAddr::from((host, closed)), metadata, neighbour] {

@@ -6,17 +6,20 @@ use super::network::Subnet;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-/// The addresses and networks, as a firewall takes them. What cannot be read is not in it.
-pub(super) async fn closed() -> BTreeSet<String> {
-    let read = async |path| tokio::fs::read_to_string(path).await.unwrap_or_default();
-    let mut closed: BTreeSet<String> =
-        local(&read("/proc/net/fib_trie").await).into_iter().map(|address| address.to_string()).collect();
-    for (interface, subnet) in behind(&read("/proc/net/route").await) {
+/// The addresses and networks, as a firewall takes them; or why they are not known, so that nothing stays open unsaid.
+pub(super) async fn closed() -> Result<BTreeSet<String>, String> {
+    let read = async |path| {
+        let text = tokio::fs::read_to_string(path).await;
+        text.map_err(|error| format!("this machine's own addresses are not known: `{path}`: {error}"))
+    };
+    let addresses = local(&read("/proc/net/fib_trie").await?);
+    let mut closed: BTreeSet<String> = addresses.into_iter().map(|address| address.to_string()).collect();
+    for (interface, subnet) in behind(&read("/proc/net/route").await?) {
         if tokio::fs::try_exists(format!("/sys/class/net/{interface}/bridge")).await.unwrap_or(false) {
             closed.insert(subnet.to_string());
         }
     }
-    closed
+    Ok(closed)
 }
 
 /// The addresses that are this machine's own, loopback ones left out: no packet of a container gets there.

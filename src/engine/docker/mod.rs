@@ -25,6 +25,7 @@ mod ports;
 mod records;
 mod rootless;
 mod start;
+mod stop;
 mod storage;
 
 pub use examine::{DockerFacts, examine};
@@ -37,11 +38,9 @@ use crate::model::{
 use async_trait::async_trait;
 use bollard::Docker;
 use bollard::models::{ContainerInspectResponse, ContainerStatsResponse, ContainerSummary};
-use bollard::query_parameters::{
-    ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StatsOptionsBuilder, StopContainerOptionsBuilder,
-};
+use bollard::query_parameters::{ListContainersOptionsBuilder, StatsOptionsBuilder};
 use building::BuildGuard;
-use client::{CALL, call, call_optional, call_within};
+use client::{CALL, call, call_within};
 use follow::Followers;
 use futures_util::{StreamExt, TryStreamExt};
 use guard::Guard;
@@ -252,45 +251,6 @@ impl DockerEngine {
         inspect
             .and_then(|inspect| Some((inspect.id.clone()?, inspect)))
             .ok_or_else(|| EngineError::Refused(format!("there is no container for instance `{id}`")))
-    }
-
-    /// SIGTERM, `grace`, SIGKILL; waits for the end. A frozen container could not hear SIGTERM: it is thawed first.
-    async fn end(&self, container: &str, frozen: bool, grace: Duration) -> Result<(), EngineError> {
-        if frozen {
-            call_optional("thaw a container", self.docker.unpause_container(container)).await?;
-        }
-        let seconds = i32::try_from(grace.as_millis().div_ceil(1000)).unwrap_or(i32::MAX);
-        let options = StopContainerOptionsBuilder::default().t(seconds).build();
-        let stopped = self.docker.stop_container(container, Some(options));
-        match tokio::time::timeout(grace.saturating_add(CALL), stopped).await {
-            Ok(Err(error)) if client::status(&error) == Some(404) => Ok(()),
-            Ok(result) => result.map_err(|error| client::describe("stop a container", error)),
-            Err(_) => Err(client::unreachable("failed to stop a container: no answer in time".into())),
-        }
-    }
-
-    async fn discard(&self, container: &str) -> Result<(), EngineError> {
-        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        match tokio::time::timeout(CALL, self.docker.remove_container(container, Some(options))).await {
-            Ok(Err(error)) if client::status(&error) == Some(404) => Ok(()),
-            // Somebody removes it at this moment.
-            Ok(Err(error)) if client::status(&error) == Some(409) => self.wait_until_gone(container).await,
-            Ok(result) => result.map_err(|error| client::describe("remove a container", error)),
-            Err(_) => Err(client::unreachable("failed to remove a container: no answer in time".into())),
-        }
-    }
-
-    async fn wait_until_gone(&self, container: &str) -> Result<(), EngineError> {
-        for _ in 0..50 {
-            if self.inspect(container).await?.is_none() {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        Err(EngineError::Io {
-            act: "remove a container".into(),
-            source: std::io::Error::other("it is being removed by someone else, and does not go away"),
-        })
     }
 }
 

@@ -10,10 +10,12 @@ use super::labels;
 use super::machine::{self, Route};
 use super::network::{self, Kind};
 use super::podman::Podman;
+use super::ports;
 use crate::engine::EngineError;
 use crate::model::{Guarded, InstallationId};
 use bollard::Docker;
 use serde_json::json;
+use std::fs::File;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -68,16 +70,16 @@ impl Namespace {
 
     /// Sees to it that the namespace stays; what it is entered by, another one each time that it was gone.
     pub async fn hold(&self) -> Result<String, String> {
-        self.ensure(&self.name("anchor")).await
+        self.ensure(&self.name("anchor")).await.map(|(path, _)| path)
     }
 
     /// A namespace for the commands of one build, on the builds' bridge; it goes with what is returned.
     pub async fn room(self: &Arc<Self>) -> Result<(String, Guarded), String> {
         let pod = self.name(&format!("build-{:08x}", fastrand::u32(..)));
         // From here on: what was begun is removed also where it did not come to its end.
-        let mut room = Room { namespace: self.clone(), pod: pod.clone(), inode: None };
-        let path = self.ensure(&pod).await?;
-        room.inode = tokio::fs::metadata(&path).await.ok().map(|there| there.ino());
+        let mut room = Room { namespace: self.clone(), pod: pod.clone(), there: None };
+        let (path, there) = self.ensure(&pod).await?;
+        room.there = there;
         Ok((path, Box::new(room)))
     }
 
@@ -85,14 +87,14 @@ impl Namespace {
         format!("towpath-{}-{what}", &self.installation.as_str()[..12])
     }
 
-    async fn ensure(&self, pod: &str) -> Result<String, String> {
+    async fn ensure(&self, pod: &str) -> Result<(String, Option<File>), String> {
         let _one = self.making.lock().await;
         let held = self.pod(pod).await;
         held.map_err(|error| format!("the network of Podman without root cannot be held: {}", said(&error)))
     }
 
-    /// The pod's network namespace, once it runs.
-    async fn pod(&self, name: &str) -> Result<String, EngineError> {
+    /// The pod's network namespace, once it runs: its path, which is the user's alone to see, and itself.
+    async fn pod(&self, name: &str) -> Result<(String, Option<File>), EngineError> {
         for _ in 0..ATTEMPTS {
             let Some(pod) = self.podman.get("look at a pod", &format!("/v4.0.0/libpod/pods/{name}/json")).await? else {
                 self.make(name).await?;
@@ -105,10 +107,11 @@ impl Namespace {
                 self.podman.post("start a pod", &format!("/v4.0.0/libpod/pods/{name}/start"), None).await?;
                 continue;
             }
-            let infra = format!("/v1.41/containers/{}/json", pod["InfraContainerID"].as_str().unwrap_or_default());
-            let infra = self.podman.get("look at a pod", &infra).await?.unwrap_or_default();
+            let id = pod["InfraContainerID"].as_str().unwrap_or_default();
+            let infra = self.podman.get("look at a pod", &format!("/v1.41/containers/{id}/json")).await?;
+            let infra = infra.unwrap_or_default();
             if let Some(path) = infra["NetworkSettings"]["SandboxKey"].as_str().filter(|path| !path.is_empty()) {
-                return Ok(path.to_owned());
+                return Ok((path.to_owned(), open(infra["State"]["Pid"].as_i64(), id).await));
             }
         }
         Err(EngineError::Refused(format!(
@@ -134,7 +137,7 @@ impl Namespace {
 
     /// What there is beyond the bridges of the namespace.
     pub async fn outside(&self, held: &str) -> Result<Outside, String> {
-        let mut outside = Outside { machine: machine::closed().await.into_iter().collect(), ..Outside::default() };
+        let mut outside = Outside { machine: machine::closed().await?.into_iter().collect(), ..Outside::default() };
         match self.way(held).await? {
             // It is this machine's loopback, where that is open; the next address its name server.
             Way::Slirp(gateway) => {
@@ -236,35 +239,44 @@ impl Namespace {
 struct Room {
     namespace: Arc<Namespace>,
     pod: String,
-    /// Which network namespace it is.
-    inode: Option<u64>,
+    /// Its network namespace, held open: the number of one that is gone is given to the next.
+    there: Option<File>,
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        let (namespace, pod, inode) = (self.namespace.clone(), std::mem::take(&mut self.pod), self.inode);
+        let (namespace, pod, there) = (self.namespace.clone(), std::mem::take(&mut self.pod), self.there.take());
         // Without a runtime the process ends, and the next one sweeps.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 namespace.remove_pod(&pod).await;
-                let Some(inode) = inode else { return };
+                let Some(there) = there else { return };
                 // Podman's builder lets a command of a build that was given up go on to its own end.
-                for _ in 0..LOOKS {
-                    let _ = tokio::task::spawn_blocking(move || kill_all(inode)).await;
-                    tokio::time::sleep(LOOK).await;
-                }
+                let _ = tokio::task::spawn_blocking(move || kill_all(&there)).await;
             });
         }
     }
 }
 
-/// Kills what is in a network namespace. This user may: the namespaces of his containers are his.
-fn kill_all(inode: u64) {
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+/// The network namespace that a container's process is in. Never this process' own.
+async fn open(pid: Option<i64>, container: &str) -> Option<File> {
+    let pid = pid.filter(|pid| *pid > 0)?;
+    let its = File::open(format!("/proc/{pid}/ns/net")).ok()?;
+    let ours = std::fs::metadata("/proc/self/ns/net").ok()?.ino();
+    (ports::is_of(pid, container).await && its.metadata().ok()?.ino() != ours).then_some(its)
+}
+
+/// Kills what is in a network namespace, for a while. This user may: the namespaces of his containers are his.
+fn kill_all(there: &File) {
+    let Ok(inode) = there.metadata().map(|there| there.ino()) else { return };
     let is_in = |number: &i32| std::fs::metadata(format!("/proc/{number}/ns/net")).is_ok_and(|at| at.ino() == inode);
-    for process in numbers.filter(is_in).filter_map(rustix::process::Pid::from_raw) {
-        let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
+    for _ in 0..LOOKS {
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        for process in numbers.filter(is_in).filter_map(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
+        }
+        std::thread::sleep(LOOK);
     }
 }
 

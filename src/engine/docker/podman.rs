@@ -179,7 +179,9 @@ impl Podman {
         let (status, bytes) =
             answer.map_err(|_| unreachable(format!("failed to {act}: no answer within {} s", CALL.as_secs())))??;
         let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        let message = value["message"].as_str().unwrap_or("it did not say why").to_owned();
+        // Of pods it says what each of their containers failed at.
+        let said = value["message"].as_str().or_else(|| value["Errs"][0].as_str());
+        let message = said.unwrap_or("it did not say why").to_owned();
         // One that goes at this moment is not there in other words, with another status.
         if status == StatusCode::NOT_FOUND || (status.is_server_error() && is_gone(&message)) {
             return Ok(None);

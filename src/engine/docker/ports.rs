@@ -24,7 +24,7 @@ pub(super) async fn listening(pid: i64, container: &str) -> Vec<u16> {
 
 /// A number of another process id namespace may be anybody here: its cgroup must name the container, or, where containers have
 /// no cgroups of their own (Podman without root), the monitor that it is a child of.
-async fn is_of(pid: i64, container: &str) -> bool {
+pub(super) async fn is_of(pid: i64, container: &str) -> bool {
     let read = async |file: String| tokio::fs::read(file).await.unwrap_or_default();
     let names = |text: &[u8]| String::from_utf8_lossy(text).contains(container);
     if names(&read(format!("/proc/{pid}/cgroup")).await) {
