@@ -23,8 +23,8 @@ use super::dependencies::{self, Dependencies};
 use super::recipe as lines;
 use super::{BuildError, BuildJob, Builder, Provision};
 use crate::model::{
-    AppSettings, Artifact, BUILD_HOST, BuildId, BuildNetwork, Catalogue, Commit, Digest, DockerHost, Flavour,
-    InstallationId, LineSink, LineSource, RegistryLogin, RuntimeName, ServiceName,
+    AppSettings, Artifact, BUILD_HOST, BuildId, BuildLimits, BuildNetwork, Catalogue, Commit, Digest, DockerHost,
+    Flavour, Guarded, InstallationId, LineSink, LineSource, RegistryLogin, RuntimeName, ServiceName,
 };
 use async_trait::async_trait;
 use bollard::auth::DockerCredentials;
@@ -62,6 +62,9 @@ const LAST_LINES: usize = 3;
 /// How often, and after which rest, an image is tried to be removed that a build has just left.
 const RELEASES: u32 = 10;
 const RELEASE: Duration = Duration::from_millis(500);
+
+/// How Podman says that not a command but its runtime was killed.
+const RUNTIME_KILLED: &str = "while running runtime: signal: killed";
 
 /// Part of every build's id: changes when images are made another way.
 const RECIPE_VERSION: &str = "docker-2";
@@ -265,11 +268,18 @@ impl DockerBuilder {
                 query.extend([("version", "2".into()), ("extrahosts", BUILD_HOST.into())]);
             }
             // BuildKit knows no limits of a whole build: see `bounds`.
-            Backend::Classic | Backend::Buildah => query.extend(limits(job)),
+            Backend::Classic | Backend::Buildah => {
+                query.extend(limits(job, self.held()));
+            }
         }
         query.extend(self.groups.of(job).map(|group| ("cgroupparent", group)));
         let version = self.docker.client_version();
         Request { version: format!("{}.{}", version.major_version, version.minor_version), query, context }
+    }
+
+    /// What the engine can hold builds to.
+    fn held(&self) -> BuildLimits {
+        self.network.as_ref().map_or(BuildLimits::ALL, |network| network.limits())
     }
 
     /// The name of an image, for people. On Podman with the registry that it says where there is none.
@@ -364,14 +374,21 @@ impl DockerBuilder {
         steps: &dyn Steps,
         log: &dyn LineSink,
     ) -> Result<(), Stopped> {
-        let mut guarded = None;
+        let mut guarded: Option<Guarded> = None;
         match (&self.network, backend) {
             (None, Backend::BuildKit | Backend::Classic) => {}
             (Some(network), Backend::BuildKit) => guarded = self.told(network.guard().await),
             (Some(network), Backend::Classic) => {
-                request.query.extend(self.told(network.own().await).map(|name| ("networkmode", name)));
+                if let Some((name, kept)) = self.told(network.own().await) {
+                    request.query.push(("networkmode", name));
+                    guarded = Some(kept);
+                }
             }
-            (network, Backend::Buildah) => request.query.push(buildah_network(network.as_ref()).await?),
+            (network, Backend::Buildah) => {
+                let (parameter, kept) = buildah_network(network.as_ref()).await?;
+                request.query.push(parameter);
+                guarded = kept;
+            }
         }
         let ended = self.run(request, steps, log).await;
         drop(guarded);
@@ -397,6 +414,13 @@ impl DockerBuilder {
             Err(Stopped::NeedsClassic) if self.backend != Backend::Buildah => {
                 self.run_guarded(request(Backend::Classic), Backend::Classic, steps, log).await
             }
+            // Not the command was killed, but what Podman runs it by, when one of its own threads ended (before Podman 4.6).
+            Err(Stopped::Failed(BuildError::Runtime(why) | BuildError::Command { ended: why, .. }))
+                if why.contains(RUNTIME_KILLED) =>
+            {
+                tracing::info!("Podman lost the command of a build; it is built once more");
+                self.run_guarded(request(self.backend), self.backend, steps, log).await
+            }
             other => other,
         };
         match ended {
@@ -407,18 +431,24 @@ impl DockerBuilder {
     }
 }
 
-/// The network of commands on Podman: without a word they would run on this machine's own.
-async fn buildah_network(network: Option<&Arc<dyn BuildNetwork>>) -> Result<(&'static str, String), BuildError> {
-    let name = match network {
-        None => String::new(),
-        Some(network) => network.own().await.map_err(|why| {
-            BuildError::Runtime(format!(
-                "Nothing would keep this build from the machine that it runs on: {why}. Run towpath as root with `nft` (package \
-                 `nftables`), or allow that with `--allow-unisolated`."
-            ))
-        })?,
+/// The network of commands on Podman, by its name or its place: without a word they would run on this machine's own.
+async fn buildah_network(
+    network: Option<&Arc<dyn BuildNetwork>>,
+) -> Result<((&'static str, String), Option<Guarded>), BuildError> {
+    let (path, kept) = match network {
+        None => (String::new(), None),
+        Some(network) => {
+            let (path, kept) = network.own().await.map_err(|why| {
+                BuildError::Runtime(format!(
+                    "Nothing would keep this build from the machine that it runs on: {why}, or allow that with \
+                     `--allow-unisolated`."
+                ))
+            })?;
+            (path, Some(kept))
+        }
     };
-    Ok(("nsoptions", serde_json::json!([{ "Name": "network", "Host": false, "Path": name }]).to_string()))
+    let options = serde_json::json!([{ "Name": "network", "Host": false, "Path": path }]).to_string();
+    Ok((("nsoptions", options), kept))
 }
 
 /// Why an image could not be pulled, with what to do where that is not what Docker would say: it speaks HTTP with registries of
@@ -465,15 +495,18 @@ async fn dependencies(job: &BuildJob) -> Option<Dependencies> {
     tokio::task::spawn_blocking(move || dependencies::find(&steps, &source)).await.ok().flatten()
 }
 
-/// What the classic builder holds commands to: their memory, and at least a whole CPU.
-fn limits(job: &BuildJob) -> Vec<(&'static str, String)> {
-    let memory = job.memory().0.to_string();
-    vec![
-        ("memory", memory.clone()),
-        ("memswap", memory),
-        ("cpuperiod", "100000".into()),
-        ("cpuquota", (u64::from(job.size.cpu.0.max(1000)) * 100).to_string()),
-    ]
+/// What the classic builder holds commands to, where it can: their memory, and at least a whole CPU.
+fn limits(job: &BuildJob, held: BuildLimits) -> Vec<(&'static str, String)> {
+    let mut limits = Vec::new();
+    if held.memory {
+        let memory = job.memory().0.to_string();
+        limits.extend([("memory", memory.clone()), ("memswap", memory)]);
+    }
+    if held.cpu {
+        let quota = (u64::from(job.size.cpu.0.max(1000)) * 100).to_string();
+        limits.extend([("cpuperiod", "100000".into()), ("cpuquota", quota)]);
+    }
+    limits
 }
 
 /// What no process of a build may exceed. BuildKit reads this from Docker Engine 23 on; before, recipes say it themselves.
@@ -611,7 +644,9 @@ impl Builder for DockerBuilder {
             Backend::Buildah => None,
             _ => Bounds::begin(&self.host, &self.installation, &job),
         };
-        let ending = (self.backend == Backend::Buildah).then(|| self.groups.begin(&self.installation, &job));
+        // Without root its commands are killed with their network.
+        let groups = self.backend == Backend::Buildah && self.held().group;
+        let ending = groups.then(|| self.groups.begin(&self.installation, &job));
         let work = async {
             let ending = ending;
             let built = match &job.settings.dockerfile {

@@ -40,7 +40,7 @@ pub mod window;
 pub mod wire_settings;
 
 pub use self::cron::{Cron, Poll, Times, Zone};
-pub use build_network::{BUILD_HOST, BuildNetwork, Guarded};
+pub use build_network::{BUILD_HOST, BuildLimits, BuildNetwork, Guarded};
 pub use connection::{ConnectionName, Entrance, Handshake, HostUrl, Means, Provider};
 pub use docker_host::DockerHost;
 pub use dockerfile::{DockerfileBuild, RepositoryPath};

@@ -233,14 +233,14 @@ pub async fn a_failing_command_is_named(lab: &Lab, backends: &[Backend]) {
 }
 
 /// Whether a process with this argument runs on the host.
-fn runs(argument: &str) -> bool {
+pub fn runs(argument: &str) -> bool {
     std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
         let words = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
         words.split(|b| *b == 0).any(|word| word == argument.as_bytes()) && words.starts_with(b"sleep")
     })
 }
 
-async fn wait_until(what: &str, condition: impl Fn() -> bool) {
+pub async fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let end = Instant::now() + Duration::from_secs(20);
     while !condition() {
         assert!(Instant::now() < end, "{what}");

@@ -20,7 +20,7 @@ use towpath::engine::docker::{DockerEngine, Isolation, Reach};
 use towpath::model::{BuildNetwork, InstanceSpec};
 
 /// Answers `/HOST/PORT` by whether that can be connected to from here.
-const PROBE: &str = r#"
+pub const PROBE: &str = r#"
 import http.server, os, socket
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
@@ -115,7 +115,7 @@ async fn ask(instance: SocketAddr, path: &str) -> Option<String> {
     tokio::time::timeout(Duration::from_secs(5), exchange).await.ok()?
 }
 
-async fn start(engine: &DockerEngine, spec: &InstanceSpec) -> SocketAddr {
+pub async fn start(engine: &DockerEngine, spec: &InstanceSpec) -> SocketAddr {
     let address = engine.start(spec).await.unwrap();
     let end = Instant::now() + Duration::from_secs(30);
     while ask(address, "/").await.is_none() {
@@ -126,7 +126,7 @@ async fn start(engine: &DockerEngine, spec: &InstanceSpec) -> SocketAddr {
 }
 
 /// From an instance to an address; asked again while it is not as wanted, since others load this machine.
-async fn reaches(instance: SocketAddr, target: SocketAddr, wanted: &str) -> String {
+pub async fn reaches(instance: SocketAddr, target: SocketAddr, wanted: &str) -> String {
     let path = format!("/{}/{}", target.ip(), target.port());
     let mut said = String::new();
     for _ in 0..3 {
@@ -194,7 +194,7 @@ pub async fn what_an_instance_reaches(lab: &Lab) {
 }
 
 /// Prints for each of its arguments whether that can be connected to from here.
-const ASK: &str = r#"
+pub const ASK: &str = r#"
 import socket, sys
 gateway = [l.split() for l in open("/proc/net/route")][1:]
 gateway = next(l[2] for l in gateway if l[1] == "00000000")

@@ -52,6 +52,7 @@ mod plan_scripts;
 mod plan_speed;
 mod plan_stale;
 mod podman;
+mod podman_rootless;
 mod process_apart;
 mod process_build;
 mod process_engine;

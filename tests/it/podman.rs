@@ -157,7 +157,7 @@ fn script(words: &[&str]) -> Command {
 }
 
 /// Dropped in this order: what is left of the installation goes while its engine is there.
-struct PodmanLab {
+pub struct PodmanLab {
     engine: Arc<DockerEngine>,
     other: Arc<DockerEngine>,
     image: String,
@@ -172,6 +172,16 @@ impl PodmanLab {
 
     async fn on(service: Service, reach: Reach) -> Self {
         let laboratory = service.laboratory();
+        Self::at(laboratory, service, reach).await
+    }
+
+    /// On an engine that somebody else ends.
+    pub async fn of_others(laboratory: Laboratory) -> Self {
+        let none = Service { child: None, place: tempfile::tempdir().unwrap(), apart: false };
+        Self::at(laboratory, none, Reach::Auto).await
+    }
+
+    async fn at(laboratory: Laboratory, service: Service, reach: Reach) -> Self {
         let open = || DockerEngine::connect(&laboratory.host, laboratory.installation.clone(), reach);
         let (engine, other) = (Arc::new(open().await.unwrap()), Arc::new(open().await.unwrap()));
         engine.examine_isolation().await.unwrap();
@@ -220,7 +230,7 @@ impl Lab for PodmanLab {
 }
 
 /// The same with one control plane: two that live at once would both write an instance's log.
-struct Alone<'a>(&'a PodmanLab);
+pub struct Alone<'a>(pub &'a PodmanLab);
 
 #[async_trait]
 impl Lab for Alone<'_> {
@@ -238,7 +248,7 @@ impl Lab for Alone<'_> {
 }
 
 /// A command that is not there is found out by Podman's init process, which the contract of engines leaves open.
-async fn a_command_that_does_not_exist_ends_at_once_and_the_log_says_why(lab: &dyn Lab) {
+pub async fn a_command_that_does_not_exist_ends_at_once_and_the_log_says_why(lab: &dyn Lab) {
     let (engine, mut spec) = (lab.engine(), lab.spec("").await);
     spec.command = StartCommand::Words(vec!["gunicornn".into(), "app:app".into()]);
     match engine.start(&spec).await {
@@ -253,7 +263,7 @@ async fn a_command_that_does_not_exist_ends_at_once_and_the_log_says_why(lab: &d
 }
 
 /// As on Docker, where the container's end says the code only.
-async fn pre_run_lines_run_first_and_the_log_names_the_one_that_fails(lab: &dyn Lab) {
+pub async fn pre_run_lines_run_first_and_the_log_names_the_one_that_fails(lab: &dyn Lab) {
     let (engine, mut spec) = (lab.engine(), lab.spec("print('app', flush=True)").await);
     spec.pre_run = vec!["echo first".into(), "echo second; exit 7".into()];
     engine.start(&spec).await.unwrap();

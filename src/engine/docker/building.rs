@@ -2,17 +2,19 @@
 //! metadata addresses.
 //!
 //! The classic builder takes a network, and gets one of the installation's own with the same rules as the instances'; so does
-//! Podman's, which would run commands on this machine's own network else, and is given none that is not guarded.
+//! Podman's, which would run commands on this machine's own network else, and is given none that is not guarded. Without root it
+//! is given the network of a pod, one for each build.
 //! BuildKit takes none: it runs commands on the engine's default bridge. So that bridge is guarded while a build of ours
 //! runs, in a table whose elements time out by themselves, and what others have on it is let through: containers, and
 //! commands of their BuildKit builds. Those are told from ours by the file of hosts that BuildKit mounts for them, which no
 //! command can change or hide as another: ours have one of their own, since towpath's builders name a host.
 
 use super::guard::{self, Guard, Isolation, reach_rules};
+use super::namespace::Namespace;
 use super::network::{self, Bridge, Kind};
 use super::podman::Podman;
 use super::{DockerEngine, client::call};
-use crate::model::{BuildNetwork, Guarded, InstallationId};
+use crate::model::{BuildLimits, BuildNetwork, Guarded, InstallationId};
 use async_trait::async_trait;
 use bollard::Docker;
 use bollard::query_parameters::ListContainersOptionsBuilder;
@@ -35,6 +37,7 @@ const DEFAULT: &str = "bridge";
 pub(super) struct BuildGuard {
     docker: Docker,
     podman: Option<Podman>,
+    namespace: Option<Arc<Namespace>>,
     installation: InstallationId,
     table: String,
     /// What may be reached although it is on this host, or looks like a metadata address.
@@ -50,17 +53,19 @@ impl BuildGuard {
     pub fn new(
         docker: Docker,
         podman: Option<Podman>,
+        namespace: Option<Arc<Namespace>>,
         installation: &InstallationId,
         reach: Vec<SocketAddrV4>,
     ) -> Self {
         let name = guard::name(installation);
         let own = Guard::named(format!("{name}-b"), Vec::new(), reach.clone()).keeping_apart(podman.is_some());
         Self {
+            own: own.within(namespace.clone()),
             docker,
             podman,
+            namespace,
             installation: installation.clone(),
             table: format!("{name}-builds"),
-            own,
             reach,
             unguarded: false.into(),
             running: Mutex::new(0),
@@ -146,22 +151,28 @@ impl BuildGuard {
     }
 
     /// The installation's own network for builds, guarded.
-    async fn own_network(&self) -> Result<String, String> {
+    async fn own_network(&self) -> Result<(String, Guarded), String> {
         let bridge = network::ensure(&self.docker, self.podman.as_ref(), &self.installation, Kind::Builds).await;
         let bridge = bridge.map_err(|e| e.to_string())?;
         self.own.ensure(&bridge).await;
-        match self.own.state() {
-            Some(Isolation::Open(why)) if !self.unguarded.load(Ordering::Relaxed) => Err(why),
-            _ => Ok(bridge.name),
+        match (self.own.state(), &self.namespace) {
+            (Some(Isolation::Open(why)), _) if !self.unguarded.load(Ordering::Relaxed) => {
+                Err(self.podman.as_ref().map_or(why.clone(), |podman| format!("{why}. {}", podman.mend())))
+            }
+            (_, Some(namespace)) => namespace.room().await,
+            (_, None) => Ok((bridge.name, Box::new(()))),
         }
     }
 
     /// Removes what was made. There being nothing is success.
     pub async fn remove(&self) {
+        self.own.remove().await;
+        if let Some(namespace) = &self.namespace {
+            namespace.remove().await;
+        }
         if let Err(error) = network::remove(&self.docker, &self.installation, Kind::Builds).await {
             tracing::warn!(%error, "the network of builds stays");
         }
-        self.own.remove().await;
         if rustix::process::geteuid().is_root() {
             self.remove_table().await;
         }
@@ -170,8 +181,13 @@ impl BuildGuard {
 
 #[async_trait]
 impl BuildNetwork for DockerEngine {
-    async fn own(&self) -> Result<String, String> {
+    async fn own(&self) -> Result<(String, Guarded), String> {
         self.builds.own_network().await
+    }
+
+    fn limits(&self) -> BuildLimits {
+        let held = self.podman.as_ref().and_then(|podman| podman.rootless.as_ref());
+        held.map_or(BuildLimits::ALL, |held| BuildLimits { memory: held.memory, cpu: held.cpu, group: false })
     }
 
     async fn guard(&self) -> Result<Guarded, String> {

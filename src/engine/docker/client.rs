@@ -196,16 +196,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn podman_without_root_or_elsewhere_is_refused_by_name_with_a_way_on() {
-        let refusal = async |parts| {
-            let (_directory, host, _) = engine("1.41", parts).await;
+    async fn podman_of_another_user_or_elsewhere_is_refused_by_name_with_a_way_on() {
+        let refusal = async |parts: String| {
+            let (_directory, host, _) = engine("1.41", parts.leak()).await;
             connect(&host).await.map(|_| ()).unwrap_err().to_string()
         };
-        let elsewhere = refusal(r#"{"Name":"Podman Engine","Version":"4.3.1"}],"KernelVersion":"1","Name":["x""#).await;
+        let part = r#"{"Name":"Podman Engine","Version":"4.3.1"}"#;
+        let elsewhere = refusal(format!(r#"{part}],"host":{{"kernel":"1","hostname":"x"}},"x":[0"#)).await;
         assert!(elsewhere.contains("is Podman 4.3.1 and runs on another machine"), "{elsewhere}");
-        let rootless = refusal(r#"{"Name":"Podman Engine","Version":"4.3.1"}],"Rootless":true,"x":[0"#).await;
-        assert!(rootless.contains("is Podman 4.3.1 and runs without root"), "{rootless}");
-        assert!(rootless.contains("podman.socket") && rootless.contains("--engine process"), "{rootless}");
+        assert!(elsewhere.contains("podman.socket") && elsewhere.contains("--engine process"), "{elsewhere}");
+        let uname = rustix::system::uname();
+        let (kernel, name) = (uname.release().to_string_lossy(), uname.nodename().to_string_lossy());
+        let map = r#""idMappings":{"uidmap":[{"container_id":0,"host_id":4000000}]},"security":{"rootless":true}"#;
+        let host = format!(r#""host":{{"kernel":"{kernel}","hostname":"{name}",{map}}}"#);
+        let others = refusal(format!(r#"{part}],{host},"x":[0"#)).await;
+        assert!(others.contains("is Podman 4.3.1 without root and of user 4000000"), "{others}");
+        assert!(others.contains("Run towpath as that user"), "{others}");
     }
 
     #[tokio::test]

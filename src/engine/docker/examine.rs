@@ -1,6 +1,7 @@
 //! What a Docker engine is, for `towpath doctor`. Nothing is made or changed.
 
 use super::client::{call, connect};
+use super::rootless::Limits;
 use crate::engine::EngineError;
 use crate::model::DockerHost;
 use std::fmt;
@@ -10,8 +11,10 @@ use std::fmt;
 pub struct DockerFacts {
     /// Its version.
     pub version: String,
-    /// Whether it is Podman; then it runs as root, or it would have been refused.
+    /// Whether it is Podman.
     pub podman: bool,
+    /// What it holds instances to, where it is Podman without root.
+    pub rootless: Option<Limits>,
     /// The version of the API that was agreed on.
     pub api: String,
     /// What manages control groups: `systemd`, `cgroupfs`.
@@ -38,8 +41,9 @@ impl DockerFacts {
 
 impl fmt::Display for DockerFacts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let root = if self.rootless.is_some() { "rootless" } else { "rootful" };
         match self.podman {
-            true => write!(f, "Podman {}, rootful, API {}", self.version, self.api)?,
+            true => write!(f, "Podman {}, {root}, API {}", self.version, self.api)?,
             false => write!(f, "version {}, API {}", self.version, self.api)?,
         }
         if let Some(driver) = &self.cgroup_driver {
@@ -62,6 +66,7 @@ pub async fn examine(host: &DockerHost) -> Result<DockerFacts, EngineError> {
     Ok(DockerFacts {
         version: info.server_version.unwrap_or_else(|| "unknown".into()),
         podman: podman.is_some(),
+        rootless: podman.and_then(|podman| podman.rootless),
         api: docker.client_version().to_string(),
         cgroup_driver: info.cgroup_driver.map(|driver| driver.to_string()),
         cgroup_version: info.cgroup_version.map(|version| version.to_string()),

@@ -3,14 +3,15 @@
 //! bridge's own setting, see `network`; Podman's has none, and there it is a rule of a second table.
 //!
 //! One table of nftables, or two chains of iptables, with the installation's name. Each call replaces them as a whole,
-//! so a firewall that somebody flushed comes back. Only where this process is root on the engine's own machine;
-//! elsewhere the state says why not.
+//! so a firewall that somebody flushed comes back. Only where this process is root on the engine's own machine, or where
+//! the engine is Podman without root, in the network of its user (see `namespace`); elsewhere the state says why not.
 
+use super::namespace::{Namespace, Outside};
 use super::network::{Bridge, Subnet};
 use crate::model::InstallationId;
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::process::Stdio;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
@@ -49,7 +50,17 @@ pub(super) struct Guard {
     reach: Vec<SocketAddrV4>,
     /// Whether neighbours on the bridge are kept apart here: see `podman`.
     apart: bool,
-    last: Mutex<Option<(Instant, Isolation)>>,
+    /// Where the rules are put, if not on this machine's own network.
+    namespace: Option<Arc<Namespace>>,
+    last: Mutex<Option<Last>>,
+}
+
+/// What was found last.
+struct Last {
+    at: Instant,
+    /// The namespace, where it is held: another one has no rules.
+    held: Option<Result<String, String>>,
+    state: Isolation,
 }
 
 impl Guard {
@@ -59,7 +70,7 @@ impl Guard {
 
     /// For another bridge than the instances', with exceptions.
     pub fn named(name: String, open_ports: Vec<u16>, reach: Vec<SocketAddrV4>) -> Self {
-        Self { name, open_ports, reach, apart: false, last: Mutex::new(None) }
+        Self { name, open_ports, reach, apart: false, namespace: None, last: Mutex::new(None) }
     }
 
     /// The same, which keeps neighbours on the bridge apart as well.
@@ -67,36 +78,50 @@ impl Guard {
         Self { apart, ..self }
     }
 
+    /// The same, whose rules are put in this namespace, if there is one.
+    pub fn within(self, namespace: Option<Arc<Namespace>>) -> Self {
+        Self { namespace, ..self }
+    }
+
     /// What was found last.
     pub fn state(&self) -> Option<Isolation> {
-        self.last().as_ref().map(|(_, state)| state.clone())
+        self.last().as_ref().map(|last| last.state.clone())
     }
 
     /// Sees to it that the rules are there, unless that was done a moment ago.
     pub async fn ensure(&self, bridge: &Bridge) {
-        let fresh = self.last().as_ref().is_some_and(|(at, _)| at.elapsed() < FRESH);
-        if !fresh {
-            self.apply(bridge).await;
+        let held = match &self.namespace {
+            Some(namespace) => Some(namespace.hold().await),
+            None => None,
+        };
+        let fresh = self.last().as_ref().is_some_and(|last| last.at.elapsed() < FRESH && last.held == held);
+        if fresh {
+            return;
         }
-    }
-
-    /// Puts the rules in force.
-    pub async fn apply(&self, bridge: &Bridge) {
-        let state = match self.put(bridge).await {
+        let state = match self.put(bridge, held.as_ref()).await {
             Ok(tool) => Isolation::Guarded(tool),
             Err(why) => Isolation::Open(why),
         };
         let mut last = self.last();
         if let Isolation::Open(why) = &state
-            && last.as_ref().is_none_or(|(_, before)| *before != state)
+            && last.as_ref().is_none_or(|last| last.state != state)
         {
             tracing::warn!(table = %self.name, "instances or builds can reach this host's ports and cloud metadata addresses: {why}");
         }
-        *last = Some((Instant::now(), state));
+        *last = Some(Last { at: Instant::now(), held, state });
     }
 
-    async fn put(&self, bridge: &Bridge) -> Result<&'static str, String> {
-        let rules = self.rules(bridge).await?;
+    async fn put(&self, bridge: &Bridge, held: Option<&Result<String, String>>) -> Result<&'static str, String> {
+        if let (Some(namespace), Some(held)) = (&self.namespace, held) {
+            let held = held.as_ref().map_err(Clone::clone)?;
+            let interface = bridge.interface.clone().ok_or("the bridge's interface is not known")?;
+            let rules = self.rules(bridge, interface, namespace.outside(held).await?).await;
+            namespace.nft(held, &rules.nftables()).await?;
+            // As below.
+            let _ = namespace.nft(held, &rules.whole_bridge()).await;
+            return Ok("nftables");
+        }
+        let rules = self.rules(bridge, local_interface(bridge).await?, Outside::default()).await;
         let nft = run("nft", &["-f", "-"], &rules.nftables()).await;
         let Err(without_nft) = nft else {
             if rules.apart.is_some() {
@@ -124,30 +149,36 @@ impl Guard {
         Ok("iptables")
     }
 
-    async fn rules(&self, bridge: &Bridge) -> Result<Rules, String> {
-        let interface = local_interface(bridge).await?;
-        Ok(Rules {
+    async fn rules(&self, bridge: &Bridge, interface: String, outside: Outside) -> Rules {
+        let mut nameservers = nameservers().await;
+        nameservers.extend(outside.nameservers);
+        Rules {
             name: self.name.clone(),
             interface,
-            nameservers: nameservers().await,
+            nameservers,
             ports: self.open_ports.clone(),
             reach: self.reach.clone(),
             apart: self.apart.then_some(bridge.subnet),
-        })
+            machine: outside.machine,
+        }
     }
 
     /// Removes the rules. There being none is success.
     pub async fn remove(&self) {
         *self.last() = None;
+        // `delete` fails where there is no table; `add` before it makes sure that there is one.
+        let script = format!("add table inet {0}\ndelete table inet {0}\n", self.name);
+        let bridged = script.replace("table inet", "table bridge");
+        if let Some(namespace) = &self.namespace {
+            return namespace.forget(&(script + &bridged)).await;
+        }
         if !rustix::process::geteuid().is_root() {
             return;
         }
         let rules = Rules { name: self.name.clone(), ..Rules::default() };
-        // `delete` fails where there is no table; `add` before it makes sure that there is one.
-        let script = format!("add table inet {0}\ndelete table inet {0}\n", rules.name);
         let _ = run("nft", &["-f", "-"], &script).await;
         if self.apart {
-            let _ = run("nft", &["-f", "-"], &script.replace("table inet", "table bridge")).await;
+            let _ = run("nft", &["-f", "-"], &bridged).await;
         }
         for (chain, parent) in [(rules.input(), "INPUT"), (rules.forward(), "FORWARD")] {
             if run("iptables", &["--wait", "5", "-D", parent, "-j", &chain], "").await.is_ok() {
@@ -157,7 +188,7 @@ impl Guard {
         }
     }
 
-    fn last(&self) -> std::sync::MutexGuard<'_, Option<(Instant, Isolation)>> {
+    fn last(&self) -> std::sync::MutexGuard<'_, Option<Last>> {
         self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
@@ -206,6 +237,8 @@ struct Rules {
     reach: Vec<SocketAddrV4>,
     /// The bridge's addresses, where the rules keep neighbours apart.
     apart: Option<Subnet>,
+    /// What this machine is reached by through the way out, where that is a program of its.
+    machine: Vec<String>,
 }
 
 impl Rules {
@@ -227,14 +260,30 @@ impl Rules {
             "add table inet {name}\ndelete table inet {name}\ntable inet {name} {{\n\
              \x20 chain input {{\n    type filter hook input priority -10; policy accept;\n\
              \x20   iifname != \"{interface}\" accept\n    ct state established,related accept\n{dns}{ports}    drop\n  }}\n\
-             \x20 chain forward {{\n    type filter hook forward priority -10; policy accept;\n\
-             \x20   iifname != \"{interface}\" accept\n    ct state established,related accept\n{dns}\
+             \x20 chain forward {{\n    type filter hook forward priority -10; policy accept;\n{}\
+             \x20   iifname != \"{interface}\" accept\n    ct state established,related accept\n{dns}{}\
              \x20   oifname \"{interface}\" drop\n    ip daddr {{ {} }} drop\n\
              \x20   ip6 daddr {{ fe80::/10, fd00:ec2::/32, fd20:ce::/32 }} drop\n  }}\n{}}}\n{}",
+            self.inward(),
+            self.machine(),
             metadata(),
             self.strangers(),
             self.neighbours()
         )
+    }
+
+    /// Nobody else's packets are forwarded to Podman's bridge: neither those of builds nor those of other machines.
+    fn inward(&self) -> String {
+        let (to, Some(_)) = (format!("    oifname \"{}\"", self.interface), self.apart) else { return String::new() };
+        format!("{to} ct state established,related accept\n{to} drop\n")
+    }
+
+    /// From a network whose packets this machine does not forward but connects for, it is out there like everything else.
+    fn machine(&self) -> String {
+        let own = self.machine.iter().filter(|place| !place.contains('/'));
+        let open = own
+            .flat_map(|at| self.ports.iter().map(move |port| format!("    ip daddr {at} tcp dport {port} accept\n")));
+        open.chain(self.machine.iter().map(|place| format!("    ip daddr {place} drop\n"))).collect()
     }
 
     /// While nothing is on it, Podman's bridge is not there: what is for an address of an instance would leave this machine, and a
@@ -309,8 +358,13 @@ fn parse_nameservers(text: &str) -> Vec<Ipv4Addr> {
 pub(super) async fn run(tool: &'static str, arguments: &[&str], input: &str) -> Result<(), String> {
     let mut command = Command::new(tool);
     // Not every user's search path has these directories.
-    command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").args(arguments);
+    run_command(tool, command, input).await.map(|_| ())
+}
+
+/// Runs a command; what it printed, or said when it failed.
+pub(super) async fn run_command(name: &str, mut command: Command, input: &str) -> Result<String, String> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let work = async {
         let mut child = command.spawn()?;
         if let Some(mut stdin) = child.stdin.take() {
@@ -320,76 +374,18 @@ pub(super) async fn run(tool: &'static str, arguments: &[&str], input: &str) -> 
         child.wait_with_output().await
     };
     match tokio::time::timeout(LIMIT, work).await {
-        Ok(Ok(output)) if output.status.success() => Ok(()),
+        Ok(Ok(output)) if output.status.success() => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
         Ok(Ok(output)) => {
             let said = String::from_utf8_lossy(&output.stderr);
-            Err(format!("{tool}: {}", said.lines().next().unwrap_or("it did not say why").trim()))
+            // Podman's lines with a time are warnings that have nothing to do with it.
+            let telling = said.lines().find(|line| !line.trim().is_empty() && !line.starts_with("time="));
+            Err(format!("{name}: {}", telling.unwrap_or("it did not say why").trim()))
         }
-        Ok(Err(error)) => Err(format!("{tool}: {error}")),
-        Err(_) => Err(format!("{tool} did not end within {} s", LIMIT.as_secs())),
+        Ok(Err(error)) => Err(format!("{name}: {error}")),
+        Err(_) => Err(format!("{name} did not end within {} s", LIMIT.as_secs())),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rules() -> Rules {
-        Rules {
-            name: "towpath-0123456789ab".into(),
-            interface: "br-0".into(),
-            nameservers: vec![Ipv4Addr::new(169, 254, 169, 253)],
-            ports: vec![443],
-            reach: vec![],
-            apart: None,
-        }
-    }
-
-    #[test]
-    fn neighbours_on_a_bridge_of_podman_are_kept_apart_by_a_table_of_their_own() {
-        assert!(!rules().nftables().contains("table bridge"));
-        let apart = Rules { apart: Some(Subnet::new(Ipv4Addr::new(10, 201, 0, 0), 16)), ..rules() };
-        let text = apart.nftables();
-        assert!(text.contains("\ndelete table bridge towpath-0123456789ab\ntable bridge"), "{text}");
-        assert!(text.contains("    ip saddr 10.201.0.0/16 ip daddr 10.201.0.0/16 drop\n"), "{text}");
-        assert!(text.contains("    ip daddr 10.201.0.0/16 oifname != { \"br-0\", \"lo\" } reject\n  }\n}\n"), "{text}");
-    }
-
-    #[test]
-    fn the_table_drops_what_comes_from_the_bridge_but_answers_names_and_the_ingress() {
-        let text = rules().nftables();
-        let input = text.split("chain input").nth(1).unwrap().split("chain forward").next().unwrap();
-        let order = [
-            "!= \"br-0\" accept",
-            "established,related accept",
-            "169.254.169.253 udp dport 53 accept",
-            "tcp dport 443 accept",
-            "  drop",
-        ];
-        let places: Vec<usize> =
-            order.iter().map(|part| input.find(part).unwrap_or_else(|| panic!("{part}: {input}"))).collect();
-        assert!(places.is_sorted(), "{input}");
-        let forward = text.split("chain forward").nth(1).unwrap();
-        assert!(!forward.contains("443"), "{forward}");
-        assert!(forward.find("dport 53").unwrap() < forward.find("169.254.0.0/16").unwrap(), "{forward}");
-        assert!(text.starts_with("add table inet towpath-0123456789ab\ndelete table inet towpath-0123456789ab\ntable"));
-    }
-
-    #[test]
-    fn chains_of_iptables_say_the_same_and_have_names_that_fit() {
-        let rules = rules();
-        assert!(rules.input().len() <= 28 && rules.forward().len() <= 28);
-        let (input, forward) = (rules.iptables(&rules.input()), rules.iptables(&rules.forward()));
-        assert!(input.ends_with("--dport 443 -j RETURN\n-A towpath-0123456789ab-in -j DROP\nCOMMIT\n"), "{input}");
-        assert!(
-            forward.contains("-fw -o br-0 -j DROP\n") && forward.contains("-d 169.254.0.0/16 -j DROP\n"),
-            "{forward}"
-        );
-    }
-
-    #[test]
-    fn name_servers_are_read_without_loopback_and_nonsense() {
-        let text = "# c\nnameserver 10.0.0.2\nnameserver 127.0.0.53\nnameserver ::1\nnameserver x\noptions ndots:5\n";
-        assert_eq!(parse_nameservers(text), [Ipv4Addr::new(10, 0, 0, 2)]);
-    }
-}
+#[path = "guard_tests.rs"]
+mod tests;

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 pub(super) const INSTALLATION: &str = "io.towpath.installation";
 /// The installation whose builds a network is for.
 pub(super) const BUILDS_OF: &str = "io.towpath.builds-of";
+/// The installation that a pod holds a network for.
+pub(super) const ANCHOR_OF: &str = "io.towpath.anchor-of";
 /// The instance.
 pub(super) const INSTANCE: &str = "io.towpath.instance";
 const SERVICE: &str = "io.towpath.service";
@@ -18,8 +20,8 @@ const CONFIG: &str = "io.towpath.config";
 const LOG: &str = "io.towpath.log";
 const ADDRESS: &str = "io.towpath.address";
 const IMAGE: &str = "io.towpath.image";
-const MEMORY: &str = "io.towpath.memory";
-const CPU: &str = "io.towpath.cpu";
+pub(super) const MEMORY: &str = "io.towpath.memory";
+pub(super) const CPU: &str = "io.towpath.cpu";
 const STORAGE: &str = "io.towpath.storage";
 const ENVIRONMENT: &str = "io.towpath.environment";
 /// The names of the variables that were given, where their order does not tell them from the image's: a JSON array.
@@ -42,9 +44,9 @@ pub(super) struct Labels {
     /// The lease: where the instance answers for as long as the container exists, running or not.
     pub address: SocketAddr,
     pub image: String,
-    /// Bytes.
+    /// Bytes; 0 where nothing is held to them.
     pub memory: u64,
-    /// Thousandths of a vCPU.
+    /// Thousandths of a vCPU; 0 where nothing is held to them.
     pub cpu: u32,
     /// What its files may take, in bytes.
     pub storage: Option<u64>,

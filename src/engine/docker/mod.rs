@@ -16,15 +16,20 @@ mod isolation;
 mod labels;
 mod lease;
 mod logfile;
+mod machine;
+mod namespace;
 mod network;
 mod observe;
 mod podman;
 mod ports;
 mod records;
+mod rootless;
 mod start;
+mod stop;
 mod storage;
 
 pub use examine::{DockerFacts, examine};
+pub use rootless::Limits;
 
 use super::{Attached, Engine, EngineError, InstanceUsage};
 use crate::model::{
@@ -33,15 +38,14 @@ use crate::model::{
 use async_trait::async_trait;
 use bollard::Docker;
 use bollard::models::{ContainerInspectResponse, ContainerStatsResponse, ContainerSummary};
-use bollard::query_parameters::{
-    ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StatsOptionsBuilder, StopContainerOptionsBuilder,
-};
+use bollard::query_parameters::{ListContainersOptionsBuilder, StatsOptionsBuilder};
 use building::BuildGuard;
-use client::{CALL, call, call_optional, call_within};
+use client::{CALL, call, call_within};
 use follow::Followers;
 use futures_util::{StreamExt, TryStreamExt};
 use guard::Guard;
 pub use guard::Isolation;
+use namespace::Namespace;
 use network::{Bridge, Kind};
 use podman::Podman;
 use std::collections::HashMap;
@@ -82,6 +86,8 @@ pub struct DockerEngine {
     docker: Docker,
     /// What answers, where that is Podman.
     podman: Option<Podman>,
+    /// Where its containers' network is, without root.
+    namespace: Option<Arc<Namespace>>,
     /// Whether instances may run where nothing keeps them apart.
     unisolated: bool,
     installation: InstallationId,
@@ -105,18 +111,23 @@ pub struct DockerEngine {
 impl DockerEngine {
     /// Connects to the engine at `host`, agrees on an API version (1.41 or later), makes the installation's bridge, and
     /// goes on copying the output of instances that run. Fails with [`EngineError::Unreachable`] when nothing answers,
-    /// with [`EngineError::Refused`] when the engine is too old or on another machine, or Podman without root.
+    /// with [`EngineError::Refused`] when the engine is too old or on another machine, or another user's Podman.
     pub async fn connect(host: &DockerHost, installation: InstallationId, reach: Reach) -> Result<Self, EngineError> {
         let (docker, podman) = client::connect(host).await?;
         let bridge = network::ensure(&docker, podman.as_ref(), &installation, Kind::Instances).await?;
         refuse_remote(host, &bridge)?;
+        let rootless = podman.clone().filter(|podman| podman.rootless.is_some());
+        let namespace = rootless.map(|p| Arc::new(Namespace::new(docker.clone(), p, installation.clone())));
         let (sender, changes) = watch::channel(0);
         let stop = CancellationToken::new();
         tokio::spawn(events::watch(docker.clone(), installation.clone(), sender, stop.clone()));
+        let guard = Guard::new(&installation, Vec::new()).keeping_apart(podman.is_some());
+        let builds = BuildGuard::new(docker.clone(), podman.clone(), namespace.clone(), &installation, Vec::new());
         let engine = Self {
             followers: Followers::new(docker.clone(), podman.clone()),
-            guard: Guard::new(&installation, Vec::new()).keeping_apart(podman.is_some()),
-            builds: Arc::new(BuildGuard::new(docker.clone(), podman.clone(), &installation, Vec::new())),
+            guard: guard.within(namespace.clone()),
+            builds: Arc::new(builds),
+            namespace,
             attached: Mutex::default(),
             storage: Arc::new(Storage::new(docker.clone(), installation.clone(), STORAGE, MEASURED)),
             docker,
@@ -139,7 +150,7 @@ impl DockerEngine {
     #[must_use]
     pub fn with_open_ports(self, ports: Vec<u16>) -> Self {
         let guard = Guard::new(&self.installation, ports).keeping_apart(self.podman.is_some());
-        Self { guard, ..self }
+        Self { guard: guard.within(self.namespace.clone()), ..self }
     }
 
     /// The same engine, on which instances whose size does not say may take this storage, measured this often where the
@@ -153,7 +164,8 @@ impl DockerEngine {
     /// The same engine, on which builds may reach these addresses although they are this host's.
     #[must_use]
     pub fn with_reach_of_builds(self, reach: Vec<std::net::SocketAddrV4>) -> Self {
-        let builds = BuildGuard::new(self.docker.clone(), self.podman.clone(), &self.installation, reach);
+        let (docker, podman) = (self.docker.clone(), self.podman.clone());
+        let builds = BuildGuard::new(docker, podman, self.namespace.clone(), &self.installation, reach);
         Self { builds: Arc::new(builds), ..self }
     }
 
@@ -246,45 +258,6 @@ impl DockerEngine {
             .and_then(|inspect| Some((inspect.id.clone()?, inspect)))
             .ok_or_else(|| EngineError::Refused(format!("there is no container for instance `{id}`")))
     }
-
-    /// SIGTERM, `grace`, SIGKILL; waits for the end. A frozen container could not hear SIGTERM: it is thawed first.
-    async fn end(&self, container: &str, frozen: bool, grace: Duration) -> Result<(), EngineError> {
-        if frozen {
-            call_optional("thaw a container", self.docker.unpause_container(container)).await?;
-        }
-        let seconds = i32::try_from(grace.as_millis().div_ceil(1000)).unwrap_or(i32::MAX);
-        let options = StopContainerOptionsBuilder::default().t(seconds).build();
-        let stopped = self.docker.stop_container(container, Some(options));
-        match tokio::time::timeout(grace.saturating_add(CALL), stopped).await {
-            Ok(Err(error)) if client::status(&error) == Some(404) => Ok(()),
-            Ok(result) => result.map_err(|error| client::describe("stop a container", error)),
-            Err(_) => Err(client::unreachable("failed to stop a container: no answer in time".into())),
-        }
-    }
-
-    async fn discard(&self, container: &str) -> Result<(), EngineError> {
-        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        match tokio::time::timeout(CALL, self.docker.remove_container(container, Some(options))).await {
-            Ok(Err(error)) if client::status(&error) == Some(404) => Ok(()),
-            // Somebody removes it at this moment.
-            Ok(Err(error)) if client::status(&error) == Some(409) => self.wait_until_gone(container).await,
-            Ok(result) => result.map_err(|error| client::describe("remove a container", error)),
-            Err(_) => Err(client::unreachable("failed to remove a container: no answer in time".into())),
-        }
-    }
-
-    async fn wait_until_gone(&self, container: &str) -> Result<(), EngineError> {
-        for _ in 0..50 {
-            if self.inspect(container).await?.is_none() {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        Err(EngineError::Io {
-            act: "remove a container".into(),
-            source: std::io::Error::other("it is being removed by someone else, and does not go away"),
-        })
-    }
 }
 
 /// A published port of another machine's loopback cannot be reached.
@@ -321,10 +294,11 @@ impl Engine for DockerEngine {
     }
 
     async fn identity(&self) -> Result<String, EngineError> {
-        let info = call("ask Docker who it is", self.docker.info()).await?;
-        // Podman says another id each time; what it keeps is where its store is.
-        let id = if self.podman.is_some() { info.docker_root_dir } else { info.id };
-        Ok(format!("{}/{}", id.unwrap_or_default(), boot_id().await))
+        let id = match &self.podman {
+            Some(podman) => podman.store.clone(),
+            None => call("ask Docker who it is", self.docker.info()).await?.id.unwrap_or_default(),
+        };
+        Ok(format!("{id}/{}", boot_id().await))
     }
 
     async fn observe(&self) -> Result<Vec<ObservedInstance>, EngineError> {
@@ -383,7 +357,10 @@ impl Engine for DockerEngine {
     }
 
     async fn usage(&self, id: &InstanceId) -> Result<Option<InstanceUsage>, EngineError> {
-        let Some(inspect) = self.find(id).await?.filter(observe::is_alive) else { return Ok(None) };
+        let measured = self.podman.as_ref().is_none_or(Podman::measures);
+        let Some(inspect) = self.find(id).await?.filter(|found| measured && observe::is_alive(found)) else {
+            return Ok(None);
+        };
         let container = inspect.id.unwrap_or_default();
         let options = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
         let mut samples = Box::pin(self.docker.stats(&container, Some(options)));

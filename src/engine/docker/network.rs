@@ -103,7 +103,7 @@ impl Kind {
     }
 
     /// The interface that Podman makes for it. Names of interfaces have at most 15 characters.
-    fn interface(self, installation: &InstallationId) -> String {
+    pub fn interface(self, installation: &InstallationId) -> String {
         let short = if self == Self::Builds { "tb" } else { "tp" };
         format!("{short}-{}", &installation.as_str()[..12])
     }
@@ -203,10 +203,10 @@ async fn find(
     let bridge = found.iter().find_map(bridge);
     Ok(match podman {
         None => bridge,
-        // It names no interface, and routes to the bridge once something is on it.
-        Some(_) => bridge.map(|bridge| Bridge {
+        // It names no interface, and routes to the bridge once something is on it; without root the bridge is elsewhere.
+        Some(podman) => bridge.map(|bridge| Bridge {
             interface: Some(kind.interface(installation)),
-            routed: true,
+            routed: podman.rootless.is_none(),
             transient: true,
             ..bridge
         }),

@@ -8,11 +8,13 @@
 //! - An empty entry point is the image's.
 //! - It knows states that Docker has no word for, which the client would not read.
 //! - A container's environment is in no order: the names of ours are kept in a label.
+//! - Without root it has a network of its user's (see `namespace`) and not every limit (see `rootless`).
 //!
-//! Without root, or on another machine, it is refused: from here nothing could keep instances apart there.
+//! That of another user, or on another machine, is refused: from here nothing could keep instances apart there.
 
 use super::client::{CALL, describe, unreachable};
 use super::labels;
+use super::rootless::{self, Limits};
 use crate::engine::EngineError;
 use crate::model::DockerHost;
 use bollard::errors::Error;
@@ -33,34 +35,56 @@ const LOG: &str = "32m";
 /// The longest answer that is read: thousands of containers.
 const LONGEST: usize = 64 << 20;
 
-/// A Podman of this machine that runs as root.
+/// A Podman of this machine, as root or as this user.
 #[derive(Clone, Debug)]
 pub(super) struct Podman {
     host: DockerHost,
     /// `4.3.1`.
     pub version: String,
     /// Whether this machine speaks IPv6, by which neighbours would reach each other past the firewall.
-    ipv6: bool,
+    pub ipv6: bool,
+    /// Where its store is. It has no id that stays.
+    pub store: String,
+    /// What it holds containers to, without root.
+    pub rootless: Option<Limits>,
 }
 
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 impl Podman {
-    /// Refuses one that does not run as root, or not on this machine.
+    /// Refuses one of another user, or not on this machine.
     pub async fn accept(host: &DockerHost, version: &str) -> Result<Self, EngineError> {
         let ipv6 = tokio::fs::try_exists("/proc/sys/net/ipv6").await.unwrap_or(false);
-        let podman = Self { host: host.clone(), version: version.to_owned(), ipv6 };
-        let info = podman.ask("ask Podman what it is", Method::GET, "/info", None).await?.unwrap_or_default();
-        let name = rustix::system::uname();
+        let mut podman =
+            Self { host: host.clone(), version: version.to_owned(), ipv6, store: String::new(), rootless: None };
+        // Asked once: it asks the system's package manager for each of its parts.
+        let info = podman.get("ask Podman what it is", "/v4.0.0/libpod/info").await?.unwrap_or_default();
+        podman.store = info["store"]["graphRoot"].as_str().unwrap_or_default().to_owned();
+        let (info, name) = (&info["host"], rustix::system::uname());
         let here =
             |kernel: &str, host: &str| name.release().to_str() == Ok(kernel) && name.nodename().to_str() == Ok(host);
-        if info["Rootless"] == true {
-            return Err(refused(host, version, "runs without root"));
+        match (info["kernel"].as_str(), info["hostname"].as_str()) {
+            (Some(kernel), Some(host)) if here(kernel, host) => {}
+            _ => return Err(elsewhere(host, version)),
         }
-        match (info["KernelVersion"].as_str(), info["Name"].as_str()) {
-            (Some(kernel), Some(host)) if here(kernel, host) => Ok(podman),
-            _ => Err(refused(host, version, "runs on another machine, or in a virtual machine")),
+        if info["security"]["rootless"] == true {
+            refuse_others(host, version, rootless::owner(info))?;
+            podman.rootless = Some(Limits::of(info));
+        }
+        Ok(podman)
+    }
+
+    /// Whether what an instance uses can be told from what others use.
+    pub fn measures(&self) -> bool {
+        self.rootless.as_ref().is_none_or(Limits::are_measured)
+    }
+
+    /// What keeps instances apart where it is missing.
+    pub fn mend(&self) -> &'static str {
+        match self.rootless {
+            None => "Run towpath as root with `nft` (package `nftables`)",
+            Some(_) => "Install `nft` (package `nftables`), and run towpath as this user with `podman` in its `PATH`",
         }
     }
 
@@ -74,14 +98,14 @@ impl Podman {
             "labels": { label: owner }, "options": { "isolate": "true" },
         });
         let path = "/v4.0.0/libpod/networks/create";
-        self.ask("create the instances' network", Method::POST, path, Some(body)).await.map(|_| ())
+        self.post("create the instances' network", path, Some(body)).await
     }
 
     /// Containers with all of these labels, in every state.
     pub async fn list(&self, wanted: &[String]) -> Result<Vec<ContainerSummary>, EngineError> {
         let path =
             format!("/v1.41/containers/json?all=true&filters={}", encoded(&json!({ "label": wanted }).to_string()));
-        let mut all = self.ask("list containers", Method::GET, &path, None).await?.unwrap_or_default();
+        let mut all = self.get("list containers", &path).await?.unwrap_or_default();
         for container in all.as_array_mut().into_iter().flatten() {
             let state = container["State"].as_str().map(|state| docker_state(state).to_owned());
             container["State"] = json!(state);
@@ -92,7 +116,7 @@ impl Podman {
     /// What is known of a container, if it is there.
     pub async fn inspect(&self, container: &str) -> Result<Option<ContainerInspectResponse>, EngineError> {
         let path = format!("/v1.41/containers/{}/json", encoded(container));
-        let Some(mut found) = self.ask("inspect a container", Method::GET, &path, None).await? else { return Ok(None) };
+        let Some(mut found) = self.get("inspect a container", &path).await? else { return Ok(None) };
         correct(&mut found["State"]);
         read(found).map(Some)
     }
@@ -118,10 +142,29 @@ impl Podman {
             typ: Some("k8s-file".into()),
             config: Some(HashMap::from([("max-size".into(), LOG.into())])),
         });
+        if let Some(limits) = &self.rootless {
+            limits.adapt(body);
+        }
+        let host = body.host_config.get_or_insert_default();
         if self.ipv6 {
             let off = ["all", "default"].map(|which| (format!("net.ipv6.conf.{which}.disable_ipv6"), "1".to_owned()));
             host.sysctls = Some(off.into());
         }
+    }
+
+    /// Reads an object; `None` where there is no such.
+    pub async fn get(&self, act: &str, path: &str) -> Result<Option<Value>, EngineError> {
+        self.ask(act, Method::GET, path, None).await
+    }
+
+    /// Makes or changes something.
+    pub async fn post(&self, act: &str, path: &str, body: Option<Value>) -> Result<(), EngineError> {
+        self.ask(act, Method::POST, path, body).await.map(|_| ())
+    }
+
+    /// Removes an object. There being none is success.
+    pub async fn delete(&self, act: &str, path: &str) -> Result<(), EngineError> {
+        self.ask(act, Method::DELETE, path, None).await.map(|_| ())
     }
 
     /// One request; `None` where there is no such object.
@@ -136,12 +179,15 @@ impl Podman {
         let (status, bytes) =
             answer.map_err(|_| unreachable(format!("failed to {act}: no answer within {} s", CALL.as_secs())))??;
         let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        let message = value["message"].as_str().unwrap_or("it did not say why").to_owned();
+        // Of pods it says what each of their containers failed at.
+        let said = value["message"].as_str().or_else(|| value["Errs"][0].as_str());
+        let message = said.unwrap_or("it did not say why").to_owned();
         // One that goes at this moment is not there in other words, with another status.
         if status == StatusCode::NOT_FOUND || (status.is_server_error() && is_gone(&message)) {
             return Ok(None);
         }
-        if !status.is_success() {
+        // What is so already is not done again.
+        if !status.is_success() && status != StatusCode::NOT_MODIFIED {
             return Err(describe(act, Error::DockerResponseServerError { status_code: status.as_u16(), message }));
         }
         Ok(Some(value))
@@ -188,12 +234,28 @@ pub(super) struct NewNetwork<'a> {
     pub label: (&'a str, &'a str),
 }
 
-fn refused(host: &DockerHost, version: &str, why: &str) -> EngineError {
+fn elsewhere(host: &DockerHost, version: &str) -> EngineError {
     EngineError::Refused(format!(
-        "the engine at {host} is Podman {version} and {why}: nothing could keep instances from each other and from that host. \
-         Use Podman of this machine as root (`systemctl enable --now podman.socket`, \
-         `--docker-host unix:///run/podman/podman.sock`), Docker, or the process engine (`--engine process`)"
+        "the engine at {host} is Podman {version} and runs on another machine, or in a virtual machine: nothing could keep \
+         instances from each other and from that host. Use Podman of this machine, as root (`systemctl enable --now \
+         podman.socket`, `--docker-host unix:///run/podman/podman.sock`) or as your user (`systemctl --user enable --now \
+         podman.socket`, `--docker-host unix://$XDG_RUNTIME_DIR/podman/podman.sock`), Docker, or the process engine \
+         (`--engine process`)"
     ))
+}
+
+/// The network of a user's containers can be entered by that user only.
+fn refuse_others(host: &DockerHost, version: &str, owner: Option<u64>) -> Result<(), EngineError> {
+    let me = u64::from(rustix::process::geteuid().as_raw());
+    if owner == Some(me) {
+        return Ok(());
+    }
+    let whose = owner.map_or_else(|| "a user that it does not name".to_owned(), |uid| format!("user {uid}"));
+    Err(EngineError::Refused(format!(
+        "the engine at {host} is Podman {version} without root and of {whose}, while towpath runs as user {me}: it could not keep \
+         instances from each other and from this machine. Run towpath as that user, or use a Podman of your own (as root: \
+         `systemctl enable --now podman.socket`, `--docker-host unix:///run/podman/podman.sock`)"
+    )))
 }
 
 /// Whether an error says that the container goes at this moment.
@@ -235,7 +297,7 @@ fn read<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, EngineError> 
 }
 
 /// Percent-encodes all but what RFC 3986 §2.3 calls unreserved.
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     let escape = |b: u8| match b {
         b if b.is_ascii_alphanumeric() || b"-._~".contains(&b) => char::from(b).to_string(),
         b => format!("%{b:02X}"),
@@ -249,7 +311,13 @@ mod tests {
 
     #[test]
     fn a_container_for_podman_has_a_log_that_it_knows_its_command_whole_and_the_names_of_its_variables() {
-        let podman = Podman { host: DockerHost::default(), version: "4.3.1".into(), ipv6: true };
+        let podman = Podman {
+            host: DockerHost::default(),
+            version: "4.3.1".into(),
+            ipv6: true,
+            store: String::new(),
+            rootless: None,
+        };
         let mut body = ContainerCreateBody { env: Some(vec!["A=1=2".into(), "B=".into()]), ..Default::default() };
         (body.entrypoint, body.cmd) = (Some(vec![]), Some(vec!["sh".into(), "-c".into()]));
         podman.adapt(&mut body);

@@ -22,13 +22,28 @@ pub(super) async fn unaccepted(pid: i64, container: &str, port: u16) -> Option<u
 }
 
 async fn tables(pid: i64, container: &str) -> [String; 2] {
-    // A number of another process id namespace may be anybody here: its cgroup must name the container.
-    let cgroup = tokio::fs::read_to_string(format!("/proc/{pid}/cgroup")).await.unwrap_or_default();
-    if container.is_empty() || !cgroup.contains(container) {
+    if container.is_empty() || !is_of(pid, container).await {
         return Default::default();
     }
     let read = |table| tokio::fs::read_to_string(format!("/proc/{pid}/net/{table}"));
     [read("tcp").await.unwrap_or_default(), read("tcp6").await.unwrap_or_default()]
+}
+
+/// A number of another process id namespace may be anybody here: its cgroup must name the container, or, where containers have
+/// no cgroups of their own (Podman without root), the monitor that it is a child of.
+pub(super) async fn is_of(pid: i64, container: &str) -> bool {
+    let read = async |file: String| tokio::fs::read(file).await.unwrap_or_default();
+    let names = |text: &[u8]| String::from_utf8_lossy(text).contains(container);
+    if names(&read(format!("/proc/{pid}/cgroup")).await) {
+        return true;
+    }
+    let status = read(format!("/proc/{pid}/status")).await;
+    let status = String::from_utf8_lossy(&status);
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse::<u32>().ok());
+    match parent {
+        Some(parent) => names(&read(format!("/proc/{parent}/cmdline")).await),
+        None => false,
+    }
 }
 
 fn parse(table: &str) -> impl Iterator<Item = Listener<'_>> + '_ {

@@ -35,17 +35,21 @@ async fn docker(host: Option<&str>) -> Vec<Finding> {
         Ok(facts) => {
             let root = rustix::process::geteuid().is_root();
             let mut findings = vec![Finding::ok("docker", format!("answers at {host}: {facts}")), storage(&facts)];
-            findings.extend(facts.podman.then(|| podman_isolation(root, nft().is_some())));
+            findings.extend(match &facts.rootless {
+                None if facts.podman => vec![podman_isolation(root, find("nft").is_some())],
+                None => Vec::new(),
+                Some(limits) => vec![rootless_isolation(find("podman").is_some(), find("nft").is_some()), held(limits)],
+            });
             findings
         }
         Err(error) => vec![Finding::warn("docker", error.to_string(), MEND)],
     }
 }
 
-/// Where the firewall's tool is. Not every user's search path has the last directories.
-fn nft() -> Option<PathBuf> {
+/// Where a tool is. Not every user's search path has the last directories.
+fn find(tool: &str) -> Option<PathBuf> {
     let search = search_path().into_iter().chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
-    search.map(|directory| directory.join("nft")).find(|path| path.is_file())
+    search.map(|directory| directory.join(tool)).find(|path| path.is_file())
 }
 
 /// Podman's bridges keep nobody apart: see `engine::docker`.
@@ -62,6 +66,36 @@ fn podman_isolation(root: bool, nft: bool) -> Finding {
         format!("Podman does not keep instances from each other, and towpath cannot: {why}; `up` will not start them"),
         "run towpath as root with the package `nftables`, or allow that with `--allow-unisolated`",
     )
+}
+
+/// The same without root, where the firewall is in the network of the user's containers.
+fn rootless_isolation(podman: bool, nft: bool) -> Finding {
+    let missing: Vec<&str> =
+        [(podman, "`podman`"), (nft, "`nft`")].iter().filter(|(is, _)| !is).map(|(_, n)| *n).collect();
+    if missing.is_empty() {
+        return Finding::ok(
+            "isolation",
+            "instances on Podman are kept from each other and from this machine by nftables in the user's network",
+        );
+    }
+    let missing = missing.join(" and no ");
+    Finding::warn(
+        "isolation",
+        format!(
+            "Podman does not keep instances from each other, and towpath cannot: there is no {missing}; `up` will not start them"
+        ),
+        "install the packages `podman` and `nftables`, or allow that with `--allow-unisolated`",
+    )
+}
+
+/// What Podman without root holds instances to.
+fn held(limits: &docker::Limits) -> Finding {
+    match limits.missing() {
+        None => {
+            Finding::ok("cgroups", "memory, CPU and processes of instances are limited by control groups of the user's")
+        }
+        Some((missing, mend)) => Finding::warn("cgroups", missing, mend),
+    }
 }
 
 /// What holds instances on Docker to their storage.
