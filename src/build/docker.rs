@@ -174,8 +174,8 @@ impl DockerBuilder {
         self.bring(image, None).await?.map_err(|why| {
             BuildError::Runtime(format!(
                 "The base image `{image}` of runtime `{runtime}` is not on the Docker engine and could not be pulled: \
-                 {why}. Load it with `docker pull` or `docker load`, or name another image for this runtime in the \
-                 settings."
+                 {why}. Load it with `docker pull` or `docker load`, or name another image for this runtime: \
+                 `towpath up --runtime-image {runtime}=IMAGE`, or a file for `--runtimes`."
             ))
         })
     }

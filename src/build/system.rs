@@ -79,6 +79,7 @@ mod tests {
             ("epel-release", ""),
             ("libfoo-devel", "libfoo-dev"),
             ("foo-devel", "libfoo-dev"),
+            ("xz", "xz-utils"),
             ("jq", "jq"),
         ];
         let (done, answer) = shell(&names, &cases.map(|(name, _)| name));

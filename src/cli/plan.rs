@@ -10,7 +10,7 @@ use super::wait::{describe, follow, print_begun};
 use crate::api::views::PlanView;
 use crate::desired::ManifestFiles;
 use crate::model::{Catalogue, Severity};
-use crate::plan::{Plan, exit_code};
+use crate::plan::{Note, NoteKind, Plan, exit_code};
 use serde::Deserialize;
 use serde_json::json;
 use std::io::Read;
@@ -119,6 +119,17 @@ struct Begun {
     operation_ids: Vec<String>,
 }
 
+/// Nothing was begun because a person has to allow it: that is not what "nothing to do" says.
+async fn refuse_what_needs_a_person(client: &Client) -> Result<(), Failure> {
+    let view: PlanView = client.call("Towpath.Plan", &json!({ "Manifest": null })).await?;
+    // What is about one service waits for what this command does, or says itself what it needs.
+    let of_all = |note: &Note| note.kind == NoteKind::NeedsPerson && note.service.is_none();
+    match view.report.notes.into_iter().find(of_all) {
+        Some(note) => Err(Failure::new(note.message)),
+        None => Ok(()),
+    }
+}
+
 /// Does what is declared now, or what a plan says.
 pub async fn apply(screen: &Screen, client: &Client, args: &ApplyArgs) -> Result<(), Failure> {
     let plan = args.plan.as_deref().map(read_plan).transpose()?;
@@ -131,6 +142,7 @@ pub async fn apply(screen: &Screen, client: &Client, args: &ApplyArgs) -> Result
     }
     let Begun { operation_ids } = client.call("Towpath.Apply", &input).await?;
     if operation_ids.is_empty() && !screen.is_json() {
+        refuse_what_needs_a_person(client).await?;
         return screen.print("Nothing to do.\n");
     }
     if args.wait && !operation_ids.is_empty() {

@@ -277,7 +277,11 @@ impl UpArgs {
                 manifest_source(self.manifest, self.repo, self.branch, self.path, (self.repo_connection, verify))
             },
             data_dir: data_dir(common)?,
-            engine: self.engine,
+            engine: match (self.engine, &self.docker_host) {
+                // Whoever names a Docker engine means that one.
+                (EngineChoice::Auto, Some(_)) => EngineChoice::Docker,
+                (choice, _) => choice,
+            },
             http: self.http,
             api: self.api,
             api_tls: self.api_certificate.zip(self.api_key),

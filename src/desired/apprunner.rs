@@ -242,13 +242,14 @@ fn command(run: &Fields, findings: &mut Findings) -> Option<String> {
         return None;
     }
     let (text, span) = text_of(node, "run.command", findings)?;
-    start_command(text, span, "run.command", findings)
+    start_command(text, span, Some("run.command"), findings)
 }
 
-/// A start command that can be run, with a notice where it needs a shell.
-pub(super) fn start_command(text: &str, span: Span, path: &str, findings: &mut Findings) -> Option<String> {
+/// A start command that can be run; with a notice where it needs a shell and App Runner, which reads the same file, would give it
+/// none.
+pub(super) fn start_command(text: &str, span: Span, shared: Option<&str>, findings: &mut Findings) -> Option<String> {
     let (_, shell) = fields::checked(StartCommand::parse(text), "command", span, findings)?;
-    if shell {
+    if let Some(path) = shared.filter(|_| shell) {
         findings
             .warning(
                 "shell",

@@ -171,7 +171,7 @@ pub async fn observe(core: &Arc<Core>) {
     }
     tell_notices(core).await;
     for (record, id, message) in exited {
-        let message = format!("Instance {id} {message}.");
+        let message = format!("Instance {id} {message}; `towpath logs {}` shows what it printed.", record.name);
         core.emit_for(&record, "InstanceExited", EventSeverity::Warn, message).await;
     }
 }

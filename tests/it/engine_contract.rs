@@ -256,6 +256,28 @@ pub async fn the_port_that_an_application_listens_on_is_found(lab: &dyn Lab) {
     clean_up(&*engine, &spec.id).await;
 }
 
+/// What the kernel took and the application did not is told apart from what it serves.
+pub async fn connections_that_an_application_does_not_take_are_counted(lab: &dyn Lab) {
+    let script = "import os, socket, time\ns = socket.socket(); s.bind(('0.0.0.0', int(os.environ['PORT']))); s.listen(8)\n\
+        print('bound', flush=True); time.sleep(2); s.accept(); print('taken', flush=True); time.sleep(600)";
+    let (engine, spec) = (lab.engine(), lab.spec(script).await);
+    let address = engine.start(&spec).await.unwrap();
+    wait_for_log(&spec, "bound").await;
+    if engine.is_proxied() {
+        assert_eq!(
+            engine.unaccepted(&spec.id, address.port()).await.unwrap(),
+            None,
+            "that is not the application's port"
+        );
+        return clean_up(&*engine, &spec.id).await;
+    }
+    let _waiting = tokio::net::TcpStream::connect(address).await.unwrap();
+    assert_eq!(engine.unaccepted(&spec.id, address.port()).await.unwrap(), Some(1));
+    wait_for_log(&spec, "taken").await;
+    assert_eq!(engine.unaccepted(&spec.id, address.port()).await.unwrap(), Some(0));
+    clean_up(&*engine, &spec.id).await;
+}
+
 /// The environment is the spec's and nothing of towpath's own; both port variables carry the port it must listen on.
 pub async fn the_environment_is_the_specs_own(lab: &dyn Lab) {
     let script = "import os\nfor n in ('PORT', 'MY_PORT', 'TOKEN', 'CARGO'): print(n, os.environ.get(n), flush=True)";
@@ -468,6 +490,7 @@ macro_rules! engine_contract {
             a_frozen_instance_can_be_stopped
             usage_is_measured_while_an_instance_runs
             the_port_that_an_application_listens_on_is_found
+            connections_that_an_application_does_not_take_are_counted
             the_environment_is_the_specs_own
             pre_run_lines_run_first_and_may_fail
             output_is_logged_to_the_last_line_with_times

@@ -122,6 +122,9 @@ fn a_directory_that_vanishes_or_becomes_empty_deletes_nothing() {
     still_there(&installation);
     put(&here, "none.yaml", "services: {}\n");
     installation.until("the guard holds", SEEN, |i| i.ok(&["plan"]).contains("--allow-mass-delete"));
+    let refused = installation.run(&["apply"]);
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && told.contains("--allow-mass-delete"), "{told}");
     still_there(&installation);
     fs::remove_dir_all(&here).unwrap();
     fs::rename(&away, &here).unwrap();

@@ -323,6 +323,7 @@ async fn podman_keeps_what_every_engine_promises() {
         contract::an_id_that_is_started_again_runs_once(lab).await;
         contract::an_address_is_leased_until_its_instance_is_removed(lab).await;
         contract::the_port_that_an_application_listens_on_is_found(lab).await;
+        contract::connections_that_an_application_does_not_take_are_counted(lab).await;
         contract::nothing_of_a_stopped_instance_is_left(lab).await;
         contract::a_frozen_instance_goes_on_where_it_was(lab).await;
         contract::a_frozen_instance_can_be_stopped(lab).await;

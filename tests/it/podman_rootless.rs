@@ -63,6 +63,7 @@ mod of_the_user {
             contract::an_id_that_is_started_again_runs_once(lab).await;
             contract::an_address_is_leased_until_its_instance_is_removed(lab).await;
             contract::the_port_that_an_application_listens_on_is_found(lab).await;
+            contract::connections_that_an_application_does_not_take_are_counted(lab).await;
             contract::nothing_of_a_stopped_instance_is_left(lab).await;
         };
         let ends = async {

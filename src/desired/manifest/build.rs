@@ -108,7 +108,7 @@ pub(super) fn start(fields: &Fields, findings: &mut Findings) -> Option<String> 
     let node =
         fields.required("start", "write how the application is started, such as `start: python app.py`", findings)?;
     let (text, span) = text_of(node, &fields.path("start"), findings)?;
-    start_command(text, span, &fields.path("start"), findings)
+    start_command(text, span, None, findings)
 }
 
 fn is_later(fields: &Fields) -> bool {

@@ -25,7 +25,10 @@ pub fn words(operation: &Operation) -> Words {
         suffix,
         first_line: "Service deployment started.",
         done_line: "Service deployment completed successfully.",
-        failed_line: "Service deployment failed. What served before goes on.",
+        failed_line: match operation.previous {
+            Some(_) => "Service deployment failed. What served before goes on.",
+            None => "Service deployment failed.",
+        },
     };
     let acts = |event, what, first_line, done_line, failed_line| Words {
         event,

@@ -46,6 +46,22 @@ fn an_application_that_does_not_come_to_serve_fails_with_its_reason_and_the_old_
     site.finish();
 }
 
+/// As gunicorn does: its master binds, its workers fail to load, it ends. The kernel takes connections all the while.
+#[test]
+fn a_server_that_binds_before_it_fails_to_load_never_gets_traffic() {
+    let site = Serving::new("");
+    let text = failed_by(&site, Duration::from_secs(30), || {
+        node::program(
+            &site.app,
+            "const script = `import os, socket, time\ns = socket.socket()\ns.bind(('127.0.0.1', int(os.environ['PORT'])))\n\
+             s.listen(64)\ntime.sleep(1.5)\nprint('no such module', flush=True)`;\n\
+             require('child_process').spawnSync('python3', ['-c', script], { stdio: 'inherit' });\nprocess.exit(3);",
+        );
+    });
+    assert!(text.contains("3 times in a row") && text.contains("no such module") && text.contains("code 3"), "{text}");
+    site.finish();
+}
+
 #[test]
 fn an_application_that_answers_after_half_a_minute_is_waited_for_by_default() {
     let site = Serving::new("");
