@@ -7,11 +7,14 @@ use crate::model::{
     AppSettings, Artifact, Class, Commit, Digest, Failure, LineSink, LineSource, Reason, Revision, RevisionNumber,
     ServiceName, ServiceSpec, Step,
 };
+use crate::reconcile::advice::{LINES_READ, quote};
 use crate::reconcile::core::Core;
 use crate::reconcile::operation::Run;
 use crate::reconcile::{chain, collect};
 use crate::source::git::{Names, NotFetched};
 use crate::store::Write;
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -63,6 +66,9 @@ pub(in crate::reconcile) struct Making<'a> {
     pub log: &'a dyn LineSink,
     pub token: &'a CancellationToken,
 }
+
+/// Characters of a line that are quoted.
+const LONGEST_QUOTED: usize = 200;
 
 /// Why nothing was built.
 pub(in crate::reconcile) enum Unmade {
@@ -125,7 +131,8 @@ impl Making<'_> {
         self.say(begin);
         // The builder keeps the deadline itself; the margin lets it clean up after itself.
         let limit = spec.deploy.build_deadline + CLEANING_UP;
-        let building = core.builder.build(job, self.log, self.token.clone());
+        let log = Remembering { to: self.log, last: Mutex::default() };
+        let building = core.builder.build(job, &log, self.token.clone());
         let result = tokio::time::timeout(limit, building)
             .await
             .unwrap_or_else(|_| Err(BuildError::Limit(format!("the build did not end within {} s", limit.as_secs()))));
@@ -136,8 +143,42 @@ impl Making<'_> {
                 Ok(artifact)
             }
             Err(BuildError::Cancelled) => Err(Unmade::Stopped),
-            Err(error) => Err(build_failure(&error).into()),
+            Err(error) => Err(log.quoted_by(&error, build_failure(&error)).into()),
         }
+    }
+}
+
+/// A log that remembers what the command that runs has printed last.
+struct Remembering<'a> {
+    to: &'a dyn LineSink,
+    last: Mutex<VecDeque<String>>,
+}
+
+impl LineSink for Remembering<'_> {
+    fn line(&self, source: LineSource, text: &str) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match source {
+            LineSource::Build => last.push_back(text.chars().take(LONGEST_QUOTED).collect()),
+            // Another command begins.
+            _ => last.clear(),
+        }
+        if last.len() > LINES_READ {
+            last.pop_front();
+        }
+        drop(last);
+        self.to.line(source, text);
+    }
+}
+
+impl Remembering<'_> {
+    /// The failure of a command with what it printed last, unless its builder has said that.
+    fn quoted_by(&self, error: &BuildError, failure: Failure) -> Failure {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(error, BuildError::Command { .. }) || last.is_empty() || failure.message.contains('\n') {
+            return failure;
+        }
+        let quoted = quote(&Vec::from(last.clone()));
+        Failure { message: failure.message + &quoted, ..failure }
     }
 }
 

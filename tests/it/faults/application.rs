@@ -81,7 +81,7 @@ fn a_build_that_fails_never_ends_or_floods_its_log_is_ended_with_a_clear_reason(
         site.installation.declare(&text);
     };
     let text = failed_by(&site, Duration::from_secs(30), || build("echo compiling; exit 7", ""));
-    assert!(text.contains("exit 7") && text.contains('7'), "{text}");
+    assert!(text.contains("exit 7") && text.contains("code 7") && text.ends_with("  | compiling"), "{text}");
     let log = site.deployment_log();
     assert!(log.contains("[Build] compiling"), "{log}");
 
