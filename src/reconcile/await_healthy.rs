@@ -3,7 +3,7 @@
 use super::advice::{self, Listening};
 use super::core::Core;
 use super::deploy::{GRACE, instance_spec};
-use super::health::{self, Record};
+use super::health::{self, Record, Way};
 use crate::model::{
     Class, Failure, InstanceId, InstanceRecord, InstanceRole, InstanceState, LineSink, LineSource, ObservedInstance,
     Reason, Revision, ServiceRecord, ServiceSpec, Step,
@@ -12,6 +12,7 @@ use crate::observed::Health;
 use crate::store::Write;
 use crate::telemetry::Stream;
 use futures_util::future::join_all;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -66,7 +67,7 @@ fn started(
     service: &ServiceRecord,
     revision: &Revision,
     id: &InstanceId,
-    address: std::net::SocketAddr,
+    address: SocketAddr,
 ) -> ObservedInstance {
     ObservedInstance {
         id: id.clone(),
@@ -167,8 +168,8 @@ impl Wait<'_> {
         let begun = Instant::now();
         let timeout = Duration::from_secs(u64::from(self.spec.health.timeout_seconds));
         let mut record = Record::default();
-        let way = health::Way::to(&*self.core.engine);
-        let (mut port_said, mut taken) = (false, true);
+        let way = Way::to(&*self.core.engine);
+        let (mut port_said, mut waiting) = (false, false);
         let mut changes = self.core.engine.changes();
         let (mut looked, mut look) = (Instant::now(), false);
         loop {
@@ -176,12 +177,13 @@ impl Wait<'_> {
             let Some(address) = address else {
                 return Err(Ended::Exited("has no address: it was removed by hand".into()));
             };
-            // A connection that still waits to be taken is waited for: more of them would say no more, and fill the queue.
-            let mut result = if taken { health::probe(address, &self.spec.health, way, timeout).await } else { Ok(()) };
-            if result.is_ok() && health::is_of_the_port_only(&self.spec.health, way) {
-                taken = self.takes_connections(id, address.port()).await;
-                result = if taken { result } else { Err(NOT_TAKEN.into()) };
-            }
+            // A connection that waits to be taken is waited for: more of them would say no more, and fill the queue. Taken or
+            // gone, the next check says which.
+            let result = match waiting && self.leaves_waiting(id, address.port()).await {
+                true => Err(NOT_TAKEN.to_owned()),
+                false => self.check(id, address, way, timeout).await,
+            };
+            waiting = result.as_ref().is_err_and(|why| why == NOT_TAKEN);
             let last = result.clone().err().unwrap_or_default();
             record = record.with(result, &self.spec.health);
             if record.verdict == Health::Healthy {
@@ -213,16 +215,25 @@ impl Wait<'_> {
         }
     }
 
-    /// Whether the application takes the connections that the kernel took for it: servers that bind first and load their workers
-    /// then are there when these do, and not at all if they fail. Where it cannot be seen, they are taken to be.
-    async fn takes_connections(&self, id: &InstanceId, port: u16) -> bool {
+    /// One check. That a port is bound proves little: servers that bind first and load their workers then are there when these do, and
+    /// not at all if they fail.
+    async fn check(&self, id: &InstanceId, address: SocketAddr, way: Way, timeout: Duration) -> Result<(), String> {
+        health::probe(address, &self.spec.health, way, timeout).await?;
+        match health::is_of_the_port_only(&self.spec.health, way) && self.leaves_waiting(id, address.port()).await {
+            true => Err(NOT_TAKEN.into()),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether the application leaves connections waiting that the kernel took for it. Where that cannot be seen, it does not.
+    async fn leaves_waiting(&self, id: &InstanceId, port: u16) -> bool {
         for pause in TAKEN_WITHIN {
             match self.core.engine.unaccepted(id, port).await {
                 Ok(Some(waiting)) if waiting > 0 => tokio::time::sleep(Duration::from_millis(pause)).await,
-                _ => return true,
+                _ => return false,
             }
         }
-        false
+        true
     }
 
     fn advice(&self, id: &InstanceId, message: &str, lines: &[String]) -> String {

@@ -131,7 +131,7 @@ impl Making<'_> {
         self.say(begin);
         // The builder keeps the deadline itself; the margin lets it clean up after itself.
         let limit = spec.deploy.build_deadline + CLEANING_UP;
-        let log = Remembering { to: self.log, last: Mutex::default() };
+        let log = Remembering { to: self.log, printed: Mutex::default() };
         let building = core.builder.build(job, &log, self.token.clone());
         let result = tokio::time::timeout(limit, building)
             .await
@@ -151,21 +151,33 @@ impl Making<'_> {
 /// A log that remembers what the command that runs has printed last.
 struct Remembering<'a> {
     to: &'a dyn LineSink,
-    last: Mutex<VecDeque<String>>,
+    printed: Mutex<Printed>,
+}
+
+#[derive(Default)]
+struct Printed(VecDeque<String>);
+
+impl Printed {
+    fn note(&mut self, source: LineSource, text: &str) {
+        // The lines by which builders name a command that begins: Docker's, and the process engine's.
+        let begins = match source {
+            LineSource::Build => text.starts_with("Step "),
+            _ => text.starts_with("Running "),
+        };
+        if begins {
+            self.0.clear();
+        } else if source == LineSource::Build {
+            self.0.push_back(text.chars().take(LONGEST_QUOTED).collect());
+        }
+        if self.0.len() > LINES_READ {
+            self.0.pop_front();
+        }
+    }
 }
 
 impl LineSink for Remembering<'_> {
     fn line(&self, source: LineSource, text: &str) {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        match source {
-            LineSource::Build => last.push_back(text.chars().take(LONGEST_QUOTED).collect()),
-            // Another command begins.
-            _ => last.clear(),
-        }
-        if last.len() > LINES_READ {
-            last.pop_front();
-        }
-        drop(last);
+        self.printed.lock().unwrap_or_else(PoisonError::into_inner).note(source, text);
         self.to.line(source, text);
     }
 }
@@ -173,11 +185,11 @@ impl LineSink for Remembering<'_> {
 impl Remembering<'_> {
     /// The failure of a command with what it printed last, unless its builder has said that.
     fn quoted_by(&self, error: &BuildError, failure: Failure) -> Failure {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = std::mem::take(&mut self.printed.lock().unwrap_or_else(PoisonError::into_inner).0);
         if !matches!(error, BuildError::Command { .. }) || last.is_empty() || failure.message.contains('\n') {
             return failure;
         }
-        let quoted = quote(&Vec::from(last.clone()));
+        let quoted = quote(&Vec::from(last));
         Failure { message: failure.message + &quoted, ..failure }
     }
 }
