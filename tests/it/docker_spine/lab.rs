@@ -140,10 +140,11 @@ impl DockerInstallation {
         images.into_iter().flat_map(|i| i.repo_tags).collect()
     }
 
-    /// How many images it has.
+    /// How many images it has. Podman gives the labels of a build to what its stages end with as well, but its name to one.
     pub fn images(&self) -> usize {
         let options = query::ListImagesOptionsBuilder::default().filters(&self.filters()).build();
-        self.runtime.block_on(self.lab.docker.list_images(Some(options))).unwrap().len()
+        let images = self.runtime.block_on(self.lab.docker.list_images(Some(options))).unwrap();
+        images.iter().filter(|image| image.repo_tags.iter().any(|name| !name.starts_with("<none>"))).count()
     }
 
     /// How many networks it has.
