@@ -31,7 +31,8 @@ fn on_a_full_disk_the_old_version_serves_the_status_says_why_and_it_goes_on_once
     installation
         .until("it goes on", Duration::from_secs(120), |i| get(i.http, "shop").is_ok_and(|a| a.body.trim() == "new"));
     installation.until("all is as declared", Duration::from_secs(60), |i| plan_is_empty(i) && no_orphans(i));
-    assert!(operations(&installation, "shop")[0].1 == "SUCCEEDED");
+    let succeeded = |i: &Installation| operations(i, "shop")[0].1 == "SUCCEEDED";
+    installation.until("the deployment ended well", Duration::from_secs(60), succeeded);
     let tally = load.finish();
     assert!(tally.failures.is_empty(), "{tally:?}\n{}", installation.log());
     // Before its disk goes.
