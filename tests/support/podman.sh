@@ -50,6 +50,8 @@ serve() {
     [ "$store" = "$DIR" ] || set -- "$@" --storage-opt "overlay.imagestore=$DIR/root"
     socket=$1
     shift
+    # Monitors of containers that ran out of memory leave a file `oom` where the service is.
+    cd "$store"
     exec podman "$@" system service --time=0 "$socket"
 }
 

@@ -52,8 +52,8 @@ pub fn the_example_is_built_and_runs(mut installation: DockerInstallation) {
     for step in ["Dockerfile:8: RUN --mount=type=cache", "Dockerfile:16: COPY --from=build"] {
         assert!(log.contains(step), "{step}\n{log}");
     }
-    let output = installation.ok(&["logs", "hello"]);
-    assert!(output.contains("listening on port 8080 as user 65534 in /srv/app"), "USER and WORKDIR hold: {output}");
+    let holds = "listening on port 8080 as user 65534 in /srv/app";
+    installation.until("USER and WORKDIR hold", Duration::from_secs(30), |i| i.ok(&["logs", "hello"]).contains(holds));
 
     installation.declare(&example("two"));
     installation.until_answer("hello", "two");
