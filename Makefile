@@ -34,5 +34,7 @@ build:
 	@scripts/install-missing build
 	cargo build
 
+# Podman leaves its store mounted on itself.
 clean:
+	@! mountpoint -q target/test-podman/root/overlay || umount target/test-podman/root/overlay
 	cargo clean
