@@ -277,11 +277,7 @@ impl UpArgs {
                 manifest_source(self.manifest, self.repo, self.branch, self.path, (self.repo_connection, verify))
             },
             data_dir: data_dir(common)?,
-            engine: match (self.engine, &self.docker_host) {
-                // Whoever names a Docker engine means that one.
-                (EngineChoice::Auto, Some(_)) => EngineChoice::Docker,
-                (choice, _) => choice,
-            },
+            engine: meant(self.engine, self.docker_host.as_deref()),
             http: self.http,
             api: self.api,
             api_tls: self.api_certificate.zip(self.api_key),
@@ -318,6 +314,14 @@ impl UpArgs {
             webhooks: self.webhooks.settings(),
             plan_pulls: self.plan_pull_requests,
         })
+    }
+}
+
+/// The engine that is meant: whoever names a Docker engine means that one.
+fn meant(engine: EngineChoice, docker_host: Option<&str>) -> EngineChoice {
+    match (engine, docker_host) {
+        (EngineChoice::Auto, Some(_)) => EngineChoice::Docker,
+        (choice, _) => choice,
     }
 }
 
